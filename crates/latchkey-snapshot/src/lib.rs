@@ -1,0 +1,1 @@
+//! The signed objects of Latchkey.
