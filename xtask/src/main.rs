@@ -1,0 +1,35 @@
+//! The project's own commands: `cargo xtask <command>`. One module a command; `repo` and `step` are what they share.
+
+mod repo;
+mod setup;
+mod step;
+mod wasm;
+mod wrangler;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and measures Latchkey.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Installs what the other commands need; quick when all is there.
+    Setup,
+    /// Builds the two Worker scripts for release.
+    Wasm,
+    /// Serves both scripts locally with `wrangler dev` until interrupted.
+    Worker(wrangler::ServeArguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Setup => setup::all(),
+        Command::Wasm => wasm::build(),
+        Command::Worker(arguments) => wrangler::serve(&arguments),
+    }
+}
