@@ -15,14 +15,14 @@ pub struct ProjectNumber(pub u32);
 impl OrganizationNumber {
     /// The hint that this organization's keys carry in their ids, so that they share pages.
     pub fn hint(self) -> u16 {
-        affine_hint("latchkey organization hint v1", self.0)
+        affine_hint(self.0)
     }
 }
 
 impl ProjectNumber {
     /// The hint by which this project's resources share pages.
     pub fn hint(self) -> u16 {
-        affine_hint("latchkey project hint v1", self.0)
+        affine_hint(self.0)
     }
 }
 
@@ -154,9 +154,9 @@ public_id! {
     SessionId, "sess_"
 }
 
-fn affine_hint(context: &str, number: u32) -> u16 {
-    let derived = blake3::derive_key(context, &number.to_le_bytes());
-    u16::from_le_bytes([derived[0], derived[1]])
+/// Fibonacci hashing (Knuth, TAOCP 3, 6.4): consecutive numbers land far apart and fill the range evenly.
+fn affine_hint(number: u32) -> u16 {
+    (number.wrapping_mul(0x9E37_79B1) >> 16) as u16
 }
 
 #[cfg(test)]

@@ -1,1 +1,39 @@
-//! The signed objects of Latchkey.
+//! The signed objects of Latchkey: what a control plane publishes and an edge trusts.
+//!
+//! The contract is docs/spec/snapshot-format.md; each module here is one object of it, offsets first. The
+//! reader needs no feature; the writer and the signer are in [`build`], behind the feature of that name.
+//!
+//! Trust is a type. Bytes become a [`Root`] only by its signatures, a [`Head`] only by a root, and any other
+//! object only through an [`ObjectRef`] that came out of a verified one: there is no unsigned path.
+//!
+//! Nothing here does I/O, reads a clock, or panics on any bytes.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+#[cfg(feature = "build")]
+pub mod build;
+pub mod cursor;
+pub mod head;
+pub mod manifest;
+pub mod names;
+pub mod node;
+pub mod object;
+pub mod page;
+pub mod query;
+pub mod root;
+pub mod rule;
+pub mod signature;
+
+pub use cursor::{Fault, ParseError};
+pub use head::{Head, HeadError, Inline, InlineSubject, Reason, Statement, UnverifiedHead};
+pub use manifest::{ExceptionClass, Manifest};
+pub use names::{Names, OrganizationNames, ProjectNames};
+pub use node::Node;
+pub use object::{ObjectDigest, ObjectError, ObjectRef};
+pub use page::{Binding, Entry, KeyState, Page};
+pub use query::{Kind, Query};
+pub use root::{Installation, Root, RootError};
+pub use rule::{Freshness, ProjectSource, ResourceSource, Rule};

@@ -1,0 +1,32 @@
+//! The writer: content in, canonical objects out. The same content and pepper give the same bytes.
+//!
+//! [`Content`] holds every record and knows which pages a change made dirty; [`Content::build`] encodes those,
+//! the index and the manifest. [`Signer`] signs what [`RootContent`], [`StatementContent`] and [`HeadContent`]
+//! describe. Everything written is in the form that the reader demands, and no other.
+
+mod content;
+mod encode;
+mod sign;
+mod trie;
+
+pub use content::{Built, Content, Edition, Record};
+pub use encode::BuildError;
+pub use sign::{HeadContent, RootContent, Signer, StatementContent};
+
+use crate::object::ObjectRef;
+use alloc::sync::Arc;
+
+/// An immutable object with the bytes it consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its digest and length.
+    pub reference: ObjectRef,
+    /// Its bytes.
+    pub bytes: Arc<[u8]>,
+}
+
+impl Object {
+    fn new(bytes: alloc::vec::Vec<u8>) -> Self {
+        Self { reference: ObjectRef::to(&bytes), bytes: bytes.into() }
+    }
+}

@@ -1,0 +1,301 @@
+//! The manifest: everything an edge needs besides the records. Resident in every isolate.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | magic `LKM1` |
+//! | 4 | 16 | installation |
+//! | 20 | 8 | generation |
+//! | 28 | 8 | pepper id |
+//! | 36 | 4 | grace, seconds |
+//! | 40 | 2 + n | key prefix |
+//! | – | 1 | section count; then sections ascending by kind: kind 1, record count 8, node count 2, nodes of 44 |
+//! | – | 1 | exception class count; then classes ascending: class 1, count 4, numbers of 4 ascending |
+//! | – | 1 | session key count; then keys of 48 |
+//! | – | 1 | edge key count; then keys of 48 |
+//! | – | 2 | rule count; then rules |
+
+use crate::cursor::{Cursor, Fault, ParseError};
+use crate::node::NodeRef;
+use crate::object::{ObjectError, ObjectRef};
+use crate::query::Kind;
+use crate::root::{Installation, read_public_key, read_validity};
+use crate::rule::Rule;
+use alloc::vec::Vec;
+use core::fmt;
+use ed25519_dalek::VerifyingKey;
+use latchkey_core::key::{PREFIX_LEN_MAX, PREFIX_LEN_MIN, Prefix};
+use latchkey_core::{Generation, OrganizationNumber, ProjectNumber, UnixSeconds};
+
+/// Bytes a manifest may have at most.
+pub const MANIFEST_LEN_MAX: usize = 4 << 20;
+/// Route rules a manifest may carry at most.
+pub const RULES_MAX: usize = 4096;
+/// Session keys, and edge keys, a manifest may name at most.
+pub const TOKEN_KEYS_MAX: usize = 8;
+/// The longest grace that may be set: one day.
+pub const GRACE_SECS_MAX: u32 = 86_400;
+pub(crate) const MAGIC: &[u8; 4] = b"LKM1";
+
+/// A verified manifest.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The installation it belongs to.
+    pub installation: Installation,
+    /// The newest change it knows.
+    pub generation: Generation,
+    /// Which pepper its tags are under.
+    pub pepper_id: [u8; 8],
+    /// How long past `as_of` a stale edge may still answer, in seconds.
+    pub grace_secs: u32,
+    /// How this installation's keys begin.
+    pub prefix: Prefix,
+    /// Where the records are, ascending by kind; a kind without records has no section.
+    pub sections: Vec<Section>,
+    /// What is refused as a whole.
+    pub exceptions: Exceptions,
+    /// Keys that sign session tokens.
+    pub session_keys: Vec<TokenKey>,
+    /// Keys that sign an edge's assertions to origins.
+    pub edge_keys: Vec<TokenKey>,
+    /// What each route needs.
+    pub rules: Vec<Rule>,
+}
+
+/// The records of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// What they are about.
+    pub kind: Kind,
+    /// How many there are.
+    pub records: u64,
+    /// The nodes that name their pages, ascending by first place; never empty.
+    pub nodes: Vec<NodeRef>,
+}
+
+/// An Ed25519 key that signs tokens, with the time in which they are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenKey {
+    /// The public key.
+    pub public: VerifyingKey,
+    /// From when on.
+    pub not_before: UnixSeconds,
+    /// Until and including when.
+    pub not_after: UnixSeconds,
+}
+
+/// Why everything under a number is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ExceptionClass {
+    /// The organization is suspended (IAM O6).
+    OrganizationSuspended = 1,
+    /// The project is archived (IAM J10).
+    ProjectArchived = 2,
+}
+
+/// Organizations and projects that are refused as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exceptions {
+    organizations_suspended: Vec<u32>,
+    projects_archived: Vec<u32>,
+}
+
+impl Exceptions {
+    /// The exceptions with these numbers, in any order.
+    pub fn new(
+        suspended: impl IntoIterator<Item = OrganizationNumber>,
+        archived: impl IntoIterator<Item = ProjectNumber>,
+    ) -> Self {
+        let sorted = |mut numbers: Vec<u32>| {
+            numbers.sort_unstable();
+            numbers.dedup();
+            numbers
+        };
+        Self {
+            organizations_suspended: sorted(suspended.into_iter().map(|number| number.0).collect()),
+            projects_archived: sorted(archived.into_iter().map(|number| number.0).collect()),
+        }
+    }
+
+    /// Whether everything of the organization is refused.
+    pub fn suspends(&self, organization: OrganizationNumber) -> bool {
+        self.organizations_suspended.binary_search(&organization.0).is_ok()
+    }
+
+    /// Whether everything of the project is refused.
+    pub fn archives(&self, project: ProjectNumber) -> bool {
+        self.projects_archived.binary_search(&project.0).is_ok()
+    }
+
+    /// The numbers of one class, ascending.
+    pub fn numbers(&self, class: ExceptionClass) -> &[u32] {
+        match class {
+            ExceptionClass::OrganizationSuspended => &self.organizations_suspended,
+            ExceptionClass::ProjectArchived => &self.projects_archived,
+        }
+    }
+}
+
+impl ExceptionClass {
+    /// Every class, in the order of its byte.
+    pub const ALL: [ExceptionClass; 2] = [Self::OrganizationSuspended, Self::ProjectArchived];
+}
+
+impl Manifest {
+    /// Reads the manifest that a statement names.
+    ///
+    /// # Errors
+    /// [`ObjectError`].
+    pub fn parse(reference: &ObjectRef, bytes: &[u8]) -> Result<Self, ObjectError> {
+        Ok(Self::read(reference.admit(bytes)?)?)
+    }
+
+    /// The records of a kind, if there are any.
+    pub fn section(&self, kind: Kind) -> Option<&Section> {
+        self.sections.iter().find(|section| section.kind == kind)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, ParseError> {
+        let mut cursor = Cursor::open("manifest", MAGIC, bytes)?;
+        cursor.ensure("end", bytes.len() <= MANIFEST_LEN_MAX, Fault::OutOfRange)?;
+        let manifest = Self {
+            installation: Installation(cursor.array("installation")?),
+            generation: Generation(cursor.u64("generation")?),
+            pepper_id: cursor.array("pepper id")?,
+            grace_secs: read_grace(&mut cursor)?,
+            prefix: read_prefix(&mut cursor)?,
+            sections: read_sections(&mut cursor)?,
+            exceptions: read_exceptions(&mut cursor)?,
+            session_keys: read_token_keys(&mut cursor, "session key count")?,
+            edge_keys: read_token_keys(&mut cursor, "edge key count")?,
+            rules: read_rules(&mut cursor)?,
+        };
+        cursor.finish()?;
+        Ok(manifest)
+    }
+}
+
+fn read_grace(cursor: &mut Cursor<'_>) -> Result<u32, ParseError> {
+    let before = cursor.clone();
+    let grace_secs = cursor.u32("grace")?;
+    before.ensure("grace", grace_secs <= GRACE_SECS_MAX, Fault::OutOfRange)?;
+    Ok(grace_secs)
+}
+
+fn read_prefix(cursor: &mut Cursor<'_>) -> Result<Prefix, ParseError> {
+    let before = cursor.clone();
+    let text = cursor.text("key prefix", PREFIX_LEN_MIN, PREFIX_LEN_MAX)?;
+    Prefix::parse(text).map_err(|_| before.fault("key prefix", Fault::OutOfRange))
+}
+
+fn read_sections(cursor: &mut Cursor<'_>) -> Result<Vec<Section>, ParseError> {
+    let before = cursor.clone();
+    let count = usize::from(cursor.u8("section count")?);
+    before.ensure("section count", count <= Kind::ALL.len(), Fault::OutOfRange)?;
+    let mut sections: Vec<Section> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let before = cursor.clone();
+        let section = read_section(cursor)?;
+        let ascending = sections.last().is_none_or(|last| last.kind < section.kind);
+        before.ensure("sections", ascending, Fault::NotAscending)?;
+        sections.push(section);
+    }
+    Ok(sections)
+}
+
+fn read_section(cursor: &mut Cursor<'_>) -> Result<Section, ParseError> {
+    let before = cursor.clone();
+    let kind = Kind::from_byte(cursor.u8("section kind")?);
+    let kind = kind.ok_or_else(|| before.fault("section kind", Fault::OutOfRange))?;
+    let before = cursor.clone();
+    let records = cursor.u64("section records")?;
+    before.ensure("section records", records > 0, Fault::OutOfRange)?;
+    let before = cursor.clone();
+    let count = usize::from(cursor.u16("node count")?);
+    before.ensure("node count", count > 0, Fault::OutOfRange)?;
+    let mut nodes: Vec<NodeRef> = Vec::new();
+    for _ in 0..count {
+        let before = cursor.clone();
+        let node = NodeRef::read(cursor)?;
+        let ascending = nodes.last().is_none_or(|last| last.first_place < node.first_place);
+        before.ensure("nodes", ascending, Fault::NotAscending)?;
+        nodes.push(node);
+    }
+    Ok(Section { kind, records, nodes })
+}
+
+fn read_exceptions(cursor: &mut Cursor<'_>) -> Result<Exceptions, ParseError> {
+    let before = cursor.clone();
+    let count = usize::from(cursor.u8("exception class count")?);
+    before.ensure("exception class count", count <= ExceptionClass::ALL.len(), Fault::OutOfRange)?;
+    let mut exceptions = Exceptions::default();
+    let mut last = None;
+    for _ in 0..count {
+        let before = cursor.clone();
+        let byte = cursor.u8("exception class")?;
+        let class = ExceptionClass::ALL.into_iter().find(|class| *class as u8 == byte);
+        let class = class.ok_or_else(|| before.fault("exception class", Fault::OutOfRange))?;
+        before.ensure("exception class", last.is_none_or(|last| last < class), Fault::NotAscending)?;
+        last = Some(class);
+        let numbers = read_numbers(cursor)?;
+        match class {
+            ExceptionClass::OrganizationSuspended => exceptions.organizations_suspended = numbers,
+            ExceptionClass::ProjectArchived => exceptions.projects_archived = numbers,
+        }
+    }
+    Ok(exceptions)
+}
+
+fn read_numbers(cursor: &mut Cursor<'_>) -> Result<Vec<u32>, ParseError> {
+    let before = cursor.clone();
+    let count = cursor.u32("exception count")? as usize;
+    before.ensure("exception count", count > 0, Fault::OutOfRange)?;
+    let before = cursor.clone();
+    // Taken before anything is allocated: a count that promises more than there is ends here.
+    let bytes = cursor.take("exceptions", count.saturating_mul(4))?;
+    let (words, _) = bytes.as_chunks::<4>();
+    let numbers: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    before.ensure("exceptions", numbers.is_sorted_by(|a, b| a < b), Fault::NotAscending)?;
+    Ok(numbers)
+}
+
+fn read_token_keys(cursor: &mut Cursor<'_>, field: &'static str) -> Result<Vec<TokenKey>, ParseError> {
+    let before = cursor.clone();
+    let count = usize::from(cursor.u8(field)?);
+    before.ensure(field, count <= TOKEN_KEYS_MAX, Fault::OutOfRange)?;
+    let mut keys: Vec<TokenKey> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let before = cursor.clone();
+        let public = read_public_key(cursor)?;
+        let ascending = keys.last().is_none_or(|last| last.public.as_bytes() < public.as_bytes());
+        before.ensure("public key", ascending, Fault::NotAscending)?;
+        let (not_before, not_after) = read_validity(cursor)?;
+        keys.push(TokenKey { public, not_before, not_after });
+    }
+    Ok(keys)
+}
+
+fn read_rules(cursor: &mut Cursor<'_>) -> Result<Vec<Rule>, ParseError> {
+    let before = cursor.clone();
+    let count = usize::from(cursor.u16("rule count")?);
+    before.ensure("rule count", count <= RULES_MAX, Fault::OutOfRange)?;
+    let mut rules: Vec<Rule> = Vec::new();
+    for _ in 0..count {
+        let before = cursor.clone();
+        let rule = Rule::read(cursor)?;
+        let key = |rule: &Rule| (rule.pattern.clone(), rule.method.clone());
+        let ascending = rules.last().is_none_or(|last| key(last) < key(&rule));
+        before.ensure("rules", ascending, Fault::NotAscending)?;
+        rules.push(rule);
+    }
+    Ok(rules)
+}
+
+impl fmt::Display for ExceptionClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OrganizationSuspended => "organization suspended",
+            Self::ProjectArchived => "project archived",
+        })
+    }
+}

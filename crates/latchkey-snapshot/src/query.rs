@@ -1,0 +1,116 @@
+//! The question a look-up asks: the keyed tag of a thing, and the place where its record would lie.
+//!
+//! One keyed BLAKE3 over `kind ‖ content` gives 32 bytes. Bytes 0–9 are the tag that the record holds, bytes
+//! 16–23 choose the page, bytes 24–27 the bucket within it. For a kind with a tenant-affine hint, the hint
+//! takes the top 16 bits of the place, so that one tenant's records share pages.
+
+use latchkey_core::{KeyDigest, KeyId, Pepper, ProjectNumber, ResourceId, ResourceType};
+
+/// Bytes of a tag: 80 bits.
+pub const TAG_LEN: usize = 10;
+
+/// What a record is about. The byte goes into the tag and stands in sections, nodes and pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A native API key, by the BLAKE3 digest of its text.
+    NativeKey = 1,
+    /// A resource in a project.
+    Resource = 3,
+    /// A project, by its permanent id or its slug as a path spells it.
+    ProjectReference = 4,
+    /// The names of projects, by number.
+    ProjectNames = 5,
+    /// The names of organizations, by number.
+    OrganizationNames = 6,
+}
+
+impl Kind {
+    /// Every kind, in the order of its byte.
+    pub const ALL: [Kind; 5] = [
+        Self::NativeKey,
+        Self::Resource,
+        Self::ProjectReference,
+        Self::ProjectNames,
+        Self::OrganizationNames,
+    ];
+
+    /// The kind that a byte stands for, if any.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+    }
+
+    /// Whether its pages hold names rather than records.
+    pub const fn is_names(self) -> bool {
+        matches!(self, Self::ProjectNames | Self::OrganizationNames)
+    }
+}
+
+/// A look-up: kind, place, bucket and tag of one possible record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// What is looked up.
+    pub kind: Kind,
+    /// Which page would hold it: the one with the greatest first place at or below.
+    pub place: u64,
+    /// Which bucket of the page, scaled to its bucket count.
+    pub bucket: u32,
+    /// What its record would begin with.
+    pub tag: [u8; TAG_LEN],
+}
+
+impl Query {
+    /// The look-up of a native key.
+    pub fn native_key(pepper: &Pepper, id: KeyId, digest: &KeyDigest) -> Self {
+        let mut message = [0; 33];
+        message[0] = Kind::NativeKey as u8;
+        message[1..].copy_from_slice(&digest.0);
+        Self::of(Kind::NativeKey, blake3::keyed_hash(pepper.expose(), &message), Some(id.hint()))
+    }
+
+    /// The look-up of a resource in a project.
+    pub fn resource(
+        pepper: &Pepper,
+        project: ProjectNumber,
+        resource: ResourceType,
+        id: ResourceId<'_>,
+    ) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(pepper.expose());
+        hasher.update(&[Kind::Resource as u8]);
+        hasher.update(&project.0.to_le_bytes());
+        hasher.update(&[resource as u8]);
+        hasher.update(id.as_str().as_bytes());
+        Self::of(Kind::Resource, hasher.finalize(), Some(project.hint()))
+    }
+
+    /// The look-up of a project by its permanent id or its slug. The two cannot be confused: a slug has no `_`.
+    pub fn project_reference(pepper: &Pepper, text: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_keyed(pepper.expose());
+        hasher.update(&[Kind::ProjectReference as u8]);
+        hasher.update(text.as_bytes());
+        Self::of(Kind::ProjectReference, hasher.finalize(), None)
+    }
+
+    /// The place of a number's names.
+    pub const fn names_place(number: u32) -> u64 {
+        (number as u64) << 32
+    }
+
+    fn of(kind: Kind, keyed: blake3::Hash, hint: Option<u16>) -> Self {
+        let bytes = keyed.as_bytes();
+        let mut tag = [0; TAG_LEN];
+        tag.copy_from_slice(&bytes[..TAG_LEN]);
+        let spread = u64_at(bytes, 16);
+        let place = match hint {
+            Some(hint) => u64::from(hint) << 48 | spread >> 16,
+            None => spread,
+        };
+        Self { kind, place, bucket: u64_at(bytes, 24) as u32, tag }
+    }
+}
+
+fn u64_at(bytes: &[u8; 32], at: usize) -> u64 {
+    let mut out = [0; 8];
+    out.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(out)
+}
