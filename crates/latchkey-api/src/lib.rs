@@ -1,0 +1,26 @@
+//! The JSON bodies and error codes of the HTTP API under `/v1`; the only serde types of the control plane.
+//!
+//! A request refuses every field it does not know (IAM R4). A reply can be read back, so clients share these
+//! types. Nothing here decides anything: values are parsed further where they are used. Start at [`key`].
+
+pub mod identity;
+pub mod key;
+pub mod organization;
+pub mod page;
+pub mod problem;
+pub mod project;
+pub mod resource;
+pub mod revealed;
+pub mod role;
+pub mod timestamp;
+
+pub use identity::{CreateSession, CreatedSession, Me, Session, SessionList};
+pub use key::{ChangeKey, CreateKey, CreateKeys, CreatedKey, CreatedKeys, Key, KeyStatus};
+pub use organization::{CreateOrganization, Organization};
+pub use page::{Page, PageQuery};
+pub use problem::{Code, Problem};
+pub use project::{CreateProject, Project, Visibility};
+pub use resource::{RegisterResource, Resource, ResourceType};
+pub use revealed::Revealed;
+pub use role::Role;
+pub use timestamp::Timestamp;

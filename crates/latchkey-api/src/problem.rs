@@ -1,0 +1,117 @@
+//! Errors: RFC 9457 bodies with a stable `code` (IAM R3).
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal, $title:literal;)*) => {
+        /// What went wrong, as a word that never changes its meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $word)] $variant,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The word in the body.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// The sentence that goes with it.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No credential, an unknown or a malformed one: one body for all (IAM R1).
+    Unauthenticated = "unauthenticated", "a valid credential is needed";
+    /// The credential was genuine and has run out.
+    Expired = "expired", "the credential has expired";
+    /// The credential was genuine and was revoked.
+    Revoked = "revoked", "the credential was revoked";
+    /// There is nothing here that the caller may know of (IAM R2).
+    NotFound = "not_found", "there is nothing here";
+    /// The caller may know of it and lacks the named permission (IAM R2).
+    Forbidden = "forbidden", "the caller lacks a permission";
+    /// The organization is suspended (IAM O6).
+    Suspended = "suspended", "the organization is suspended";
+    /// Signing people in by an operator is switched off in this installation.
+    OperatorSignInOff = "operator_sign_in_off", "signing in by an operator is switched off";
+    /// The path exists, with other methods.
+    MethodNotAllowed = "method_not_allowed", "the method is not allowed here";
+    /// The body is not JSON, or not UTF-8.
+    InvalidJson = "invalid_json", "the body is not JSON";
+    /// A body that is not declared as JSON.
+    UnsupportedMediaType = "unsupported_media_type", "the body must be `application/json`";
+    /// The body is larger than this route takes.
+    BodyTooLarge = "body_too_large", "the body is too large";
+    /// A field that does not exist, is missing, or has a value it cannot have.
+    InvalidField = "invalid_field", "a field is wrong";
+    /// A query parameter that does not exist or has a value it cannot have.
+    InvalidQuery = "invalid_query", "a query parameter is wrong";
+    /// The slug is taken (IAM J3).
+    SlugTaken = "slug_taken", "the slug is taken";
+    /// The resource's type and id were used before (IAM G1).
+    ResourceTaken = "resource_taken", "the resource's type and id were used before";
+    /// The key is revoked, and revocation is final (IAM K5).
+    KeyRevoked = "key_revoked", "the key is revoked for good";
+    /// The storage failed; whether the change was made is not known.
+    StorageFailed = "storage_failed", "the storage failed, and whether the change was made is not known";
+    /// Our own mistake.
+    Internal = "internal", "something went wrong on our side";
+}
+
+/// The body of every error, `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:latchkey:problem:<code>`
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The code's sentence.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable word.
+    pub code: Code,
+    /// What was wrong this time, for a person; never a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The path of the field that is wrong, like `keys[3].name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The permission that the caller lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission: Option<String>,
+}
+
+impl Problem {
+    /// The bare problem of a code.
+    pub fn new(code: Code, status: u16) -> Self {
+        Self {
+            kind: format!("urn:latchkey:problem:{}", code.as_str()),
+            title: code.title().to_owned(),
+            status,
+            code,
+            detail: None,
+            field: None,
+            permission: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_its_word() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
+    }
+}
