@@ -1,0 +1,92 @@
+//! Roots: who may replace whom.
+
+use crate::fixture::*;
+use latchkey_snapshot::build::RootContent;
+use latchkey_snapshot::root::KeyRole;
+use latchkey_snapshot::{Installation, Root, RootError};
+
+fn second() -> RootContent {
+    RootContent {
+        version: 2,
+        keys: vec![
+            root_key(&signer(11), KeyRole::Offline),
+            root_key(&signer(2), KeyRole::Release),
+            root_key(&signer(13), KeyRole::Head),
+        ],
+        ..root_content()
+    }
+}
+
+#[test]
+fn root_signed_by_both_generations_of_offline_keys_follows() {
+    let bytes = second().sign(&[&signer(1), &signer(11)]).unwrap();
+    assert_eq!(root().successor(&bytes).unwrap().version(), 2);
+}
+
+#[test]
+fn root_that_only_one_side_signed_is_refused() {
+    let by_old = second().sign(&[&signer(1)]).unwrap();
+    assert_eq!(root().successor(&by_old).unwrap_err(), RootError::OwnSignatures);
+    let by_new = second().sign(&[&signer(11)]).unwrap();
+    assert_eq!(root().successor(&by_new).unwrap_err(), RootError::PredecessorSignatures);
+    let by_online = second().sign(&[&signer(2), &signer(3)]).unwrap();
+    assert_eq!(root().successor(&by_online).unwrap_err(), RootError::OwnSignatures);
+}
+
+#[test]
+fn root_that_skips_a_version_or_repeats_one_is_refused() {
+    for version in [1, 3, u32::MAX] {
+        let bytes = RootContent { version, ..second() }.sign(&[&signer(1), &signer(11)]).unwrap();
+        assert_eq!(root().successor(&bytes).unwrap_err(), RootError::Version { got: version, expected: 2 });
+    }
+}
+
+#[test]
+fn root_of_another_installation_is_refused() {
+    let foreign = RootContent { installation: Installation([8; 16]), ..second() };
+    let bytes = foreign.sign(&[&signer(1), &signer(11)]).unwrap();
+    assert_eq!(root().successor(&bytes).unwrap_err(), RootError::Installation);
+}
+
+#[test]
+fn threshold_of_two_needs_two_different_keys() {
+    let two = RootContent {
+        thresholds: [2, 1, 1],
+        keys: [root_content().keys, vec![root_key(&signer(21), KeyRole::Offline)]].concat(),
+        ..root_content()
+    };
+    let one_signed = two.sign(&[&signer(1)]).unwrap();
+    assert_eq!(Root::pinned(&one_signed).unwrap_err(), RootError::OwnSignatures);
+    assert!(Root::pinned(&two.sign(&[&signer(1), &signer(21)]).unwrap()).is_ok());
+}
+
+#[test]
+fn threshold_that_cannot_be_reached_is_refused() {
+    for thresholds in [[0, 1, 1], [2, 1, 1], [1, 0, 1], [1, 1, 2]] {
+        let bytes = RootContent { thresholds, ..root_content() }.sign(&[&signer(1)]).unwrap();
+        assert!(matches!(Root::pinned(&bytes), Err(RootError::Parse(_))), "{thresholds:?}");
+    }
+}
+
+#[test]
+fn key_that_stands_twice_is_refused() {
+    let twice = RootContent {
+        keys: [root_content().keys, vec![root_key(&signer(2), KeyRole::Head)]].concat(),
+        ..root_content()
+    };
+    assert!(matches!(Root::pinned(&twice.sign(&[&signer(1)]).unwrap()), Err(RootError::Parse(_))));
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_of_a_root_is_refused() {
+    let bytes = root_bytes();
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(Root::pinned(&flipped).is_err(), "bit {bit}");
+    }
+    for len in 0..bytes.len() {
+        assert!(Root::pinned(&bytes[..len]).is_err(), "{len} bytes");
+    }
+    assert!(Root::pinned(&[&bytes[..], &[0]].concat()).is_err());
+}
