@@ -7,6 +7,7 @@ mod wasm;
 mod wrangler;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// Builds, tests and measures Latchkey.
 #[derive(Parser)]
@@ -26,10 +27,17 @@ enum Command {
     Worker(wrangler::ServeArguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
         Command::Setup => setup::all(),
         Command::Wasm => wasm::build(),
         Command::Worker(arguments) => wrangler::serve(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

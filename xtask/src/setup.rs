@@ -24,6 +24,8 @@ const LINKED_TOOLCHAIN: &str = "latchkey-wasm";
 /// What Debian calls a current compiler, its library's source, and the linker for wasm.
 const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-22"];
 const DEBIAN_PREFIX: &str = "/usr";
+/// As the official library is built: without bitcode in it, the scripts' link-time optimization fails.
+const WASM_STD_FLAGS: &str = "-Cembed-bitcode=yes";
 
 /// Installs everything that the other commands need.
 pub(crate) fn all() -> Result<()> {
@@ -55,13 +57,17 @@ pub(crate) fn wasm_toolchain() -> Result<Option<&'static str>> {
     }
     let by_rustup = step::run(
         &format!("rustup target add {WASM_TARGET}"),
-        Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(repo::root()),
+        Command::new("rustup")
+            .args(["target", "add", WASM_TARGET])
+            .env("RUST_BACKTRACE", "0")
+            .current_dir(repo::root()),
     );
     let by_rustup = match by_rustup {
         Ok(()) if has_wasm_std(None) => return Ok(None),
         Ok(()) => anyhow!("rustup added the target to another toolchain than `rustc`'s"),
         Err(error) => error,
     };
+    println!("rustup has no {WASM_TARGET}; trying the distribution's packages");
     match debian_toolchain() {
         Ok(()) => Ok(Some(LINKED_TOOLCHAIN)),
         Err(by_packages) => bail!(
@@ -78,7 +84,7 @@ fn installed_wasm_toolchain() -> Option<Option<&'static str>> {
     if has_wasm_std(None) {
         return Some(None);
     }
-    let linked = has_wasm_std(Some(LINKED_TOOLCHAIN)) && built_by(&wasm_std_dir()) == debian_compiler().ok();
+    let linked = has_wasm_std(Some(LINKED_TOOLCHAIN)) && built_by(&wasm_std_dir()) == wasm_std_recipe().ok();
     linked.then_some(Some(LINKED_TOOLCHAIN))
 }
 
@@ -95,6 +101,19 @@ fn has_wasm_std(toolchain: Option<&str>) -> bool {
     entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
+/// Where builds for wasm32 go. Cargo does not notice another standard library under the same compiler, so each that we
+/// build has a directory of its own.
+pub(crate) fn wasm_target_dir(toolchain: Option<&str>) -> Result<PathBuf> {
+    let target = repo::root().join("wasm/target");
+    Ok(match toolchain {
+        None => target,
+        Some(name) => {
+            let recipe = blake3::hash(wasm_std_recipe()?.as_bytes()).to_hex();
+            target.join(format!("{name}-{}", &recipe.as_str()[..8]))
+        }
+    })
+}
+
 fn wasm_std_dir() -> PathBuf {
     Path::new(DEBIAN_PREFIX).join("lib/rustlib").join(WASM_TARGET).join("lib")
 }
@@ -103,11 +122,11 @@ fn debian_program(name: &str) -> PathBuf {
     Path::new(DEBIAN_PREFIX).join("bin").join(name)
 }
 
-/// The distribution's compiler in full; a standard library fits only the compiler that built it.
-fn debian_compiler() -> Result<String> {
+/// What the target's standard library is made with; it fits only the compiler that built it.
+fn wasm_std_recipe() -> Result<String> {
     let output =
         Command::new(debian_program("rustc")).arg("-vV").output().context("`rustc-web` is not installed")?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(format!("{}{WASM_STD_FLAGS}\n", String::from_utf8_lossy(&output.stdout)))
 }
 
 const BUILT_BY_FILE: &str = "built-by.latchkey";
@@ -160,6 +179,7 @@ fn build_wasm_std() -> Result<()> {
                 "--target-dir",
                 "target",
             ])
+            .env("RUSTFLAGS", WASM_STD_FLAGS)
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTC", debian_program("rustc"))
             .current_dir(package),
@@ -169,7 +189,7 @@ fn build_wasm_std() -> Result<()> {
 
 fn install_wasm_std(built: &Path, scratch: &Path) -> Result<()> {
     let stamp = scratch.join(BUILT_BY_FILE);
-    fs::write(&stamp, debian_compiler()?)?;
+    fs::write(&stamp, wasm_std_recipe()?)?;
     let mut libraries = fs::read_dir(built)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     libraries.retain(|path| path.extension().is_some_and(|extension| extension == "rlib"));
     libraries.retain(|path| {

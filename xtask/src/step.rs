@@ -1,4 +1,4 @@
-//! Running one long command: a line when it starts, one every ten seconds, its last output when it fails.
+//! Running one long command: a line when it starts, one every ten seconds, its last output in the error when it fails.
 
 use crate::repo;
 use anyhow::{Context, Result, bail};
@@ -18,7 +18,7 @@ const FAILURE_LINES_MAX: usize = 40;
 /// Runs `command` with its output in a log file of the cache.
 ///
 /// # Errors
-/// It could not start, failed (the end of its output is printed), or took more than half an hour.
+/// It could not start, failed (the end of its output is in the message), or took more than half an hour.
 pub(crate) fn run(label: &str, command: &mut Command) -> Result<()> {
     let log =
         repo::cache()?.join(format!("logs/{}.log", label.replace(|c: char| !c.is_ascii_alphanumeric(), "-")));
@@ -29,8 +29,11 @@ pub(crate) fn run(label: &str, command: &mut Command) -> Result<()> {
     let status =
         watch(label, command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output), start)?;
     if !status.success() {
-        eprintln!("{}", last_lines(&log, FAILURE_LINES_MAX));
-        bail!("{label} failed ({status}); all of its output is in `{}`", log.display());
+        bail!(
+            "{label} failed ({status}); `{}` ends with\n{}",
+            log.display(),
+            last_lines(&log, FAILURE_LINES_MAX)
+        );
     }
     println!("{label}: done in {:.1} s", start.elapsed().as_secs_f64());
     Ok(())

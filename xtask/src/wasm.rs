@@ -142,14 +142,17 @@ fn inputs_digest(tools: &Tools) -> Result<String> {
 #[derive(Debug)]
 struct Tools {
     toolchain: Option<&'static str>,
+    target_dir: PathBuf,
     worker_build: PathBuf,
     wasm_bindgen: PathBuf,
 }
 
 impl Tools {
     fn install() -> Result<Self> {
+        let toolchain = setup::wasm_toolchain()?;
         Ok(Self {
-            toolchain: setup::wasm_toolchain()?,
+            toolchain,
+            target_dir: setup::wasm_target_dir(toolchain)?,
             worker_build: setup::worker_build()?,
             wasm_bindgen: setup::wasm_bindgen()?,
         })
@@ -164,6 +167,7 @@ impl Tools {
             .env("WASM_OPT_BIN", setup::npm_program("wasm-opt"))
             .env("ESBUILD_BIN", setup::npm_program("esbuild"))
             .env("PATH", setup::path_with_node()?);
+        command.env("CARGO_TARGET_DIR", &self.target_dir).env("RUST_BACKTRACE", "0");
         if let Some(name) = self.toolchain {
             command.env("RUSTUP_TOOLCHAIN", name);
         }
