@@ -1,5 +1,7 @@
 //! The reader against what the writer writes, and against everything it would not have written.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its case has failed")]
+
 mod fixture;
 mod heads;
 mod objects;

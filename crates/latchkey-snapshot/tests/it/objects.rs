@@ -15,7 +15,7 @@ fn object<'b>(built: &'b Built, reference: &ObjectRef) -> &'b Object {
     built.objects.iter().find(|object| object.reference == *reference).unwrap()
 }
 
-fn page_object<'b>(built: &'b Built, kind: Kind, place: u64) -> Option<&'b Object> {
+fn page_object(built: &Built, kind: Kind, place: u64) -> Option<&Object> {
     let manifest = manifest(built);
     let section = manifest.section(kind)?;
     let node = section.nodes.iter().rfind(|node| node.first_place <= place)?;
