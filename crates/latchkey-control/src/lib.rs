@@ -1,1 +1,11 @@
-//! The control plane.
+//! Latchkey's control plane: it owns the state that edges only hold copies of.
+//!
+//! From the bottom up, and nothing looks up: [`iam`] (rules, no I/O) < [`store`] (the only place that knows the
+//! database) < [`app`] (use cases: the only place that checks permission) < [`http`] (paths, bodies, status
+//! codes). [`outside`] is what is handed in: the clock and the random source. Start at [`app::Control`].
+
+pub mod app;
+pub mod http;
+pub mod iam;
+pub mod outside;
+pub mod store;

@@ -1,0 +1,61 @@
+//! Projects and who takes part in one (IAM §3).
+
+use super::text::Name;
+use latchkey_core::{OrganizationNumber, ProjectId, ProjectNumber, Role, Slug, UnixMillis, UserId};
+
+/// An isolated workspace of an organization (J1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its number, which snapshots use.
+    pub number: ProjectNumber,
+    /// Its permanent id.
+    pub id: ProjectId,
+    /// The organization it belongs to.
+    pub organization: OrganizationNumber,
+    /// Its name.
+    pub name: Name,
+    /// Its slug (J3).
+    pub slug: Slug,
+    /// Who sees it without taking part (J6).
+    pub visibility: Visibility,
+    /// Whether external collaborators are let in (X1, X3).
+    pub allows_external: bool,
+    /// Whether it is the Default Project (J7).
+    pub is_default: bool,
+    /// When it was created.
+    pub created_at: UnixMillis,
+}
+
+/// Table P4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Visibility {
+    /// Members of the organization see and may join it.
+    Open = 1,
+    /// Members see it and cannot join.
+    Closed = 2,
+    /// Only organization admins see it.
+    Private = 3,
+}
+
+/// A person's part in a project. It counts only beside a membership, or if external with the switch on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Collaboration {
+    /// The project.
+    pub project: ProjectNumber,
+    /// The person.
+    pub user: UserId,
+    /// The role stored there (J5).
+    pub role: Role,
+    /// Whether they were added as an external collaborator (X1).
+    pub is_external: bool,
+}
+
+/// To whom a slug belongs, for ever: once used it goes to no other organization (J3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlugHolder {
+    /// The organization that used it first.
+    pub organization: OrganizationNumber,
+    /// The project it resolves to now, if any.
+    pub project: Option<ProjectNumber>,
+}

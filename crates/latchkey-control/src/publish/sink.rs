@@ -1,0 +1,86 @@
+//! Where snapshots go: what any sink can do, and how it refuses. The two kinds are [`edge`] and [`directory`].
+
+pub mod directory;
+pub mod edge;
+
+use latchkey_core::{Generation, UnixMillis};
+use latchkey_snapshot::ObjectDigest;
+use latchkey_snapshot::build::Object;
+use std::collections::HashSet;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+/// A sink's answer, once it is there.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SinkError>> + Send + 'a>>;
+
+/// A place that holds the published objects. Everything it is asked is idempotent and may be asked again.
+pub trait Sink: Send + Sync + 'static {
+    /// What logs and statuses call it; no secret.
+    fn name(&self) -> &str;
+
+    /// What it holds, or `None` if it holds no head yet.
+    fn held(&self) -> Answer<'_, Option<Held>>;
+
+    /// Takes a root.
+    fn put_root<'a>(&'a self, version: u32, bytes: &'a [u8]) -> Answer<'a, ()>;
+
+    /// Takes an immutable object.
+    fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()>;
+
+    /// Takes a head, if it holds all the `named` objects.
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a [Object]) -> Answer<'a, ()>;
+
+    /// Deletes what nothing has named for long, if that is the publisher's to do. `named` is what must stay.
+    fn sweep<'a>(&'a self, named: &'a HashSet<ObjectDigest>, now: UnixMillis) -> Answer<'a, usize> {
+        let _ = (named, now);
+        Box::pin(async { Ok(0) })
+    }
+}
+
+/// What a sink holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The root its head is signed under.
+    pub root_version: u32,
+    /// Its statement's generation.
+    pub generation: Generation,
+    /// Its head's `as_of`.
+    pub as_of: UnixMillis,
+}
+
+/// Why a sink did not take something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkError {
+    /// The head names objects that it does not hold: these, and perhaps more. Push them and ask again.
+    Missing(Vec<ObjectDigest>),
+    /// It holds a newer head: another control plane is, or was, at work.
+    Older {
+        /// The generation of the head it holds.
+        generation: Generation,
+        /// The `as_of` of the head it holds.
+        as_of: UnixMillis,
+    },
+    /// It does not know our push token: the operator's to mend.
+    Unauthorized,
+    /// It refused the bytes, and would refuse them again: a wrong root, wrong keys, or our bug.
+    Refused(String),
+    /// It cannot be reached, or failed. Trying again may help.
+    Unavailable(String),
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(list) => write!(f, "{} or more objects are missing", list.len()),
+            Self::Older { generation, as_of } => {
+                write!(f, "a newer head is held: generation {generation}, as of {}", as_of.0)
+            }
+            Self::Unauthorized => f.write_str("the push token is not known there"),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Unavailable(why) => write!(f, "unavailable: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SinkError {}

@@ -1,0 +1,173 @@
+//! A directory: `objects/<hex>`, `roots/<n>` and `head`, each written whole or not at all.
+//!
+//! A file is written beside its place, synced, and renamed into it, so a reader sees the old or the new one
+//! and a crash leaves at worst a `.part` file. Objects are there before a head names them.
+
+use super::{Answer, Held, Sink, SinkError};
+use latchkey_core::UnixMillis;
+use latchkey_snapshot::build::Object;
+use latchkey_snapshot::{ObjectDigest, UnverifiedHead};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A directory that holds what is published, for native gates and for copies.
+pub struct DirectorySink {
+    name: String,
+    shelf: Arc<Shelf>,
+}
+
+struct Shelf {
+    path: PathBuf,
+    keep_ms: u64,
+    /// Since when nothing names an object. A restart forgets it, and so only keeps longer.
+    unnamed: Mutex<HashMap<String, UnixMillis>>,
+}
+
+impl DirectorySink {
+    /// The directory at `path`, made if it is not there. What nothing names stays for `keep_ms`.
+    ///
+    /// # Errors
+    /// The operating system's, when the directories cannot be made.
+    pub fn open(path: &Path, keep_ms: u64) -> io::Result<Self> {
+        for folder in [path.to_path_buf(), path.join(OBJECTS), path.join(ROOTS)] {
+            fs::create_dir_all(folder)?;
+        }
+        let shelf = Shelf { path: path.to_path_buf(), keep_ms, unnamed: Mutex::default() };
+        Ok(Self { name: path.display().to_string(), shelf: Arc::new(shelf) })
+    }
+
+    /// Runs disk work where it blocks nobody.
+    fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shelf) -> Result<T, SinkError> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let shelf = Arc::clone(&self.shelf);
+        Box::pin(async move {
+            let done = tokio::task::spawn_blocking(move || work(&shelf)).await;
+            done.unwrap_or_else(|_| Err(SinkError::Unavailable("the disk work did not end".to_owned())))
+        })
+    }
+}
+
+impl Sink for DirectorySink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn held(&self) -> Answer<'_, Option<Held>> {
+        self.on_disk(Shelf::held)
+    }
+
+    fn put_root<'a>(&'a self, version: u32, bytes: &'a [u8]) -> Answer<'a, ()> {
+        let bytes = bytes.to_vec();
+        self.on_disk(move |shelf| shelf.put(ROOTS, &version.to_string(), &bytes))
+    }
+
+    fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()> {
+        let object = object.clone();
+        self.on_disk(move |shelf| match shelf.holds(&object)? {
+            true => Ok(()),
+            false => shelf.put(OBJECTS, &object.reference.digest().to_string(), &object.bytes),
+        })
+    }
+
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a [Object]) -> Answer<'a, ()> {
+        let (head, named) = (head.to_vec(), named.to_vec());
+        self.on_disk(move |shelf| {
+            let missing = shelf.missing(&named)?;
+            if !missing.is_empty() {
+                return Err(SinkError::Missing(missing));
+            }
+            shelf.put("", HEAD, &head)
+        })
+    }
+
+    fn sweep<'a>(&'a self, named: &'a HashSet<ObjectDigest>, now: UnixMillis) -> Answer<'a, usize> {
+        let named: HashSet<String> = named.iter().map(ToString::to_string).collect();
+        self.on_disk(move |shelf| shelf.sweep(&named, now))
+    }
+}
+
+impl Shelf {
+    fn held(&self) -> Result<Option<Held>, SinkError> {
+        let bytes = match fs::read(self.path.join(HEAD)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(&error)),
+        };
+        // Our own file; a broken one is as good as none, and is replaced.
+        let Ok(head) = UnverifiedHead::parse(&bytes) else { return Ok(None) };
+        Ok(Some(Held {
+            root_version: head.root_version(),
+            generation: head.claimed_generation(),
+            as_of: head.claimed_as_of(),
+        }))
+    }
+
+    fn holds(&self, object: &Object) -> Result<bool, SinkError> {
+        let path = self.path.join(OBJECTS).join(object.reference.digest().to_string());
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(metadata.len() == u64::from(object.reference.len_bytes())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    fn missing(&self, named: &[Object]) -> Result<Vec<ObjectDigest>, SinkError> {
+        let mut missing = Vec::new();
+        for object in named {
+            if !self.holds(object)? {
+                missing.push(object.reference.digest());
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Writes a file whole: beside its place, synced, renamed, the folder synced.
+    fn put(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), SinkError> {
+        write_whole(&self.path.join(folder), name, bytes).map_err(|error| failed(&error))
+    }
+
+    fn sweep(&self, named: &HashSet<String>, now: UnixMillis) -> Result<usize, SinkError> {
+        let mut unnamed = self.unnamed.lock().unwrap_or_else(PoisonError::into_inner);
+        unnamed.retain(|name, _| !named.contains(name));
+        let mut deleted = 0;
+        for entry in fs::read_dir(self.path.join(OBJECTS)).map_err(|error| failed(&error))? {
+            let entry = entry.map_err(|error| failed(&error))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if named.contains(&name) {
+                continue;
+            }
+            let since = *unnamed.entry(name.clone()).or_insert(now);
+            if now.since_ms(since) > self.keep_ms {
+                fs::remove_file(entry.path()).map_err(|error| failed(&error))?;
+                unnamed.remove(&name);
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let part = folder.join(format!("{name}.part"));
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&part, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
+
+fn failed(error: &io::Error) -> SinkError {
+    SinkError::Unavailable(error.to_string())
+}
+
+const OBJECTS: &str = "objects";
+const ROOTS: &str = "roots";
+const HEAD: &str = "head";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! The Worker's push route over HTTP. The protocol is described in docs/operations.md, "Publishing".
+
+use super::{Answer, Held, Sink, SinkError};
+use latchkey_core::{Generation, UnixMillis};
+use latchkey_snapshot::ObjectDigest;
+use latchkey_snapshot::build::Object;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
+use serde::Deserialize;
+use std::fmt;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// A Worker's push route.
+pub struct EdgeSink {
+    base: Url,
+    name: String,
+    client: Client,
+    authorization: HeaderValue,
+}
+
+/// Why an edge cannot be a sink; the operator's mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgeError {
+    /// The text is no URL.
+    Url,
+    /// Plain HTTP beyond this machine: the push token would travel in the clear.
+    Plain,
+    /// A user, a query or a fragment in the URL, or no host.
+    Parts,
+    /// The push token has characters that no header takes.
+    Token,
+    /// The HTTP client could not be made.
+    Client,
+}
+
+impl EdgeSink {
+    /// The edge at `url`, with the push token that it knows. `https`, or `http` on this machine.
+    ///
+    /// # Errors
+    /// [`EdgeError`].
+    pub fn new(url: &str, token: &str) -> Result<Self, EdgeError> {
+        let base = parse_base(url)?;
+        let text = Zeroizing::new(format!("Bearer {token}"));
+        let mut authorization = HeaderValue::from_str(&text).map_err(|_| EdgeError::Token)?;
+        authorization.set_sensitive(true);
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|_| EdgeError::Client)?;
+        let name = base.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { base, name, client, authorization })
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{PUSH_PATH}{path}", self.base.path().trim_end_matches('/')));
+        url
+    }
+
+    async fn put(&self, path: &str, body: Vec<u8>, timeout: Duration) -> Result<(), SinkError> {
+        let request = self.client.put(self.url(path)).header(CONTENT_TYPE, OCTETS).body(body);
+        let response = self.send(request, timeout).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
+            _ => Err(refusal(response).await),
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder, timeout: Duration) -> Result<Response, SinkError> {
+        let request = request.header(AUTHORIZATION, self.authorization.clone()).timeout(timeout);
+        request.send().await.map_err(|error| unavailable(&error))
+    }
+
+    async fn status(&self) -> Result<Option<Held>, SinkError> {
+        let response = self.send(self.client.get(self.url("status")), HEAD_TIMEOUT).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NO_CONTENT => return Ok(None),
+            _ => return Err(refusal(response).await),
+        }
+        let status: StatusBody = parse(&body(response).await?)?;
+        let held = status.root_version.zip(status.generation).zip(status.as_of);
+        Ok(held.map(|((root_version, generation), as_of)| Held {
+            root_version,
+            generation: Generation(generation),
+            as_of: UnixMillis(as_of),
+        }))
+    }
+}
+
+impl Sink for EdgeSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn held(&self) -> Answer<'_, Option<Held>> {
+        Box::pin(self.status())
+    }
+
+    fn put_root<'a>(&'a self, version: u32, bytes: &'a [u8]) -> Answer<'a, ()> {
+        Box::pin(async move { self.put(&format!("root/{version}"), bytes.to_vec(), HEAD_TIMEOUT).await })
+    }
+
+    fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()> {
+        let path = format!("objects/{}", object.reference.digest());
+        Box::pin(async move { self.put(&path, object.bytes.to_vec(), OBJECT_TIMEOUT).await })
+    }
+
+    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a [Object]) -> Answer<'a, ()> {
+        Box::pin(self.put("head", head.to_vec(), HEAD_TIMEOUT))
+    }
+}
+
+impl fmt::Debug for EdgeSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EdgeSink({})", self.name)
+    }
+}
+
+/// What the status route answers. A hub without a head leaves everything out, or says `null`.
+#[derive(Deserialize)]
+struct StatusBody {
+    generation: Option<u64>,
+    as_of: Option<u64>,
+    root_version: Option<u32>,
+}
+
+/// What a 409 or 422 says. Fields that we do not know are the future's.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RefusalBody {
+    code: String,
+    detail: Option<String>,
+    missing: Vec<String>,
+    generation: Option<u64>,
+    as_of: Option<u64>,
+}
+
+async fn refusal(response: Response) -> SinkError {
+    let status = response.status();
+    if status == StatusCode::UNAUTHORIZED {
+        return SinkError::Unauthorized;
+    }
+    let body: RefusalBody =
+        body(response).await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    match status {
+        StatusCode::CONFLICT => conflict(body),
+        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            SinkError::Unavailable(format!("it answered {}", status.as_u16()))
+        }
+        _ => SinkError::Refused(described(status, &body)),
+    }
+}
+
+fn conflict(body: RefusalBody) -> SinkError {
+    let missing: Option<Vec<ObjectDigest>> =
+        body.missing.iter().map(|hex| ObjectDigest::parse_hex(hex)).collect();
+    match (body.code.as_str(), missing, body.generation, body.as_of) {
+        ("objects_missing", Some(missing), _, _) if !missing.is_empty() => SinkError::Missing(missing),
+        ("older", _, Some(generation), Some(as_of)) => {
+            SinkError::Older { generation: Generation(generation), as_of: UnixMillis(as_of) }
+        }
+        _ => SinkError::Refused(described(StatusCode::CONFLICT, &body)),
+    }
+}
+
+/// What goes to the log: the status, and the edge's own words cut to a line.
+fn described(status: StatusCode, body: &RefusalBody) -> String {
+    let words = [body.code.as_str(), body.detail.as_deref().unwrap_or_default()].join(" ");
+    let clean: String = words.trim().chars().filter(|char| !char.is_control()).take(200).collect();
+    format!("it answered {} {clean}", status.as_u16()).trim_end().to_owned()
+}
+
+/// The body, if it is no longer than an answer has a reason to be.
+async fn body(mut response: Response) -> Result<Vec<u8>, SinkError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unavailable(&error))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > ANSWER_LEN_MAX {
+            return Err(SinkError::Unavailable("its answer is too long".to_owned()));
+        }
+    }
+    Ok(bytes)
+}
+
+fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, SinkError> {
+    serde_json::from_slice(bytes)
+        .map_err(|_| SinkError::Unavailable("its answer is no status of an edge".to_owned()))
+}
+
+/// The error without its URL, which is already the sink's name, and with its innermost cause.
+fn unavailable(error: &reqwest::Error) -> SinkError {
+    let what = if error.is_timeout() {
+        "it did not answer in time"
+    } else if error.is_connect() {
+        "no connection"
+    } else {
+        "the exchange broke off"
+    };
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let told = if cause.is::<reqwest::Error>() { String::new() } else { format!(" ({cause})") };
+    SinkError::Unavailable(format!("{what}{told}"))
+}
+
+fn parse_base(text: &str) -> Result<Url, EdgeError> {
+    let url = Url::parse(text).map_err(|_| EdgeError::Url)?;
+    let host = url.host_str().ok_or(EdgeError::Parts)?;
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    let is_local = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+    match url.scheme() {
+        _ if !bare => Err(EdgeError::Parts),
+        "https" => Ok(url),
+        "http" if is_local => Ok(url),
+        "http" => Err(EdgeError::Plain),
+        _ => Err(EdgeError::Url),
+    }
+}
+
+impl fmt::Display for EdgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Url => "an edge is named by an `https` URL",
+            Self::Plain => "plain `http` would show the push token: only this machine may be named so",
+            Self::Parts => "an edge's URL has a host, and neither user, query nor fragment",
+            Self::Token => "the push token has characters that no header takes",
+            Self::Client => "the HTTP client could not be made",
+        })
+    }
+}
+
+impl std::error::Error for EdgeError {}
+
+const PUSH_PATH: &str = "/.latchkey/push/";
+const OCTETS: &str = "application/octet-stream";
+const ANSWER_LEN_MAX: usize = 64 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A head that takes longer is signed anew: an old one confirms nothing.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+const OBJECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;
