@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask <command>`. One module a command; `repo` and `step` are what they share.
 
+mod dev;
 mod repo;
 mod setup;
 mod step;
@@ -19,6 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Runs the whole product here: for you to try, or once through its story.
+    Dev(dev::Arguments),
     /// Installs what the other commands need; quick when all is there.
     Setup,
     /// Builds the two Worker scripts for release.
@@ -29,6 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Dev(arguments) => dev::run(&arguments),
         Command::Setup => setup::all(),
         Command::Wasm => wasm::build(),
         Command::Worker(arguments) => wrangler::serve(&arguments),

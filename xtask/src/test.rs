@@ -1,0 +1,106 @@
+//! `cargo xtask test`: every test there is, after all the set-up it needs. CI runs this and nothing else.
+
+use crate::{dev, repo, setup};
+use anyhow::{Result, bail};
+use clap::Args;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Which tests to run.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Only the stages whose names contain this word.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+type Act = fn() -> Result<()>;
+
+/// What is run, the quickest to fail first.
+const STAGES: &[(&str, Act)] = &[
+    ("format", format),
+    ("lints", lints),
+    ("host", host),
+    ("vectors", vectors),
+    ("stranger", stranger),
+    ("fuzz", fuzz),
+    ("worker", worker),
+    ("story", story),
+];
+
+/// Runs the stages one after the other and stops at the first that fails.
+///
+/// # Errors
+/// A stage failed, or something it needs could not be installed.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    setup::all()?;
+    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
+    let stages: Vec<_> = STAGES.iter().filter(|(name, _)| wanted(name)).collect();
+    if stages.is_empty() {
+        bail!("no stage has that in its name");
+    }
+    let mut lines = Vec::new();
+    for (name, act) in &stages {
+        let start = Instant::now();
+        println!("== {name}");
+        if let Err(error) = act() {
+            println!("{} passed, 1 failed", lines.len());
+            return Err(error.context(format!("the stage `{name}` failed")));
+        }
+        lines.push(format!("   {name}: {:.0} s", start.elapsed().as_secs_f64()));
+    }
+    println!("== all stages\n{}", lines.join("\n"));
+    println!("{} passed, 0 failed", lines.len());
+    Ok(())
+}
+
+fn format() -> Result<()> {
+    shown(cargo().args(["fmt", "--all", "--check"]))?;
+    shown(cargo().args(["fmt", "--all", "--check", "--manifest-path", "wasm/Cargo.toml"]))
+}
+
+fn lints() -> Result<()> {
+    shown(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+fn host() -> Result<()> {
+    let mut command = Command::new(setup::nextest()?);
+    command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "fail"]);
+    shown(command.current_dir(repo::root()))
+}
+
+fn vectors() -> Result<()> {
+    crate::vectors::run(true)
+}
+
+fn stranger() -> Result<()> {
+    shown(Command::new("bash").arg("tests/stranger/run").current_dir(repo::root()))
+}
+
+fn fuzz() -> Result<()> {
+    crate::fuzz::smoke()
+}
+
+fn worker() -> Result<()> {
+    dev::prepare()?;
+    crate::worker_tests::run()
+}
+
+/// The story runs in a process of its own, as a person would run it.
+fn story() -> Result<()> {
+    shown(Command::new(std::env::current_exe()?).args(["dev", "--once"]).current_dir(repo::root()))
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    setup::own_environment(&mut cargo);
+    cargo.current_dir(repo::root());
+    cargo
+}
+
+/// Runs a command whose output is for the reader.
+fn shown(command: &mut Command) -> Result<()> {
+    setup::own_environment(command);
+    let status = command.stdin(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { bail!("{:?} failed ({status})", command.get_program()) }
+}
