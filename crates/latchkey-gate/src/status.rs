@@ -1,0 +1,73 @@
+//! What a gate tells about itself: for `/.latchkey/status` and for reports, never for a verdict.
+
+use crate::intake::AdoptError;
+use latchkey_core::{Generation, UnixMillis};
+
+/// A gate's own account of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// How it would answer now.
+    pub health: Health,
+    /// The root it believes.
+    pub root_version: u32,
+    /// The generation it serves.
+    pub generation: Option<Generation>,
+    /// The newest change it knows, inline revocations included.
+    pub known: Option<Generation>,
+    /// The generation whose manifest or pages it is fetching.
+    pub pending: Option<Generation>,
+    /// The confirmed `as_of`.
+    pub as_of: Option<UnixMillis>,
+    /// Milliseconds since then.
+    pub age_ms: Option<u64>,
+    /// Why the newest manifest was not adopted, while an older one serves.
+    pub refused_manifest: Option<AdoptError>,
+    /// Inline revocations in force.
+    pub inline: usize,
+    /// Route rules.
+    pub rules: usize,
+    /// Index nodes held.
+    pub nodes_held: usize,
+    /// Index nodes that the manifest names.
+    pub nodes_named: usize,
+    /// Pages held, pages of names included.
+    pub pages_held: usize,
+    /// Pages that the nodes held name.
+    pub pages_named: usize,
+    /// Bytes of the pages held, pages of names apart.
+    pub bytes_held: u64,
+    /// Whether it answers without asking because asking failed.
+    pub breaker_open: bool,
+    /// Heads that were taken in as new.
+    pub heads_accepted: u64,
+    /// Heads that were refused.
+    pub heads_refused: u64,
+    /// Heads of a rank already held, with other bytes: somebody signs twice.
+    pub heads_forked: u64,
+    /// Objects that were refused.
+    pub objects_refused: u64,
+    /// Answers by what they said.
+    pub counts: alloc::vec::Vec<Count>,
+}
+
+/// How a gate would answer now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Within the promise.
+    Fresh,
+    /// Beyond it, within grace.
+    Stale,
+    /// Not at all: past grace.
+    Refusing,
+    /// Not at all: it has no snapshot.
+    Cold,
+}
+
+/// How often a gate answered one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// `allowed`, `stale`, or a refusal's [`crate::Refusal::cause`].
+    pub cause: &'static str,
+    /// How often.
+    pub times: u64,
+}

@@ -1,0 +1,247 @@
+//! What a gate answers, and what it asks for first.
+
+use crate::path::PathError;
+use crate::shelf::Wanted;
+use alloc::vec::Vec;
+use core::fmt;
+use latchkey_core::{ExpiryMinute, Generation, KeyError, KeyId, Permission};
+use latchkey_snapshot::Binding;
+use latchkey_snapshot::head::Reason;
+
+/// One step of a request's loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The answer.
+    Answer(Verdict),
+    /// Something that must be tried first; then decide again.
+    Ask(Ask),
+}
+
+/// What a gate wants tried before it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A look at the head, within [`crate::HEAD_BUDGET_MS`].
+    Head(HeadAsk),
+    /// These immutable objects, each once. Whoever fetches one of them for another request already is waited for.
+    Objects(Vec<Wanted>),
+}
+
+/// Who looks at the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadAsk {
+    /// This request; [`crate::Gate::ask_ended`] must follow.
+    Start,
+    /// Another request is at it: wait for that one, if it is still there, and start nothing.
+    Join,
+}
+
+/// An answer and how old the knowledge behind it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The answer.
+    pub outcome: Outcome,
+    /// What it rests on; `None` when it needed no snapshot, or there is none.
+    pub standing: Option<Standing>,
+}
+
+/// How old the knowledge behind an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest change that the gate knew.
+    pub generation: Generation,
+    /// Milliseconds since the control plane confirmed that this was all.
+    pub age_ms: u64,
+    /// Whether that is longer than the promise: the answer carries `Latchkey-Stale`.
+    pub stale: bool,
+}
+
+/// An answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It may.
+    Allow(Grant),
+    /// It may not.
+    Refuse(Refusal),
+}
+
+/// Who was let in, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The key's public id.
+    pub key: KeyId,
+    /// The project, its organization, the key's role and what the key may do.
+    pub binding: Binding,
+    /// From when on the key is refused, if ever.
+    pub expiry: Option<ExpiryMinute>,
+    /// The permission that the route needed; `None` for `whoami`.
+    pub permission: Option<Permission>,
+}
+
+/// Why a request is refused. [`Refusal::code`] is for the client; what the variants hold beyond it is for logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request's path is not canonical.
+    BadRequest(PathError),
+    /// No credential was proven. The client is told no more than that (R1).
+    Unauthenticated(Unproven),
+    /// The credential was proven, and is out of force for this reason.
+    OutOfForce(Reason),
+    /// There is no such thing, or the caller may not know of it. The client is told no more than that (R2).
+    NotFound(Absent),
+    /// The caller lacks this permission.
+    Forbidden(Permission),
+    /// The gate cannot tell now.
+    Unavailable(Unavailable),
+}
+
+/// Why no credential was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unproven {
+    /// There was no `Authorization` header.
+    Missing,
+    /// There were several.
+    Several,
+    /// It was not `Bearer`, one space and a token.
+    Scheme,
+    /// The token is no key of this installation.
+    Malformed(KeyError),
+    /// No key has this text.
+    Unknown,
+    /// The text has a mint check that was never minted here.
+    MadeUp,
+}
+
+/// Why there is nothing for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// No rule has this method and path.
+    Route,
+    /// No project has this name, or the key is of another one.
+    Project,
+    /// The project has no such resource.
+    Resource,
+}
+
+/// Why a gate cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// It has no verified snapshot yet.
+    NoSnapshot,
+    /// What it has is older than the stale policy allows.
+    PastGrace,
+    /// An object that the answer needs is out of reach.
+    OutOfReach,
+    /// The generation that the client waits for has not arrived.
+    GenerationNotReached,
+    /// The route needs knowledge at most a second old.
+    NotFresh,
+    /// The key was minted here, but what the gate has is too old to tell whether it exists.
+    StaleUnknown,
+}
+
+/// The classes of answers; the shell turns them into status codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The request itself is wrong.
+    BadRequest,
+    /// No credential in force.
+    Unauthenticated,
+    /// Not permitted.
+    Forbidden,
+    /// Nothing there for the caller.
+    NotFound,
+    /// Not to be told now.
+    Unavailable,
+}
+
+impl Refusal {
+    /// The class of the answer.
+    pub const fn class(self) -> Class {
+        match self {
+            Self::BadRequest(_) => Class::BadRequest,
+            Self::Unauthenticated(_) | Self::OutOfForce(_) => Class::Unauthenticated,
+            Self::Forbidden(_) => Class::Forbidden,
+            Self::NotFound(_) => Class::NotFound,
+            Self::Unavailable(_) => Class::Unavailable,
+        }
+    }
+
+    /// The stable code that the client is told (R3), and no more than R1 and R2 allow.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest(error) => error.code(),
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::OutOfForce(reason) => reason.as_str(),
+            Self::NotFound(_) => "not_found",
+            Self::Forbidden(_) => "permission_denied",
+            Self::Unavailable(unavailable) => unavailable.code(),
+        }
+    }
+
+    /// The code for logs and counters: [`Refusal::code`], with what the client is not told.
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::Unauthenticated(unproven) => unproven.cause(),
+            Self::NotFound(Absent::Route) => "absent_route",
+            Self::NotFound(Absent::Project) => "absent_project",
+            Self::NotFound(Absent::Resource) => "absent_resource",
+            other => other.code(),
+        }
+    }
+
+    /// After how many seconds it is worth trying again, if waiting helps.
+    pub const fn retry_after_secs(self) -> Option<u32> {
+        match self {
+            Self::Unavailable(_) => Some(RETRY_AFTER_SECS),
+            _ => None,
+        }
+    }
+}
+
+impl Unproven {
+    const fn cause(self) -> &'static str {
+        match self {
+            Self::Missing => "credential_missing",
+            Self::Several => "credential_several",
+            Self::Scheme => "credential_scheme",
+            Self::Malformed(_) => "credential_malformed",
+            Self::Unknown => "credential_unknown",
+            Self::MadeUp => "credential_made_up",
+        }
+    }
+}
+
+impl Unavailable {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::NoSnapshot => "no_snapshot",
+            Self::PastGrace => "snapshot_too_old",
+            Self::OutOfReach => "data_out_of_reach",
+            Self::GenerationNotReached => "generation_not_reached",
+            Self::NotFresh => "not_fresh",
+            Self::StaleUnknown => "stale_unknown",
+        }
+    }
+}
+
+const RETRY_AFTER_SECS: u32 = 1;
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadRequest(error) => error.fmt(f),
+            Self::Unauthenticated(_) => f.write_str("no valid credential was given"),
+            Self::OutOfForce(reason) => write!(f, "the key is {}", reason.as_str()),
+            Self::NotFound(_) => f.write_str("there is nothing here"),
+            Self::Forbidden(permission) => write!(f, "the key lacks the permission `{permission}`"),
+            Self::Unavailable(unavailable) => f.write_str(match unavailable {
+                Unavailable::NoSnapshot => "the edge has no snapshot yet",
+                Unavailable::PastGrace => "the edge's snapshot is too old",
+                Unavailable::OutOfReach => "a part of the edge's snapshot is out of reach",
+                Unavailable::GenerationNotReached => "the edge has not reached that generation yet",
+                Unavailable::NotFresh => "the edge's snapshot is too old for this route",
+                Unavailable::StaleUnknown => "the edge's snapshot is too old to know this key",
+            }),
+        }
+    }
+}
