@@ -120,7 +120,9 @@ mod tests {
 
     #[test]
     fn unknown_field_and_unknown_role_are_refused_r4() {
-        for text in [r#"{"name":"a","admin":true}"#, r#"{"name":"a","role":"owner"}"#, r#"{"name":"a","name":"b"}"#] {
+        for text in
+            [r#"{"name":"a","admin":true}"#, r#"{"name":"a","role":"owner"}"#, r#"{"name":"a","name":"b"}"#]
+        {
             assert!(serde_json::from_str::<CreateKey>(text).is_err(), "{text}");
         }
     }

@@ -49,7 +49,9 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_second_is_refused() {
-        for text in [r#""2026-11-23T10:00:00.5Z""#, r#""1969-11-23T10:00:00Z""#, r#""soon""#, "12", r#""2026-11-23""#] {
+        for text in
+            [r#""2026-11-23T10:00:00.5Z""#, r#""1969-11-23T10:00:00Z""#, r#""soon""#, "12", r#""2026-11-23""#]
+        {
             assert!(serde_json::from_str::<Timestamp>(text).is_err(), "{text}");
         }
     }

@@ -1,1 +1,136 @@
-//! Use cases.
+//! Use cases: a file a noun, a function a verb. The only place that checks permission (invariant 4).
+//!
+//! [`Control`] runs them: a read on a committed view, a write in the store's writer. Either way the function gets
+//! an [`Ask`], which exists only once the caller is identified, in the same view that decides.
+
+pub mod ask;
+pub mod error;
+mod fields;
+pub mod keys;
+pub mod me;
+pub mod operators;
+pub mod organizations;
+mod pages;
+pub mod projects;
+mod render;
+pub mod resources;
+pub mod sessions;
+
+pub use ask::{Ask, Asker};
+pub use error::{AppError, Ended};
+
+use crate::outside::Clock;
+use crate::store::{Committed, Store, StoreError, View, Write};
+use latchkey_core::generation::GenerationToken;
+use latchkey_core::{Dice, Generation, GenerationSecret, MintSecret, Prefix};
+use std::sync::Arc;
+
+/// What the operator chose for this installation.
+#[derive(Debug, Clone)]
+pub struct ControlConfig {
+    /// What every key begins with.
+    pub prefix: Prefix,
+    /// Whether operators may sign people in. For set-up and tests: it makes an operator everybody.
+    pub operator_sign_in: bool,
+}
+
+/// The control plane: its state, its clock, its secrets, its configuration.
+#[derive(Debug)]
+pub struct Control {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    minting: Minting,
+    generation_secret: GenerationSecret,
+    config: ControlConfig,
+}
+
+/// What it takes to make a key's text.
+#[derive(Debug, Clone)]
+pub struct Minting {
+    /// What every key begins with.
+    pub prefix: Prefix,
+    /// Keys the mint check.
+    pub secret: MintSecret,
+}
+
+impl std::fmt::Debug for dyn Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
+impl Control {
+    /// A control plane on this store.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, mint: MintSecret, config: ControlConfig) -> Self {
+        let generation_secret = mint.generation_secret();
+        Self {
+            store,
+            clock,
+            minting: Minting { prefix: config.prefix, secret: mint },
+            generation_secret,
+            config,
+        }
+    }
+
+    /// The store, for the publisher.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The operator's choices.
+    pub const fn config(&self) -> &ControlConfig {
+        &self.config
+    }
+
+    /// What it takes to make a key's text.
+    pub const fn minting(&self) -> &Minting {
+        &self.minting
+    }
+
+    /// The token by which a client waits for a generation.
+    pub fn generation_token(&self, generation: Generation) -> GenerationToken {
+        generation.token(&self.generation_secret)
+    }
+
+    /// Answers a question from the committed state.
+    ///
+    /// # Errors
+    /// The use case's, and those of identifying the caller.
+    pub fn read<R>(
+        &self,
+        asker: &Asker,
+        look: impl FnOnce(&Ask) -> Result<R, AppError>,
+    ) -> Result<R, AppError> {
+        let view = self.store.read()?;
+        look(&Ask::identify(&view, self.clock.now(), asker)?)
+    }
+
+    /// Lets a use case decide in the writer; the answer comes once its change is durable.
+    ///
+    /// # Errors
+    /// The use case's, and those of identifying the caller.
+    pub async fn write<R: Send + 'static>(
+        &self,
+        asker: &Asker,
+        decide: impl Fn(&Ask, &mut Dice) -> Result<Write<R>, AppError> + Send + 'static,
+    ) -> Result<Committed<R>, AppError> {
+        let asker = asker.clone();
+        let decide = move |view: &dyn View, ctx: &mut crate::store::Ctx| {
+            decide(&Ask::identify(view, ctx.now, &asker)?, &mut ctx.dice)
+        };
+        self.store.write(decide).await
+    }
+
+    /// Whether the state can be read: what `/readyz` asks.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn check_ready(&self) -> Result<Generation, StoreError> {
+        self.store.read()?.generation()
+    }
+}

@@ -216,7 +216,7 @@ impl Demand {
         match self {
             Self::Permission(permission) => permission.as_str(),
             Self::Operator(act) => act.as_str(),
-            Self::Own => "own",
+            Self::Own => "me",
         }
     }
 }

@@ -1,0 +1,189 @@
+//! A caller's question: who asks, when, on which view; and what they are to the thing they ask about.
+
+use super::error::{AppError, Ended};
+use crate::iam::{
+    Actor, Caller, Collaboration, Demand, Membership, OperatorAct, Organization, Permit, PlainToken, Project,
+    Standing, TokenDigest, TokenKind, authorize,
+};
+use crate::store::{AuditEntry, StoreError, View};
+use latchkey_core::{OrganizationId, Permission, ProjectId, ProjectNumber, Role, Slug, UnixMillis, UserId};
+use std::net::IpAddr;
+
+/// A well-formed credential that nobody has looked up yet, and where it came from.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    kind: TokenKind,
+    digest: TokenDigest,
+    from: Option<IpAddr>,
+}
+
+impl Asker {
+    /// Whoever holds this token.
+    pub fn new(token: &PlainToken, from: Option<IpAddr>) -> Self {
+        Self { kind: token.kind(), digest: token.digest(), from }
+    }
+}
+
+/// An identified caller before one view of the state.
+pub struct Ask<'a> {
+    /// The state.
+    pub view: &'a dyn View,
+    /// The moment.
+    pub now: UnixMillis,
+    /// Who asks.
+    pub caller: Caller,
+    from: Option<IpAddr>,
+}
+
+impl<'a> Ask<'a> {
+    /// Looks the credential up (R1).
+    ///
+    /// # Errors
+    /// [`AppError::Unauthenticated`] if it is unknown, [`AppError::Ended`] if it was genuine once.
+    pub fn identify(view: &'a dyn View, now: UnixMillis, asker: &Asker) -> Result<Self, AppError> {
+        let caller = match asker.kind {
+            TokenKind::Operator => operator(view, &asker.digest)?,
+            TokenKind::Session => session(view, now, &asker.digest)?,
+        };
+        Ok(Self { view, now, caller, from: asker.from })
+    }
+
+    /// The permit for something that concerns the installation or the caller alone.
+    pub(super) fn permit(&self, demand: Demand) -> Result<Permit, AppError> {
+        Ok(authorize(&self.caller, demand, &Standing::Installation)?)
+    }
+
+    /// The organization with this id, and what the caller is to it.
+    pub(super) fn organization(&self, id: &str) -> Result<InOrganization, AppError> {
+        let id = OrganizationId::parse(id).ok_or(AppError::NOT_FOUND)?;
+        let organization = self.view.organization_by_id(&id)?.ok_or(AppError::NOT_FOUND)?;
+        let membership = self.membership(&organization)?;
+        Ok(InOrganization { organization, membership })
+    }
+
+    /// The project with this id or slug, and what the caller is to it.
+    pub(super) fn project(&self, id_or_slug: &str) -> Result<InProject, AppError> {
+        let project = match (ProjectId::parse(id_or_slug), Slug::parse(id_or_slug)) {
+            (Some(id), _) => self.view.project_by_id(&id)?,
+            (None, Ok(slug)) => match self.view.slug(&slug)?.and_then(|holder| holder.project) {
+                Some(number) => self.view.project(number)?,
+                None => None,
+            },
+            (None, Err(_)) => None,
+        };
+        self.around(project.ok_or(AppError::NOT_FOUND)?)
+    }
+
+    /// The project with this number, and what the caller is to it.
+    pub(super) fn project_numbered(&self, number: ProjectNumber) -> Result<InProject, AppError> {
+        self.around(self.view.project(number)?.ok_or(StoreError::Corrupt("projects"))?)
+    }
+
+    /// The person who asks. An operator is none.
+    pub(super) fn person(&self) -> Result<&UserId, AppError> {
+        self.caller.user().ok_or(AppError::Denied(crate::iam::Denied::Forbidden("me")))
+    }
+
+    /// An audit entry for what the permit allows.
+    pub(super) fn entry(
+        &self,
+        permit: &Permit,
+        what: &'static str,
+        subject: (&'static str, String),
+    ) -> AuditEntry {
+        debug_assert!(permit.actor() == self.caller.actor() || permit.actor() == Actor::Installation);
+        AuditEntry::new(permit, self.from, what, subject)
+    }
+
+    fn around(&self, project: Project) -> Result<InProject, AppError> {
+        let organization =
+            self.view.organization(project.organization)?.ok_or(StoreError::Corrupt("organizations"))?;
+        let membership = self.membership(&organization)?;
+        let collaboration = match self.caller.user() {
+            Some(user) => self.view.collaboration(project.number, user)?,
+            None => None,
+        };
+        Ok(InProject { organization, project, membership, collaboration })
+    }
+
+    fn membership(&self, organization: &Organization) -> Result<Option<Membership>, AppError> {
+        match self.caller.user() {
+            Some(user) => Ok(self.view.membership(organization.number, user)?),
+            None => Ok(None),
+        }
+    }
+}
+
+/// An organization, and what the caller is to it.
+pub(super) struct InOrganization {
+    pub(super) organization: Organization,
+    pub(super) membership: Option<Membership>,
+}
+
+impl InOrganization {
+    pub(super) fn permit(&self, ask: &Ask, permission: Permission) -> Result<Permit, AppError> {
+        self.authorize(ask, Demand::Permission(permission))
+    }
+
+    pub(super) fn permit_operator(&self, ask: &Ask, act: OperatorAct) -> Result<Permit, AppError> {
+        self.authorize(ask, Demand::Operator(act))
+    }
+
+    fn authorize(&self, ask: &Ask, demand: Demand) -> Result<Permit, AppError> {
+        let standing = Standing::Organization(&self.organization, self.membership.as_ref());
+        Ok(authorize(&ask.caller, demand, &standing)?)
+    }
+}
+
+/// A project, and what the caller is to it.
+pub(super) struct InProject {
+    pub(super) organization: Organization,
+    pub(super) project: Project,
+    pub(super) membership: Option<Membership>,
+    pub(super) collaboration: Option<Collaboration>,
+}
+
+impl InProject {
+    pub(super) fn permit(&self, ask: &Ask, permission: Permission) -> Result<Permit, AppError> {
+        Ok(authorize(&ask.caller, Demand::Permission(permission), &self.standing())?)
+    }
+
+    pub(super) fn permit_operator(&self, ask: &Ask, act: OperatorAct) -> Result<Permit, AppError> {
+        Ok(authorize(&ask.caller, Demand::Operator(act), &self.standing())?)
+    }
+
+    /// The caller's own role in it.
+    pub(super) fn role(&self) -> Option<Role> {
+        self.standing().role()
+    }
+
+    /// Whether the caller may know of it (P4); an operator knows of all.
+    pub(super) fn is_known_to(&self, caller: &Caller) -> bool {
+        matches!(caller, Caller::Operator { .. }) || self.standing().is_known()
+    }
+
+    fn standing(&self) -> Standing<'_> {
+        Standing::Project {
+            organization: &self.organization,
+            project: &self.project,
+            membership: self.membership.as_ref(),
+            collaboration: self.collaboration.as_ref(),
+        }
+    }
+}
+
+fn operator(view: &dyn View, digest: &TokenDigest) -> Result<Caller, AppError> {
+    let token = view.operator_token(digest)?.ok_or(AppError::Unauthenticated)?;
+    Ok(Caller::Operator { token: token.number, name: token.name })
+}
+
+fn session(view: &dyn View, now: UnixMillis, digest: &TokenDigest) -> Result<Caller, AppError> {
+    let session = view.session(digest)?.ok_or(AppError::Unauthenticated)?;
+    if session.revoked_at.is_some() {
+        return Err(AppError::Ended(Ended::Revoked));
+    }
+    if session.has_expired(now) {
+        return Err(AppError::Ended(Ended::Expired));
+    }
+    Ok(Caller::Session { user: session.user, session: session.id })
+}

@@ -1,0 +1,40 @@
+//! Fields of requests, parsed into the types of the rules, with the path of the one that is wrong.
+
+use super::error::AppError;
+use crate::iam::{Email, Name};
+use latchkey_api::Timestamp;
+use latchkey_core::{ExpiryMinute, Slug, UnixMillis};
+
+/// How far ahead an expiry may lie: ten years, leap days included.
+pub(super) const EXPIRY_AHEAD_MAX_SECS: u64 = 3653 * 24 * 60 * 60;
+
+pub(super) fn name(path: impl Into<String>, text: &str) -> Result<Name, AppError> {
+    Name::parse(text).map_err(|error| AppError::field(path, error))
+}
+
+pub(super) fn email(path: &str, text: &str) -> Result<Email, AppError> {
+    Email::parse(text).map_err(|error| AppError::field(path, error))
+}
+
+pub(super) fn slug(path: &str, text: &str) -> Result<Slug, AppError> {
+    Slug::parse(text).map_err(|error| AppError::field(path, error))
+}
+
+/// An expiry in whole minutes, at most ten years ahead (K3). It may have passed.
+pub(super) fn expiry(path: &str, at: Timestamp, now: UnixMillis) -> Result<ExpiryMinute, AppError> {
+    let minute = ExpiryMinute::floor(at.0).filter(|minute| minute.begins() == at.0);
+    let minute = minute.ok_or_else(|| AppError::field(path, "an expiry is a whole minute"))?;
+    if at.0 > now.seconds().plus_secs(EXPIRY_AHEAD_MAX_SECS) {
+        return Err(AppError::field(path, "an expiry lies at most ten years ahead"));
+    }
+    Ok(minute)
+}
+
+/// As [`expiry`], and still to come.
+pub(super) fn future_expiry(path: &str, at: Timestamp, now: UnixMillis) -> Result<ExpiryMinute, AppError> {
+    let minute = expiry(path, at, now)?;
+    if minute.has_passed(now) {
+        return Err(AppError::field(path, "the expiry has passed already"));
+    }
+    Ok(minute)
+}

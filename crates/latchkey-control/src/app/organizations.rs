@@ -1,0 +1,130 @@
+//! Organizations: create, list, read, suspend, resume.
+
+use super::ask::Ask;
+use super::error::AppError;
+use super::{fields, pages, projects, render};
+use crate::iam::{Caller, Demand, Email, Membership, Name, OperatorAct, Organization, User};
+use crate::store::{StoreError, Write};
+use latchkey_api as api;
+use latchkey_api::organization::CreatedOrganization;
+use latchkey_core::{Dice, OrganizationId, Permission, Role, UserId};
+
+/// Creates an organization with its owner and its Default Project (O2, O3, M4). An operator's act.
+///
+/// # Errors
+/// [`AppError`], as everywhere in this module.
+pub fn create(
+    ask: &Ask,
+    dice: &mut Dice,
+    body: &api::CreateOrganization,
+) -> Result<Write<CreatedOrganization>, AppError> {
+    let permit = ask.permit(Demand::Operator(OperatorAct::Organizations))?;
+    let name = fields::name("name", &body.name)?;
+    let (owner, newcomer) = person(ask, dice, fields::email("owner_email", &body.owner_email)?)?;
+    let organization = Organization {
+        number: ask.view.next_organization()?,
+        id: OrganizationId::generate(dice),
+        name,
+        owner,
+        created_at: ask.now,
+        suspended_at: None,
+    };
+    let made = projects::make_default(ask, dice, &organization)?;
+    let shown = CreatedOrganization {
+        organization: render::organization(&organization),
+        default_project: render::project(&made.project, &organization, None),
+    };
+    let entry = ask
+        .entry(&permit, "organizations.create", ("organization", organization.id.to_string()))
+        .after(&shown);
+    let membership = Membership { organization: organization.number, user: owner, role: Role::Admin };
+    Ok(Write::new(entry, shown).put_all(newcomer).put(organization).put(membership).put_all(made.changes()))
+}
+
+/// The organizations: all for an operator, their own for a person.
+///
+/// # Errors
+/// [`AppError`].
+pub fn list(ask: &Ask, query: &api::PageQuery) -> Result<api::Page<api::Organization>, AppError> {
+    let limit = pages::limit(query)?;
+    let after = pages::after(query, OrganizationId::parse)?;
+    let after = match after {
+        Some(id) => ask.view.organization_by_id(&id)?.map(|organization| organization.number),
+        None => None,
+    };
+    let items = match &ask.caller {
+        Caller::Operator { .. } => {
+            ask.permit(Demand::Operator(OperatorAct::Organizations))?;
+            ask.view.organizations(after, limit + 1)?
+        }
+        Caller::Session { user, .. } => {
+            ask.permit(Demand::Own)?;
+            let memberships = ask.view.memberships_of(user)?;
+            let later = memberships.iter().filter(|one| after.is_none_or(|after| one.organization > after));
+            later.take(limit + 1).map(|one| organization_of(ask, one)).collect::<Result<_, _>>()?
+        }
+    };
+    Ok(pages::page(items, limit, |item| item.id.to_string(), |item| render::organization(&item)))
+}
+
+/// One organization.
+///
+/// # Errors
+/// [`AppError`].
+pub fn read(ask: &Ask, id: &str) -> Result<api::Organization, AppError> {
+    let place = ask.organization(id)?;
+    place.permit(ask, Permission::OrgSettingsRead)?;
+    Ok(render::organization(&place.organization))
+}
+
+/// Suspends it: every key, session and membership of it is refused (O6).
+///
+/// # Errors
+/// [`AppError`].
+pub fn suspend(ask: &Ask, id: &str) -> Result<Write<api::Organization>, AppError> {
+    let place = ask.organization(id)?;
+    let permit = place.permit_operator(ask, OperatorAct::Suspension)?;
+    let now = place.organization.clone().suspended(&permit, ask.now);
+    let entry = ask.entry(&permit, "organizations.suspend", ("organization", now.id.to_string()));
+    Ok(changed(entry, &place.organization, now))
+}
+
+/// Resumes it: what was refused comes back (O6).
+///
+/// # Errors
+/// [`AppError`].
+pub fn resume(ask: &Ask, id: &str) -> Result<Write<api::Organization>, AppError> {
+    let place = ask.organization(id)?;
+    let permit = place.permit_operator(ask, OperatorAct::Suspension)?;
+    let now = place.organization.clone().resumed(&permit);
+    let entry = ask.entry(&permit, "organizations.resume", ("organization", now.id.to_string()));
+    Ok(changed(entry, &place.organization, now))
+}
+
+fn changed(
+    entry: crate::store::AuditEntry,
+    before: &Organization,
+    now: Organization,
+) -> Write<api::Organization> {
+    let shown = render::organization(&now);
+    Write::new(entry.before(&render::organization(before)).after(&shown), shown).put(now)
+}
+
+/// The person with this address, and the account to make if they have none.
+fn person(ask: &Ask, dice: &mut Dice, email: Email) -> Result<(UserId, Option<User>), AppError> {
+    if let Some(user) = ask.view.user_by_email(&email)? {
+        return Ok((user.id, None));
+    }
+    let user = User { id: UserId::generate(dice), email, created_at: ask.now };
+    Ok((user.id, Some(user)))
+}
+
+fn organization_of(ask: &Ask, membership: &Membership) -> Result<Organization, AppError> {
+    let organization = ask.view.organization(membership.organization)?;
+    Ok(organization.ok_or(StoreError::Corrupt("organizations"))?)
+}
+
+/// The name of every Default Project.
+pub(super) fn default_project_name() -> Result<Name, AppError> {
+    fields::name("name", "Default Project")
+}

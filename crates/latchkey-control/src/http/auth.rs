@@ -1,0 +1,60 @@
+//! Who asks, before anything else: under `/v1` nobody learns of paths, methods or bodies without a credential.
+
+use super::error::Refusal;
+use crate::app::{AppError, Asker, Control};
+use crate::iam::PlainToken;
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Refuses whoever is not identified (R1). The use case identifies them again in the view that decides.
+pub(super) async fn identify_first(
+    State(control): State<Arc<Control>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path();
+    if path == "/v1" || path.starts_with("/v1/") {
+        match identified(&control, &request) {
+            Ok(asker) => request.extensions_mut().insert(asker),
+            Err(error) => return Refusal::from(error).into_response(),
+        };
+    }
+    next.run(request).await
+}
+
+/// The asker that the middleware found.
+pub(super) struct By(pub(super) Asker);
+
+impl<S: Sync> FromRequestParts<S> for By {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        // Without the middleware in front there is no asker, and so no answer.
+        parts.extensions.get().cloned().map(Self).ok_or(AppError::Unauthenticated.into())
+    }
+}
+
+fn identified(control: &Control, request: &Request) -> Result<Asker, AppError> {
+    let token = bearer(request.headers()).ok_or(AppError::Unauthenticated)?;
+    let asker = Asker::new(&token, address(request.extensions()));
+    control.read(&asker, |_| Ok(()))?;
+    Ok(asker)
+}
+
+/// The token of the one `Authorization` header; two of them are none.
+fn bearer(headers: &HeaderMap) -> Option<PlainToken> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(only), None) = (all.next(), all.next()) else { return None };
+    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(())?;
+    PlainToken::parse(token)
+}
+
+fn address(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
+}

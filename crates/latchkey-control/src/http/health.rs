@@ -1,0 +1,17 @@
+//! Is it alive, and can it answer?
+
+use super::reply::{Outcome, shown};
+use crate::app::{AppError, Control};
+use axum::extract::State;
+use std::sync::Arc;
+
+/// `GET /healthz`
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the newest generation, which nobody can act on without its token.
+pub(super) async fn ready(State(control): State<Arc<Control>>) -> Outcome {
+    let generation = control.check_ready().map_err(AppError::from);
+    shown(generation.map(|generation| serde_json::json!({ "generation": generation.0 })))
+}

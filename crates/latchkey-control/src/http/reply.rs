@@ -1,0 +1,55 @@
+//! Replies: JSON, and for a change the token of the generation it became.
+
+use super::error::{CREATED, Refusal};
+use crate::app::{AppError, Control};
+use crate::store::{Committed, StoreError};
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Names the generation of a change, for whoever wants to read it back at an edge.
+pub(super) const GENERATION: HeaderName = HeaderName::from_static("latchkey-generation");
+
+/// What a handler answers.
+pub(super) type Outcome = Result<Response, Refusal>;
+
+/// What was asked for.
+pub(super) fn shown<T: Serialize>(body: Result<T, AppError>) -> Outcome {
+    Ok(json(&body?)?)
+}
+
+/// Something that was changed.
+pub(super) fn changed<T: Serialize>(control: &Control, change: Result<Committed<T>, AppError>) -> Outcome {
+    let Committed { reply, generation } = change?;
+    let token = HeaderValue::from_str(control.generation_token(generation).as_str());
+    let token = token.map_err(|_| AppError::Store(StoreError::Panicked))?;
+    let mut response = json(&reply)?;
+    response.headers_mut().insert(GENERATION, token);
+    Ok(response)
+}
+
+/// Something that was made.
+pub(super) fn created<T: Serialize>(control: &Control, change: Result<Committed<T>, AppError>) -> Outcome {
+    let mut response = changed(control, change)?;
+    *response.status_mut() = CREATED;
+    Ok(response)
+}
+
+/// Around every request: nobody caches an answer, and the log says which route answered how, and no more. Paths
+/// and headers as they came may hold what does not belong into a log.
+pub(super) async fn seal(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let status = response.status().as_u16();
+    tracing::info!(%method, route = route.as_deref().unwrap_or("none"), status, "request");
+    response
+}
+
+fn json(body: &impl Serialize) -> Result<Response, AppError> {
+    let bytes = serde_json::to_vec(body).map_err(|_| AppError::Store(StoreError::Panicked))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
