@@ -398,11 +398,12 @@ impl Gate {
     /// Lets the newest manifest serve that waits for nothing more.
     fn adopt_ready(&mut self, now: UnixMillis) {
         let Some(at) = self.pending.iter().rposition(Pending::is_ready) else { return };
-        let older_than_this = self.pending.drain(..=at);
-        let Some(Pending { statement, as_of, newest, candidate: Some(candidate) }) = older_than_this.last()
+        let mut up_to_this = self.pending.drain(..=at);
+        let Some(Pending { statement, as_of, newest, candidate: Some(candidate) }) = up_to_this.next_back()
         else {
             return;
         };
+        drop(up_to_this);
         let old = self.serving.take();
         let Candidate { manifest, routes, pepper, keys, resources, references, .. } = *candidate;
         let shelves = match old {

@@ -1,0 +1,472 @@
+//! An installation in memory and a shell around a gate: what the tests act with.
+
+use latchkey_core::key::Prefix;
+use latchkey_core::*;
+use latchkey_gate::*;
+use latchkey_snapshot::build::{
+    Content, Edition, HeadContent, Record, RootContent, Signer, StatementContent,
+};
+use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
+use latchkey_snapshot::manifest::Exceptions;
+use latchkey_snapshot::root::{Installation, KeyRole, RootKey};
+use latchkey_snapshot::*;
+use std::collections::BTreeMap;
+
+pub const START: UnixMillis = UnixMillis(1_800_000_000_000);
+pub const INSTALLATION: Installation = Installation([7; 16]);
+pub const GRACE_SECS: u32 = 900;
+
+/// A key of the installation and what is known of it.
+#[derive(Clone)]
+pub struct Key {
+    pub text: String,
+    pub id: KeyId,
+    pub digest: KeyDigest,
+    pub binding: Binding,
+    pub expiry: Option<ExpiryMinute>,
+    pub state: KeyState,
+}
+
+/// The control plane's side: its state, its signing keys, and all objects it ever published.
+pub struct Stage {
+    pub now: UnixMillis,
+    pub content: Content,
+    pub pepper: Pepper,
+    pub mint: MintSecret,
+    pub prefix: Prefix,
+    pub rules: Vec<Rule>,
+    pub suspended: Vec<OrganizationNumber>,
+    pub archived: Vec<ProjectNumber>,
+    pub grace_secs: u32,
+    pub use_by_secs: u64,
+    pub generation: Generation,
+    pub statement_generation: Generation,
+    pub inline: Vec<Inline>,
+    pub statement: Vec<u8>,
+    pub objects: BTreeMap<ObjectDigest, Vec<u8>>,
+    pub installation: Installation,
+    pub root_version: u32,
+    offline: Signer,
+    release: Signer,
+    pub head_signer: Signer,
+    dice: Dice,
+    manifest: Option<ObjectRef>,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let pepper = Pepper::new([21; 32]);
+        let mut stage = Self {
+            now: START,
+            content: Content::new(pepper.clone()),
+            pepper,
+            mint: MintSecret::new([22; 32]),
+            prefix: Prefix::parse("lk").unwrap(),
+            rules: rules(),
+            suspended: vec![],
+            archived: vec![],
+            grace_secs: GRACE_SECS,
+            use_by_secs: 3600,
+            generation: Generation(10),
+            statement_generation: Generation(0),
+            inline: vec![],
+            statement: vec![],
+            objects: BTreeMap::new(),
+            installation: INSTALLATION,
+            root_version: 1,
+            offline: Signer::from_seed(&[1; 32]),
+            release: Signer::from_seed(&[2; 32]),
+            head_signer: Signer::from_seed(&[3; 32]),
+            dice: Dice::from_seed(&[4; 32]),
+            manifest: None,
+        };
+        for (number, slug) in [(1, "alpha"), (2, "beta")] {
+            stage.add_project(number, slug);
+        }
+        stage
+    }
+
+    pub fn add_project(&mut self, number: u32, slug: &str) {
+        let (project, organization) = (ProjectNumber(number), OrganizationNumber(number * 10));
+        let id = project_id(number);
+        for text in [slug, id.to_string().as_str()] {
+            self.content.put(Record::ProjectReference { text, project, organization });
+        }
+        self.content.put(Record::ProjectNames(ProjectNames {
+            number: project,
+            organization,
+            id,
+            slug: Slug::parse(slug).unwrap(),
+            name: slug.to_uppercase().into(),
+        }));
+        self.content.put(Record::OrganizationNames(OrganizationNames {
+            number: organization,
+            id: OrganizationId::generate(&mut Dice::from_seed(&[number as u8 + 50; 32])),
+            name: format!("organization of {slug}").into(),
+        }));
+    }
+
+    pub fn add_resource(&mut self, project: u32, resource: ResourceType, id: &str) {
+        self.content.put(Record::Resource {
+            resource,
+            id: ResourceId::parse(id).unwrap(),
+            project: ProjectNumber(project),
+            organization: OrganizationNumber(project * 10),
+        });
+    }
+
+    /// A key in force, said in the next publication.
+    pub fn add_key(&mut self, project: u32, role: Role) -> Key {
+        self.add_key_with(project, role, |_| {})
+    }
+
+    pub fn add_key_with(&mut self, project: u32, role: Role, change: impl Fn(&mut Key)) -> Key {
+        let organization = OrganizationNumber(project * 10);
+        let plain = PlainKey::generate(&self.prefix, organization.hint(), &self.mint, &mut self.dice);
+        let mut key = Key {
+            text: plain.expose().to_owned(),
+            id: plain.id(),
+            digest: plain.digest(),
+            binding: Binding {
+                project: ProjectNumber(project),
+                organization,
+                role: Some(role),
+                permissions: PermissionSet::of_key(role),
+            },
+            expiry: None,
+            state: KeyState::Active,
+        };
+        change(&mut key);
+        self.put_key(&key);
+        key
+    }
+
+    pub fn put_key(&mut self, key: &Key) {
+        self.content.put(Record::Key {
+            id: key.id,
+            digest: key.digest,
+            binding: key.binding,
+            expiry: key.expiry,
+            state: key.state,
+        });
+    }
+
+    pub fn set_state(&mut self, key: &Key, state: KeyState) {
+        self.put_key(&Key { state, ..key.clone() });
+    }
+
+    /// A key that was minted here and never said.
+    pub fn unsaid_key(&mut self) -> String {
+        PlainKey::generate(&self.prefix, 77, &self.mint, &mut self.dice).expose().to_owned()
+    }
+
+    /// A key with a mint check of somebody else's.
+    pub fn made_up_key(&mut self) -> String {
+        PlainKey::generate(&self.prefix, 77, &MintSecret::new([99; 32]), &mut self.dice).expose().to_owned()
+    }
+
+    /// One more change, published as a new manifest and statement.
+    pub fn publish(&mut self) {
+        self.generation = self.generation.next();
+        self.publish_same_generation();
+    }
+
+    pub fn publish_same_generation(&mut self) {
+        let exceptions = Exceptions::new(self.suspended.clone(), self.archived.clone());
+        let built = self.content.build(&Edition {
+            installation: self.installation,
+            generation: self.generation,
+            pepper_id: self.content.pepper_id(),
+            grace_secs: self.grace_secs,
+            prefix: self.prefix,
+            exceptions: &exceptions,
+            session_keys: &[],
+            edge_keys: &[],
+            rules: &self.rules,
+        });
+        let built = built.unwrap();
+        for object in built.objects.iter().chain([&built.manifest]) {
+            self.objects.insert(object.reference.digest(), object.bytes.to_vec());
+        }
+        self.inline.retain(|entry| entry.generation > self.generation);
+        self.manifest = Some(built.manifest.reference);
+        self.statement_generation = self.generation;
+        self.sign_statement();
+    }
+
+    pub fn sign_statement(&mut self) {
+        self.statement = self.statement_over(self.manifest.unwrap(), self.statement_generation);
+    }
+
+    pub fn statement_over(&self, manifest: ObjectRef, generation: Generation) -> Vec<u8> {
+        let content = StatementContent {
+            installation: self.installation,
+            generation,
+            issued: self.now.seconds(),
+            use_by: self.now.seconds().plus_secs(self.use_by_secs),
+            manifest,
+            audit_size: 0,
+            audit_root: [0; 32],
+        };
+        content.sign(&[&self.release]).unwrap()
+    }
+
+    /// A change that rides inline: nothing is published but the head.
+    pub fn revoke_inline(&mut self, subject: InlineSubject, reason: Reason) {
+        self.generation = self.generation.next();
+        self.inline.push(Inline { generation: self.generation, subject, reason });
+    }
+
+    pub fn revoke_key_inline(&mut self, key: &Key) {
+        let tag = self.content.key_tag(key.id, &key.digest);
+        self.revoke_inline(InlineSubject::Tag(tag), Reason::Revoked);
+        self.set_state(key, KeyState::Revoked);
+    }
+
+    /// The head as it is signed now.
+    pub fn head(&self) -> Vec<u8> {
+        self.head_at(self.now)
+    }
+
+    pub fn head_at(&self, as_of: UnixMillis) -> Vec<u8> {
+        self.head_signed(as_of, &self.head_signer)
+    }
+
+    pub fn head_signed(&self, as_of: UnixMillis, signer: &Signer) -> Vec<u8> {
+        let content = HeadContent {
+            root_version: self.root_version,
+            as_of,
+            statement: &self.statement,
+            inline: &self.inline,
+        };
+        content.sign(&[signer]).unwrap()
+    }
+
+    pub fn root(&self, version: u32, head_signer: &Signer) -> Vec<u8> {
+        let key = |signer: &Signer, role| RootKey {
+            public: signer.public(),
+            role,
+            not_before: UnixSeconds(0),
+            not_after: UnixSeconds(u64::MAX),
+        };
+        let content = RootContent {
+            installation: self.installation,
+            version,
+            issued: UnixSeconds(1000),
+            thresholds: [1, 1, 1],
+            keys: vec![
+                key(&self.offline, KeyRole::Offline),
+                key(&self.release, KeyRole::Release),
+                key(head_signer, KeyRole::Head),
+            ],
+        };
+        content.sign(&[&self.offline]).unwrap()
+    }
+
+    pub fn config(&self) -> GateConfig {
+        GateConfig {
+            root: self.root(1, &Signer::from_seed(&[3; 32])),
+            peppers: vec![self.pepper.clone()],
+            mint: self.mint.clone(),
+            floor: Floor::default(),
+            seed: 5,
+        }
+    }
+
+    pub fn gate(&self) -> Gate {
+        Gate::new(self.config()).unwrap()
+    }
+
+    /// A shell whose gate holds all that was published.
+    pub fn warm_shell(&self) -> Shell {
+        let mut shell = Shell::new(self.gate());
+        shell.refresh(self);
+        shell.load(self);
+        shell
+    }
+
+    pub fn token(&self, generation: Generation) -> String {
+        generation.token(&self.mint.generation_secret()).as_str().to_owned()
+    }
+}
+
+pub fn project_id(number: u32) -> ProjectId {
+    ProjectId::generate(&mut Dice::from_seed(&[number as u8; 32]))
+}
+
+pub fn rule(method: &str, pattern: &str, permission: Permission) -> Rule {
+    Rule {
+        method: method.into(),
+        pattern: pattern.into(),
+        permission,
+        freshness: Freshness::Normal,
+        project: ProjectSource::Credential,
+        resource: None,
+    }
+}
+
+pub fn rules() -> Vec<Rule> {
+    let project = || ProjectSource::Path("project".into());
+    let file = || Some(ResourceSource { resource: ResourceType::File, parameter: "file".into() });
+    let mut rules = vec![
+        rule("POST", "/v1/inference", Permission::InferenceInvoke),
+        Rule { project: project(), ..rule("GET", "/v1/projects/{project}/files", Permission::FilesView) },
+        Rule {
+            project: project(),
+            resource: file(),
+            ..rule("GET", "/v1/projects/{project}/files/{file}", Permission::FilesRead)
+        },
+        Rule {
+            project: project(),
+            freshness: Freshness::FreshOnly,
+            ..rule("DELETE", "/v1/projects/{project}/clusters", Permission::ClustersDelete)
+        },
+        Rule { resource: file(), ..rule("GET", "/v1/files/{file}", Permission::FilesRead) },
+        rule("POST", "/v1/clusters", Permission::ClustersCreate),
+        rule("GET", "/v1/assets/{*rest}", Permission::FilesView),
+        Rule { freshness: Freshness::FreshOnly, ..rule("POST", "/v1/batches", Permission::BatchCreate) },
+    ];
+    rules.sort_by(|a, b| (&a.pattern, &a.method).cmp(&(&b.pattern, &b.method)));
+    rules
+}
+
+/// What a shell could not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    Up,
+    HeadDown,
+    ObjectsDown,
+}
+
+/// The loop of a Worker around a gate, with a network that can be down and a count of all it asked for.
+pub struct Shell {
+    pub gate: Gate,
+    pub network: Network,
+    pub heads: usize,
+    pub joins: usize,
+    pub objects: usize,
+    /// How long a look at the head takes.
+    pub head_ms: u64,
+}
+
+impl Shell {
+    pub fn new(gate: Gate) -> Self {
+        Self { gate, network: Network::Up, heads: 0, joins: 0, objects: 0, head_ms: 0 }
+    }
+
+    /// One whole request, `stage.now` moving as the network takes time.
+    pub fn ask(&mut self, stage: &mut Stage, request: &Request<'_>, question: Question) -> Verdict {
+        let mut attempt = Attempt::default();
+        for _ in 0..40 {
+            match self.gate.decide(request, question, stage.now, &mut attempt) {
+                Step::Answer(verdict) => return verdict,
+                Step::Ask(Ask::Head(HeadAsk::Join)) => self.joins += 1,
+                Step::Ask(Ask::Head(HeadAsk::Start)) => {
+                    self.heads += 1;
+                    stage.now = stage.now.plus_ms(self.head_ms);
+                    let end = self.look(stage);
+                    self.gate.ask_ended(end, stage.now);
+                }
+                Step::Ask(Ask::Objects(list)) => list.iter().for_each(|wanted| self.fetch(stage, wanted)),
+            }
+        }
+        panic!("the loop does not end");
+    }
+
+    pub fn route(&mut self, stage: &mut Stage, key: &str, method: &str, path: &str) -> Verdict {
+        let bearer = format!("Bearer {key}");
+        let request = Request {
+            method,
+            path: path.as_bytes(),
+            authorization: Authorization::One(bearer.as_bytes()),
+            min_generation: None,
+        };
+        self.ask(stage, &request, Question::Route)
+    }
+
+    /// The simplest route that any key may use.
+    pub fn invoke(&mut self, stage: &mut Stage, key: &str) -> Verdict {
+        self.route(stage, key, "POST", "/v1/inference")
+    }
+
+    pub fn invoke_at_least(&mut self, stage: &mut Stage, key: &str, token: &str) -> Verdict {
+        let bearer = format!("Bearer {key}");
+        let request = Request {
+            method: "POST",
+            path: b"/v1/inference",
+            authorization: Authorization::One(bearer.as_bytes()),
+            min_generation: Some(token.as_bytes()),
+        };
+        self.ask(stage, &request, Question::Route)
+    }
+
+    fn look(&mut self, stage: &Stage) -> RefreshEnd {
+        if self.network == Network::HeadDown || stage.statement.is_empty() {
+            return RefreshEnd::Failed;
+        }
+        match self.gate.accept_head(&stage.head(), stage.now) {
+            Ok(_) => RefreshEnd::Answered,
+            Err(_) => RefreshEnd::Failed,
+        }
+    }
+
+    /// The background refresh, whether it is due or not.
+    pub fn refresh(&mut self, stage: &Stage) {
+        let end = self.look(stage);
+        self.gate.refresh_ended(end, stage.now);
+        while self.gate.status(stage.now).pending.is_some()
+            && let Some(wanted) = self.gate.wanted(1).pop()
+        {
+            self.fetch(stage, &wanted);
+        }
+    }
+
+    /// Everything that is missing.
+    pub fn load(&mut self, stage: &Stage) {
+        loop {
+            let wanted = self.gate.wanted(usize::MAX);
+            if wanted.is_empty() || self.network == Network::ObjectsDown {
+                return;
+            }
+            wanted.iter().for_each(|wanted| self.fetch(stage, wanted));
+        }
+    }
+
+    pub fn fetch(&mut self, stage: &Stage, wanted: &Wanted) {
+        self.objects += 1;
+        match stage.objects.get(&wanted.reference().digest()) {
+            Some(bytes) if self.network != Network::ObjectsDown => {
+                self.gate.accept_object(wanted, bytes.clone(), stage.now).unwrap();
+            }
+            _ => self.gate.object_failed(wanted, stage.now),
+        }
+    }
+}
+
+#[track_caller]
+pub fn assert_allowed(verdict: &Verdict) -> Grant {
+    match verdict.outcome {
+        Outcome::Allow(grant) => grant,
+        Outcome::Refuse(refusal) => panic!("refused: {refusal:?} {:?}", verdict.standing),
+    }
+}
+
+#[track_caller]
+pub fn assert_fresh(verdict: &Verdict) {
+    assert_allowed(verdict);
+    assert!(!verdict.standing.unwrap().stale, "{verdict:?}");
+}
+
+#[track_caller]
+pub fn assert_stale(verdict: &Verdict) {
+    assert_allowed(verdict);
+    assert!(verdict.standing.unwrap().stale, "{verdict:?}");
+}
+
+#[track_caller]
+pub fn assert_refused(verdict: &Verdict, refusal: Refusal) {
+    assert_eq!(verdict.outcome, Outcome::Refuse(refusal));
+}
+
+pub const UNKNOWN: Refusal = Refusal::Unauthenticated(Unproven::Unknown);
+pub const MADE_UP: Refusal = Refusal::Unauthenticated(Unproven::MadeUp);
