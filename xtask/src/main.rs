@@ -4,6 +4,7 @@ mod dev;
 mod repo;
 mod setup;
 mod step;
+mod vectors;
 mod wasm;
 mod wrangler;
 
@@ -24,6 +25,8 @@ enum Command {
     Dev(dev::Arguments),
     /// Installs what the other commands need; quick when all is there.
     Setup,
+    /// Makes the test vectors of docs/spec anew, or compares them with what is committed.
+    Vectors(vectors::Arguments),
     /// Builds the two Worker scripts for release.
     Wasm,
     /// Serves both scripts locally with `wrangler dev` until interrupted.
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Setup => setup::all(),
+        Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Wasm => wasm::build(),
         Command::Worker(arguments) => wrangler::serve(&arguments),
     };

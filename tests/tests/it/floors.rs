@@ -12,9 +12,12 @@ const FLOORS: &[(&str, u8)] = &[
     ("latchkey-control", 2),
     ("latchkey", 3),
     ("latchkey-testkit", 3),
+    ("latchkey-vectors", 3),
     ("latchkey-edge", 3),
     ("latchkey-hub", 3),
     ("latchkey-tests", 4),
+    ("latchkey-bench", 4),
+    ("latchkey-bench-worker", 4),
     ("xtask", 4),
 ];
 
@@ -23,7 +26,7 @@ fn root() -> PathBuf {
 }
 
 fn manifests() -> Vec<(String, toml::Table, PathBuf)> {
-    let mut folders: Vec<PathBuf> = vec![root().join("xtask"), root().join("tests")];
+    let mut folders: Vec<PathBuf> = ["bench", "tests", "xtask"].map(|name| root().join(name)).to_vec();
     for shelf in ["crates", "wasm"] {
         if let Ok(entries) = std::fs::read_dir(root().join(shelf)) {
             folders.extend(entries.map(|entry| entry.unwrap().path()));

@@ -1,3 +1,4 @@
 //! One binary for every test that crosses crates.
 
 mod floors;
+mod vectors;

@@ -1,0 +1,210 @@
+//! What an accepted object says and why one is refused, as the vectors write it.
+//!
+//! Numbers of 64 bits are decimal strings, since JSON readers of many languages would round them.
+
+use crate::case::{field, hex, reason};
+use latchkey_core::{PermissionSet, ProjectNumber, Role};
+use latchkey_snapshot::manifest::{Section, TokenKey};
+use latchkey_snapshot::*;
+use serde_json::{Value, json};
+
+/// A 64-bit number.
+pub fn wide(number: u64) -> Value {
+    number.to_string().into()
+}
+
+fn parse_error(error: &ParseError) -> Value {
+    field(error.object, error.field, error.fault)
+}
+
+/// Why a root is refused.
+pub fn root_error(error: &RootError) -> Value {
+    let why = match error {
+        RootError::Parse(error) => return parse_error(error),
+        RootError::TooLong => "too long",
+        RootError::Installation => "installation",
+        RootError::Version { .. } => "version",
+        RootError::OwnSignatures => "own signatures",
+        RootError::PredecessorSignatures => "predecessor signatures",
+    };
+    reason("root", why)
+}
+
+/// Why a head is refused.
+pub fn head_error(error: &HeadError) -> Value {
+    let why = match error {
+        HeadError::Parse(error) => return parse_error(error),
+        HeadError::TooLong => "too long",
+        HeadError::RootVersion { .. } => "root version",
+        HeadError::Installation => "installation",
+        HeadError::StatementSignatures => "statement signatures",
+        HeadError::HeadSignatures => "head signatures",
+    };
+    reason("head", why)
+}
+
+/// Why an object that another names is refused.
+pub fn object_error(object: &str, error: &ObjectError) -> Value {
+    let why = match error {
+        ObjectError::Parse(error) => return parse_error(error),
+        ObjectError::Length { .. } => "length",
+        ObjectError::Digest => "digest",
+    };
+    reason(object, why)
+}
+
+/// A reference to an object.
+pub fn reference(reference: &ObjectRef) -> Value {
+    json!({ "length": reference.len_bytes(), "digest": reference.digest().to_string() })
+}
+
+/// A root.
+pub fn root(root: &Root) -> Value {
+    let keys: Vec<Value> = root
+        .keys()
+        .iter()
+        .map(|key| {
+            json!({
+                "public": hex(key.public.as_bytes()), "role": key.role as u8,
+                "not_before": wide(key.not_before.0), "not_after": wide(key.not_after.0),
+            })
+        })
+        .collect();
+    let roles = [root::KeyRole::Offline, root::KeyRole::Release, root::KeyRole::Head];
+    json!({
+        "installation": hex(root.installation().0), "version": root.version(), "issued": wide(root.issued().0),
+        "thresholds": roles.map(|role| root.threshold(role)), "keys": keys,
+    })
+}
+
+/// A head.
+pub fn head(head: &Head) -> Value {
+    let statement = &head.statement;
+    json!({
+        "root_version": head.root_version, "as_of": wide(head.as_of.0), "digest": head.digest.to_string(),
+        "inline": head.inline.iter().map(inline).collect::<Vec<_>>(),
+        "newest_generation": wide(head.newest_generation().0),
+        "statement": {
+            "installation": hex(statement.installation.0), "generation": wide(statement.generation.0),
+            "issued": wide(statement.issued.0), "use_by": wide(statement.use_by.0),
+            "manifest": reference(&statement.manifest), "audit_size": wide(statement.audit_size),
+            "audit_root": hex(statement.audit_root),
+        },
+    })
+}
+
+fn inline(inline: &Inline) -> Value {
+    let subject = match inline.subject {
+        InlineSubject::Tag(tag) => json!({ "tag": hex(tag) }),
+        InlineSubject::Project(number) => json!({ "project": number.0 }),
+        InlineSubject::Organization(number) => json!({ "organization": number.0 }),
+    };
+    json!({ "generation": wide(inline.generation.0), "reason": inline.reason.as_str(), "subject": subject })
+}
+
+/// A manifest.
+pub fn manifest(manifest: &Manifest) -> Value {
+    let keys = |keys: &[TokenKey]| keys.iter().map(token_key).collect::<Vec<_>>();
+    let numbers = |class| manifest.exceptions.numbers(class).to_vec();
+    json!({
+        "installation": hex(manifest.installation.0), "generation": wide(manifest.generation.0),
+        "pepper_id": hex(manifest.pepper_id), "grace": manifest.grace_secs, "prefix": manifest.prefix.as_str(),
+        "sections": manifest.sections.iter().map(section).collect::<Vec<_>>(),
+        "organizations_suspended": numbers(ExceptionClass::OrganizationSuspended),
+        "projects_archived": numbers(ExceptionClass::ProjectArchived),
+        "session_keys": keys(&manifest.session_keys), "edge_keys": keys(&manifest.edge_keys),
+        "rules": manifest.rules.iter().map(rule).collect::<Vec<_>>(),
+    })
+}
+
+fn token_key(key: &TokenKey) -> Value {
+    json!({
+        "public": hex(key.public.as_bytes()),
+        "not_before": wide(key.not_before.0), "not_after": wide(key.not_after.0),
+    })
+}
+
+fn section(section: &Section) -> Value {
+    let nodes: Vec<Value> = section
+        .nodes
+        .iter()
+        .map(|node| json!({ "first_place": wide(node.first_place), "node": reference(&node.object) }))
+        .collect();
+    json!({ "kind": section.kind as u8, "records": wide(section.records), "nodes": nodes })
+}
+
+fn rule(rule: &Rule) -> Value {
+    let project = match &rule.project {
+        ProjectSource::Credential => Value::Null,
+        ProjectSource::Path(parameter) => parameter.as_str().into(),
+    };
+    let resource = rule
+        .resource
+        .as_ref()
+        .map(|source| json!({ "type": source.resource.as_str(), "parameter": source.parameter }));
+    json!({
+        "method": rule.method, "pattern": rule.pattern, "permission": rule.permission.as_str(),
+        "fresh_only": rule.freshness == Freshness::FreshOnly, "project_parameter": project, "resource": resource,
+    })
+}
+
+/// A node.
+pub fn node(node: &Node) -> Value {
+    let pages: Vec<Value> = node
+        .pages()
+        .iter()
+        .map(|page| {
+            json!({
+                "first_place": wide(page.first_place), "records": page.records, "page": reference(&page.object),
+            })
+        })
+        .collect();
+    json!({ "kind": node.kind() as u8, "pages": pages })
+}
+
+/// What a page says of one thing.
+pub fn entry(entry: &Entry) -> Value {
+    let state = match entry.state {
+        KeyState::Active => "active",
+        KeyState::Disabled => "disabled",
+        KeyState::Revoked => "revoked",
+    };
+    let mut described = binding(&entry.binding);
+    described["expiry_minute"] = entry.expiry.map(|minute| minute.0).into();
+    described["state"] = state.into();
+    described
+}
+
+fn binding(binding: &Binding) -> Value {
+    json!({
+        "project": binding.project.0, "organization": binding.organization.0,
+        "role": binding.role.map(Role::as_str), "permissions": permissions(binding.permissions),
+    })
+}
+
+/// The bits of a set, as 32 hexadecimal characters of the number.
+pub fn permissions(set: PermissionSet) -> Value {
+    format!("{:032x}", set.bits()).into()
+}
+
+/// A page of names.
+pub fn names(names: &Names) -> Value {
+    match names {
+        Names::Projects(list) => list.iter().map(project_names).collect(),
+        Names::Organizations(list) => list.iter().map(organization_names).collect(),
+    }
+}
+
+/// A project's names.
+pub fn project_names(names: &ProjectNames) -> Value {
+    let ProjectNumber(number) = names.number;
+    json!({
+        "number": number, "organization": names.organization.0, "id": names.id.to_string(),
+        "slug": names.slug.as_str(), "name": names.name,
+    })
+}
+
+/// An organization's names.
+pub fn organization_names(names: &OrganizationNames) -> Value {
+    json!({ "number": names.number.0, "id": names.id.to_string(), "name": names.name })
+}

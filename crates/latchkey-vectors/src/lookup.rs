@@ -1,0 +1,233 @@
+//! Vectors of the look-up: from a pepper and a key to a tag, a place and a bucket, and to what a snapshot says.
+
+use crate::case::hex;
+use crate::describe::{self, wide};
+use latchkey_core::key::Prefix;
+use latchkey_core::{
+    Dice, ExpiryMinute, Generation, KeyDigest, KeyId, OrganizationId, OrganizationNumber, Pepper, Permission,
+    PermissionSet, ProjectId, ProjectNumber, ResourceId, ResourceType, Role, Slug,
+};
+use latchkey_snapshot::build::{Built, Content, Edition, Record};
+use latchkey_snapshot::manifest::Exceptions;
+use latchkey_snapshot::*;
+use serde_json::{Value, json};
+
+const PEPPER: [u8; 32] = [0x55; 32];
+/// Keys with a permission set each, so that a page of fewer than 4,096 records must be cut.
+const KEYS: u32 = 300;
+/// One more than a page of names holds.
+const ORGANIZATIONS: u32 = 513;
+
+pub(crate) fn vectors() -> Value {
+    let built = build();
+    let objects: Vec<Value> = built.objects.iter().map(|object| hex(&object.bytes).into()).collect();
+    json!({
+        "about": "queries asked of one snapshot; found is null where it says nothing. An object's name is its digest",
+        "pepper": hex(PEPPER),
+        "pepper_id": hex(Pepper::new(PEPPER).id()),
+        "manifest": hex(&built.manifest.bytes),
+        "objects": objects,
+        "records": record_queries(&built),
+        "names": name_queries(&built),
+    })
+}
+
+fn key(index: u32) -> (KeyId, KeyDigest) {
+    let mut dice = Dice::from_seed(&[9; 32]);
+    let mut seed = [0; 32];
+    dice.fill(&mut seed);
+    seed[..4].copy_from_slice(&index.to_le_bytes());
+    let mut dice = Dice::from_seed(&seed);
+    (KeyId::generate(organization(index).hint(), &mut dice), KeyDigest(dice.bytes()))
+}
+
+fn organization(index: u32) -> OrganizationNumber {
+    OrganizationNumber(index % 5)
+}
+
+/// A set that no other index has.
+fn set(index: u32) -> PermissionSet {
+    let chosen = |bit: usize| index >> bit & 1 == 1;
+    let data = PermissionSet::of_key(Role::Member);
+    data.iter()
+        .enumerate()
+        .filter(|(bit, _)| *bit < 16 && chosen(*bit))
+        .fold(PermissionSet::EMPTY.with(Permission::InferenceInvoke), |set, (_, permission)| {
+            set.with(permission)
+        })
+}
+
+fn key_record(index: u32) -> Record<'static> {
+    let (id, digest) = key(index);
+    let role = if index.is_multiple_of(2) { Role::Member } else { Role::Admin };
+    Record::Key {
+        id,
+        digest,
+        binding: Binding {
+            project: ProjectNumber(index % 20),
+            organization: organization(index),
+            role: Some(role),
+            permissions: set(index),
+        },
+        expiry: index.is_multiple_of(3).then_some(ExpiryMinute(30_000_000 + index)),
+        state: [KeyState::Active, KeyState::Disabled, KeyState::Revoked][index as usize % 3],
+    }
+}
+
+fn resource(id: &'static str, project: u32) -> Record<'static> {
+    Record::Resource {
+        resource: ResourceType::File,
+        id: ResourceId::parse(id).unwrap(),
+        project: ProjectNumber(project),
+        organization: OrganizationNumber(1),
+    }
+}
+
+fn reference(text: &'static str, project: u32) -> Record<'static> {
+    Record::ProjectReference { text, project: ProjectNumber(project), organization: OrganizationNumber(1) }
+}
+
+fn names(dice: &mut Dice) -> Vec<Record<'static>> {
+    let project = Record::ProjectNames(ProjectNames {
+        number: ProjectNumber(10),
+        organization: OrganizationNumber(1),
+        id: ProjectId::generate(dice),
+        slug: Slug::parse("alpha").unwrap(),
+        name: "Alpha".into(),
+    });
+    let organizations = (0..ORGANIZATIONS).map(|number| {
+        let id = OrganizationId::from_body([b'0' + (number % 10) as u8; 16]).unwrap();
+        Record::OrganizationNames(OrganizationNames {
+            number: OrganizationNumber(number),
+            id,
+            name: "o".into(),
+        })
+    });
+    organizations.chain([project]).collect()
+}
+
+fn build() -> Built {
+    let mut content = Content::new(Pepper::new(PEPPER));
+    let keys = (0..KEYS).map(key_record);
+    let rest = [
+        resource("file-1", 10),
+        resource("file-2", 11),
+        reference("alpha", 10),
+        reference("proj_0123456789ABCDEF", 10),
+    ];
+    content.load(keys.chain(rest).chain(names(&mut Dice::from_seed(&[200; 32]))));
+    let edition = Edition {
+        installation: Installation(crate::root::INSTALLATION),
+        generation: Generation(5),
+        pepper_id: content.pepper_id(),
+        grace_secs: 900,
+        prefix: Prefix::parse("lk").unwrap(),
+        exceptions: &Exceptions::default(),
+        session_keys: &[],
+        edge_keys: &[],
+        rules: &[],
+    };
+    content.build(&edition).unwrap()
+}
+
+/// The bytes of the object that `reference` names.
+fn bytes<'b>(built: &'b Built, reference: &ObjectRef) -> &'b [u8] {
+    &built.objects.iter().find(|object| object.reference == *reference).unwrap().bytes
+}
+
+/// The page for a place, if any.
+fn page(built: &Built, kind: Kind, place: u64) -> Option<node::PageRef> {
+    let manifest = Manifest::parse(&built.manifest.reference, &built.manifest.bytes).unwrap();
+    let section = manifest.section(kind)?;
+    let node = section.nodes.iter().rfind(|node| node.first_place <= place)?;
+    let node = Node::parse(kind, &node.object, bytes(built, &node.object)).unwrap();
+    node.pages().iter().rfind(|page| page.first_place <= place).copied()
+}
+
+fn answer(built: &Built, name: &str, asked: Value, query: &Query) -> Value {
+    let page = page(built, query.kind, query.place);
+    let found = page.and_then(|page| {
+        let bytes = bytes(built, &page.object).to_vec().into();
+        Page::parse(query.kind, &page.object, bytes).unwrap().find(query)
+    });
+    json!({
+        "name": name, "asked": asked, "tag": hex(query.tag), "place": wide(query.place), "bucket_hash": query.bucket,
+        "page": page.map(|page| page.object.digest().to_string()), "found": found.map(|entry| describe::entry(&entry)),
+    })
+}
+
+fn record_queries(built: &Built) -> Value {
+    let pepper = Pepper::new(PEPPER);
+    let asked_key = |index: u32| {
+        let (id, digest) = key(index);
+        json!({ "kind": 1, "id": id.to_string(), "digest": hex(digest.0) })
+    };
+    let ask_key = |name: &str, index: u32| {
+        let (id, digest) = key(index);
+        answer(built, name, asked_key(index), &Query::native_key(&pepper, id, &digest))
+    };
+    let mut cases = vec![ask_key("an unknown key", KEYS), ask_key("another unknown key", KEYS + 1)];
+    let ((id, _), (_, digest)) = (key(4), key(5));
+    let mixed = json!({ "kind": 1, "id": id.to_string(), "digest": hex(digest.0) });
+    cases.push(answer(
+        built,
+        "a digest under another key's id",
+        mixed,
+        &Query::native_key(&pepper, id, &digest),
+    ));
+    for (name, project, resource, id) in [
+        ("an unknown file", 10, ResourceType::File, "file-3"),
+        ("a file of another project", 11, ResourceType::File, "file-1"),
+        ("a volume with a file's id", 10, ResourceType::Volume, "file-1"),
+        ("a file", 10, ResourceType::File, "file-1"),
+        ("another file", 11, ResourceType::File, "file-2"),
+    ] {
+        let asked = json!({ "kind": 3, "project": project, "type": resource as u8, "id": id });
+        let query =
+            Query::resource(&pepper, ProjectNumber(project), resource, ResourceId::parse(id).unwrap());
+        cases.push(answer(built, name, asked, &query));
+    }
+    for (name, text) in [
+        ("an unknown slug", "beta"),
+        ("an id without its prefix", "0123456789ABCDEF"),
+        ("a slug", "alpha"),
+        ("a permanent id", "proj_0123456789ABCDEF"),
+    ] {
+        let asked = json!({ "kind": 4, "text": text });
+        cases.push(answer(built, name, asked, &Query::project_reference(&pepper, text)));
+    }
+    cases.extend((0..KEYS).step_by(13).map(|index| ask_key(&format!("key {index}"), index)));
+    cases.into()
+}
+
+fn name_queries(built: &Built) -> Value {
+    let ask = |kind: Kind, number: u32| {
+        let place = Query::names_place(number);
+        let page = page(built, kind, place);
+        let found = page.and_then(|page| {
+            let names = Names::parse(kind, &page.object, bytes(built, &page.object)).unwrap();
+            let project = names.project(ProjectNumber(number)).map(describe::project_names);
+            project
+                .or_else(|| names.organization(OrganizationNumber(number)).map(describe::organization_names))
+        });
+        json!({
+            "asked": { "kind": kind as u8, "number": number }, "place": wide(place),
+            "page": page.map(|page| page.object.digest().to_string()), "found": found,
+        })
+    };
+    let unknown = [
+        (Kind::ProjectNames, 9),
+        (Kind::ProjectNames, 11),
+        (Kind::OrganizationNames, 513),
+        (Kind::OrganizationNames, u32::MAX),
+    ];
+    let known = [
+        (Kind::ProjectNames, 10),
+        (Kind::OrganizationNames, 0),
+        (Kind::OrganizationNames, 255),
+        (Kind::OrganizationNames, 256),
+        (Kind::OrganizationNames, 511),
+        (Kind::OrganizationNames, 512),
+    ];
+    unknown.into_iter().chain(known).map(|(kind, number)| ask(kind, number)).collect()
+}

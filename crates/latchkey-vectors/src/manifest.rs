@@ -1,0 +1,392 @@
+//! Vectors of the manifest.
+
+use crate::case::{Cases, field, reason};
+use crate::describe;
+use crate::root::INSTALLATION;
+use crate::sign::{bad_public_keys, public};
+use latchkey_core::{Permission, ResourceType};
+use latchkey_snapshot::{Fault, Manifest, ObjectRef};
+use serde_json::{Value, json};
+
+/// The parts of a manifest, free to hold nonsense.
+#[derive(Clone)]
+struct Parts {
+    grace: u32,
+    prefix: Vec<u8>,
+    sections: Vec<Section>,
+    exceptions: Vec<(u8, Vec<u32>)>,
+    session_keys: Vec<Key>,
+    edge_keys: Vec<Key>,
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone)]
+struct Section {
+    kind: u8,
+    records: u64,
+    nodes: Vec<(u64, u32, [u8; 32])>,
+}
+
+type Key = ([u8; 32], u64, u64);
+
+#[derive(Clone)]
+struct Rule {
+    method: Vec<u8>,
+    pattern: Vec<u8>,
+    permission: u8,
+    freshness: u8,
+    /// Source byte and, if it has one, the parameter.
+    project: (u8, Option<Vec<u8>>),
+    resource: (u8, Option<Vec<u8>>),
+}
+
+fn rule(method: &str, pattern: &str) -> Rule {
+    Rule {
+        method: method.into(),
+        pattern: pattern.into(),
+        permission: Permission::FilesRead.number(),
+        freshness: 0,
+        project: (0, None),
+        resource: (0, None),
+    }
+}
+
+impl Parts {
+    fn smallest() -> Self {
+        Self {
+            grace: 0,
+            prefix: b"lk".to_vec(),
+            sections: vec![],
+            exceptions: vec![],
+            session_keys: vec![],
+            edge_keys: vec![],
+            rules: vec![],
+        }
+    }
+
+    fn full() -> Self {
+        let mut session_keys = vec![(public(41), 0, u64::MAX), (public(42), 5, 5)];
+        session_keys.sort_unstable();
+        let file = Rule {
+            permission: Permission::FilesDelete.number(),
+            freshness: 1,
+            project: (1, Some(b"project".to_vec())),
+            resource: (ResourceType::File as u8, Some(b"file_1".to_vec())),
+            ..rule("DELETE", "/v1/projects/{project}/files/{file_1}")
+        };
+        let read =
+            Rule { method: b"GET".to_vec(), permission: Permission::FilesRead.number(), ..file.clone() };
+        Self {
+            grace: 900,
+            prefix: b"lk_live".to_vec(),
+            sections: vec![
+                Section { kind: 1, records: 5000, nodes: vec![(0, 100, [1; 32]), (1 << 63, 100, [2; 32])] },
+                Section { kind: 3, records: 1, nodes: vec![(7, 55, [3; 32])] },
+                Section { kind: 6, records: u64::MAX, nodes: vec![(0, u32::MAX, [4; 32])] },
+            ],
+            exceptions: vec![(1, vec![3]), (2, vec![1, 256, 65_536, u32::MAX])],
+            session_keys,
+            edge_keys: vec![(public(43), 0, u64::MAX)],
+            rules: vec![rule("GET", "/v1/caf\u{e9}"), rule("POST", "/v1/files"), file, read],
+        }
+        .sorted()
+    }
+
+    fn sorted(mut self) -> Self {
+        self.rules.sort_by_key(|rule| (rule.pattern.clone(), rule.method.clone()));
+        self
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = b"LKM1".to_vec();
+        bytes.extend(INSTALLATION);
+        bytes.extend(5u64.to_le_bytes());
+        bytes.extend(0x0123_4567_89ab_cdefu64.to_be_bytes());
+        bytes.extend(self.grace.to_le_bytes());
+        text(&mut bytes, &self.prefix);
+        bytes.push(self.sections.len() as u8);
+        self.sections.iter().for_each(|section| section.write(&mut bytes));
+        bytes.push(self.exceptions.len() as u8);
+        for (class, numbers) in &self.exceptions {
+            bytes.push(*class);
+            bytes.extend((numbers.len() as u32).to_le_bytes());
+            numbers.iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+        }
+        for keys in [&self.session_keys, &self.edge_keys] {
+            bytes.push(keys.len() as u8);
+            for (public, not_before, not_after) in keys {
+                bytes.extend(public);
+                bytes.extend(not_before.to_le_bytes());
+                bytes.extend(not_after.to_le_bytes());
+            }
+        }
+        bytes.extend((self.rules.len() as u16).to_le_bytes());
+        self.rules.iter().for_each(|rule| rule.write(&mut bytes));
+        bytes
+    }
+}
+
+impl Section {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.push(self.kind);
+        bytes.extend(self.records.to_le_bytes());
+        bytes.extend((self.nodes.len() as u16).to_le_bytes());
+        for (first_place, len, digest) in &self.nodes {
+            bytes.extend(first_place.to_le_bytes());
+            bytes.extend(len.to_le_bytes());
+            bytes.extend(digest);
+        }
+    }
+}
+
+impl Rule {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        text(bytes, &self.method);
+        text(bytes, &self.pattern);
+        bytes.extend([self.permission, self.freshness]);
+        for (byte, parameter) in [&self.project, &self.resource] {
+            bytes.push(*byte);
+            parameter.iter().for_each(|parameter| text(bytes, parameter));
+        }
+    }
+}
+
+fn text(bytes: &mut Vec<u8>, text: &[u8]) {
+    bytes.extend((text.len() as u16).to_le_bytes());
+    bytes.extend(text);
+}
+
+fn changed(mut parts: Parts, change: impl FnOnce(&mut Parts)) -> Vec<u8> {
+    change(&mut parts);
+    parts.bytes()
+}
+
+fn refuse(cases: &mut Cases, name: &str, bytes: &[u8], at: &str, fault: Fault) {
+    cases.refuse(name, json!({}), bytes, field("manifest", at, fault));
+}
+
+pub(crate) fn vectors() -> Value {
+    let mut cases = Cases::default();
+    refuse_form(&mut cases);
+    refuse_sections(&mut cases);
+    refuse_exceptions(&mut cases);
+    refuse_keys(&mut cases);
+    refuse_rules(&mut cases);
+    accept(&mut cases);
+    json!({
+        "about": "reference: what names the bytes, themselves if absent",
+        "cases": cases.into_value(),
+    })
+}
+
+fn refuse_form(cases: &mut Cases) {
+    let good = Parts::full().bytes();
+    let reference = json!({ "reference": describe::reference(&ObjectRef::to(&good)) });
+    let mut flipped = good.clone();
+    flipped[20] ^= 1;
+    cases.refuse("other bytes than named", reference.clone(), &flipped, reason("manifest", "digest"));
+    cases.refuse(
+        "more bytes than named",
+        reference,
+        &[&good[..], &[0]].concat(),
+        reason("manifest", "length"),
+    );
+    refuse(cases, "cut in its pepper id", &good[..35], "pepper id", Fault::Truncated);
+    refuse(cases, "a byte behind the end", &[&good[..], &[0]].concat(), "end", Fault::Trailing);
+    refuse(cases, "another magic", &[b"LKM2", &good[4..]].concat(), "magic", Fault::Magic);
+    let mut long = good.clone();
+    long.resize((4 << 20) + 1, 0);
+    refuse(cases, "a byte more than 4 MiB", &long, "end", Fault::OutOfRange);
+    let grace = changed(Parts::smallest(), |parts| parts.grace = 86_401);
+    refuse(cases, "a grace of more than a day", &grace, "grace", Fault::OutOfRange);
+    for (name, prefix, fault) in [
+        ("a prefix of one character", &b"l"[..], Fault::OutOfRange),
+        ("a prefix of 13 characters", b"abcdefghijklm", Fault::OutOfRange),
+        ("a prefix in capitals", b"LK", Fault::OutOfRange),
+        ("a prefix that ends in `_`", b"lk_", Fault::OutOfRange),
+        ("a prefix that is not UTF-8", b"l\xff", Fault::NotUtf8),
+    ] {
+        let bytes = changed(Parts::smallest(), |parts| parts.prefix = prefix.to_vec());
+        refuse(cases, name, &bytes, "key prefix", fault);
+    }
+}
+
+fn refuse_sections(cases: &mut Cases) {
+    let section = |kind: u8| Section { kind, records: 1, nodes: vec![(7, 55, [3; 32])] };
+    let mut refuse = |name: &str, sections: Vec<Section>, at: &str, fault| {
+        refuse(cases, name, &changed(Parts::smallest(), |parts| parts.sections = sections), at, fault);
+    };
+    refuse("six sections", vec![section(1); 6], "section count", Fault::OutOfRange);
+    for kind in [0, 2, 7] {
+        refuse(&format!("section kind {kind}"), vec![section(kind)], "section kind", Fault::OutOfRange);
+    }
+    refuse("one section twice", vec![section(1), section(1)], "sections", Fault::NotAscending);
+    refuse("sections out of order", vec![section(3), section(1)], "sections", Fault::NotAscending);
+    let none = Section { records: 0, ..section(1) };
+    refuse("a section without records", vec![none], "section records", Fault::OutOfRange);
+    let none = Section { nodes: vec![], ..section(1) };
+    refuse("a section without nodes", vec![none], "node count", Fault::OutOfRange);
+    let empty = Section { nodes: vec![(7, 0, [3; 32])], ..section(1) };
+    refuse("an empty node", vec![empty], "node", Fault::OutOfRange);
+    let twice = Section { nodes: vec![(7, 55, [3; 32]), (7, 55, [4; 32])], ..section(1) };
+    refuse("one first place twice", vec![twice], "nodes", Fault::NotAscending);
+    let back = Section { nodes: vec![(256, 55, [3; 32]), (7, 55, [4; 32])], ..section(1) };
+    refuse("nodes out of order", vec![back], "nodes", Fault::NotAscending);
+}
+
+fn refuse_exceptions(cases: &mut Cases) {
+    let mut refuse_classes = |name: &str, exceptions: &[(u8, &[u32])], at: &str, fault| {
+        let exceptions = exceptions.iter().map(|(class, numbers)| (*class, numbers.to_vec())).collect();
+        refuse(cases, name, &changed(Parts::smallest(), |parts| parts.exceptions = exceptions), at, fault);
+    };
+    refuse_classes(
+        "three exception classes",
+        &[(1, &[1]), (2, &[1]), (3, &[1])],
+        "exception class count",
+        Fault::OutOfRange,
+    );
+    refuse_classes("exception class 0", &[(0, &[1])], "exception class", Fault::OutOfRange);
+    refuse_classes("exception class 3", &[(3, &[1])], "exception class", Fault::OutOfRange);
+    refuse_classes(
+        "one exception class twice",
+        &[(1, &[1]), (1, &[2])],
+        "exception class",
+        Fault::NotAscending,
+    );
+    refuse_classes(
+        "exception classes out of order",
+        &[(2, &[1]), (1, &[2])],
+        "exception class",
+        Fault::NotAscending,
+    );
+    refuse_classes("an exception class without numbers", &[(1, &[])], "exception count", Fault::OutOfRange);
+    refuse_classes("one number twice", &[(1, &[1, 1])], "exceptions", Fault::NotAscending);
+    refuse_classes("numbers out of order", &[(1, &[256, 9])], "exceptions", Fault::NotAscending);
+    let mut bytes = changed(Parts::smallest(), |parts| parts.exceptions = vec![(1, vec![1])]);
+    let count_at = bytes.len() - 12;
+    bytes[count_at..count_at + 4].fill(0xff);
+    refuse(cases, "more numbers than there are", &bytes, "exceptions", Fault::Truncated);
+}
+
+fn refuse_keys(cases: &mut Cases) {
+    let mut both = [(public(41), 0, 9), (public(42), 0, 9)];
+    both.sort_unstable();
+    both.reverse();
+    let mut refuse_both = |name: &str, keys: Vec<Key>, at: Option<&str>, fault| {
+        for (which, count) in [("session", "session key count"), ("edge", "edge key count")] {
+            let bytes = changed(Parts::smallest(), |parts| match which {
+                "session" => parts.session_keys = keys.clone(),
+                _ => parts.edge_keys = keys.clone(),
+            });
+            refuse(cases, &format!("{which} keys: {name}"), &bytes, at.unwrap_or(count), fault);
+        }
+    };
+    refuse_both("nine", vec![both[0]; 9], None, Fault::OutOfRange);
+    refuse_both("one twice", vec![both[0]; 2], Some("public key"), Fault::NotAscending);
+    refuse_both("out of order", both.to_vec(), Some("public key"), Fault::NotAscending);
+    refuse_both(
+        "valid until before it begins",
+        vec![(public(41), 5, 4)],
+        Some("not after"),
+        Fault::OutOfRange,
+    );
+    for (why, bytes) in bad_public_keys() {
+        refuse_both(&format!("one that {why}"), vec![(bytes, 0, 9)], Some("public key"), Fault::OutOfRange);
+    }
+}
+
+fn refuse_rules(cases: &mut Cases) {
+    let mut many = Parts::smallest().bytes();
+    let count_at = many.len() - 2;
+    many[count_at..].copy_from_slice(&4097u16.to_le_bytes());
+    refuse(cases, "4,097 rules", &many, "rule count", Fault::OutOfRange);
+    let good = rule("GET", "/v1/files");
+    let mut refuse_rules = |name: &str, rules: Vec<Rule>, at: &str, fault| {
+        refuse(cases, name, &changed(Parts::smallest(), |parts| parts.rules = rules), at, fault);
+    };
+    refuse_rules("one rule twice", vec![good.clone(), good.clone()], "rules", Fault::NotAscending);
+    refuse_rules(
+        "patterns out of order",
+        vec![rule("GET", "/b"), rule("PUT", "/a")],
+        "rules",
+        Fault::NotAscending,
+    );
+    refuse_rules(
+        "methods out of order",
+        vec![rule("PUT", "/a"), rule("GET", "/a")],
+        "rules",
+        Fault::NotAscending,
+    );
+    let mut refuse_one = |name: &str, change: &dyn Fn(&mut Rule), at: &str, fault| {
+        let mut changed = good.clone();
+        change(&mut changed);
+        refuse_rules(name, vec![changed], at, fault);
+    };
+    for (name, method, fault) in [
+        ("an empty method", &b""[..], Fault::OutOfRange),
+        ("a method of 17 characters", &[b'A'; 17], Fault::OutOfRange),
+        ("a method in small letters", b"get", Fault::OutOfRange),
+        ("a method that is not UTF-8", b"G\xff", Fault::NotUtf8),
+    ] {
+        refuse_one(name, &|rule| rule.method = method.to_vec(), "rule method", fault);
+    }
+    for (name, pattern, fault) in [
+        ("an empty pattern", vec![], Fault::OutOfRange),
+        ("a pattern of 513 bytes", vec![b'/'; 513], Fault::OutOfRange),
+        ("a pattern without `/` in front", b"v1".to_vec(), Fault::OutOfRange),
+        ("a pattern that is not UTF-8", b"/\xff".to_vec(), Fault::NotUtf8),
+    ] {
+        refuse_one(name, &|rule| rule.pattern = pattern.clone(), "rule pattern", fault);
+    }
+    for number in [16, 79, 255] {
+        refuse_one(
+            &format!("permission number {number}"),
+            &|rule| rule.permission = number,
+            "rule permission",
+            Fault::OutOfRange,
+        );
+    }
+    refuse_one("freshness 2", &|rule| rule.freshness = 2, "rule freshness", Fault::OutOfRange);
+    refuse_one("project source 2", &|rule| rule.project.0 = 2, "rule project source", Fault::OutOfRange);
+    refuse_one("resource type 7", &|rule| rule.resource.0 = 7, "rule resource type", Fault::OutOfRange);
+    for (name, parameter, fault) in [
+        ("an empty parameter", &b""[..], Fault::OutOfRange),
+        ("a parameter of 33 characters", &[b'a'; 33], Fault::OutOfRange),
+        ("a parameter in capitals", b"File", Fault::OutOfRange),
+        ("a parameter that is not UTF-8", b"f\xff", Fault::NotUtf8),
+    ] {
+        refuse_one(
+            &format!("{name} for the project"),
+            &|rule| rule.project = (1, Some(parameter.to_vec())),
+            "rule parameter",
+            fault,
+        );
+        refuse_one(
+            &format!("{name} for the resource"),
+            &|rule| rule.resource = (6, Some(parameter.to_vec())),
+            "rule parameter",
+            fault,
+        );
+    }
+}
+
+fn accept(cases: &mut Cases) {
+    let widest = Parts {
+        grace: 86_400,
+        prefix: b"abcdefghijkl".to_vec(),
+        rules: vec![Rule {
+            method: vec![b'A'; 16],
+            pattern: [b"/", &[b'p'; 511][..]].concat(),
+            project: (1, Some(vec![b'a'; 32])),
+            ..rule("", "")
+        }],
+        ..Parts::smallest()
+    };
+    for (name, parts) in
+        [("nothing in it", Parts::smallest()), ("everything in it", Parts::full()), ("at its limits", widest)]
+    {
+        let bytes = parts.bytes();
+        let manifest = Manifest::parse(&ObjectRef::to(&bytes), &bytes).unwrap();
+        cases.accept(name, json!({}), &bytes, describe::manifest(&manifest));
+    }
+}

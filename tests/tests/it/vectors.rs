@@ -1,0 +1,364 @@
+//! The reader against tests/vectors: what it accepts says what the vectors say, and what it refuses it refuses
+//! for the field and the fault they name. tests/stranger does the same in another language.
+
+#![expect(clippy::unwrap_used, reason = "a vector that cannot be read has failed")]
+
+use latchkey_core::key::{KeyError, PrefixError};
+use latchkey_core::{
+    Generation, GenerationSecret, KeyDigest, KeyId, KeyText, MintSecret, OrganizationNumber, Pepper,
+    PlainKey, Prefix, ProjectNumber, ResourceId, ResourceType, UnixMillis, base62,
+};
+use latchkey_snapshot::head::Rank;
+use latchkey_snapshot::page::bucket_count;
+use latchkey_snapshot::*;
+use latchkey_vectors::describe::{self, wide};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// Refusals that the specification demands and the reader does not make yet: each is a bug, and when it is gone its
+/// line here fails and goes as well.
+const OPEN: &[&str] = &[
+    "root: a public key that is not canonical",
+    "manifest: session keys: one that is not canonical",
+    "manifest: edge keys: one that is not canonical",
+    "page: an expiry beyond 32 bits",
+];
+
+/// Prefixes longer than this are cut at this many places, evenly spread, instead of at every byte.
+const CUTS_MAX: usize = 400;
+
+fn file(path: &str) -> Value {
+    let path = format!("{}/vectors/{path}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_str().map_or_else(|| value.as_u64().unwrap(), |text| text.parse().unwrap())
+}
+
+fn small(value: &Value) -> u32 {
+    number(value).try_into().unwrap()
+}
+
+fn unhex(value: &Value) -> Vec<u8> {
+    let digits = text(value).as_bytes();
+    assert!(digits.len().is_multiple_of(2));
+    let nibble = |digit: u8| char::from(digit).to_digit(16).unwrap() as u8;
+    digits.chunks(2).map(|pair| nibble(pair[0]) << 4 | nibble(pair[1])).collect()
+}
+
+fn array<const N: usize>(value: &Value) -> [u8; N] {
+    unhex(value).try_into().unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn kind(value: &Value) -> Kind {
+    Kind::from_byte(small(value) as u8).unwrap()
+}
+
+fn case_bytes(case: &Value) -> Vec<u8> {
+    let zeros = case.get("zeros_after").map_or(0, number);
+    let mut bytes = unhex(&case["bytes"]);
+    bytes.resize(bytes.len() + zeros as usize, 0);
+    bytes
+}
+
+/// What a reader makes of bytes: what they say, or why they are refused.
+type Verdict = Result<Value, Value>;
+
+/// Runs every case of a file, and every cut and extension of what is accepted.
+fn run(path: &str, object: &str, read: impl Fn(&Value, &[u8]) -> Verdict) {
+    let file = file(path);
+    let (mut accepted, mut refused) = (0, 0);
+    for case in list(&file["cases"]) {
+        let name = format!("{object}: {}", text(&case["name"]));
+        let bytes = case_bytes(case);
+        let verdict = read(case, &bytes);
+        if OPEN.contains(&name.as_str()) {
+            assert!(verdict.is_ok(), "`{name}` is refused now: take it out of `OPEN`");
+        } else if let Some(why) = case.get("refused") {
+            assert_eq!(verdict.as_ref(), Err(why), "{name}");
+            refused += 1;
+        } else {
+            assert_eq!(verdict.as_ref(), Ok(&case["accepted"]), "{name}");
+            let step = bytes.len().div_ceil(CUTS_MAX);
+            for len in (0..bytes.len()).step_by(step) {
+                assert!(read(case, &bytes[..len]).is_err(), "{name}, cut to {len} bytes");
+            }
+            assert!(read(case, &[&bytes[..], &[0]].concat()).is_err(), "{name}, with a byte behind");
+            accepted += 1;
+        }
+    }
+    assert!(accepted > 0 && refused > 10, "{path}: {accepted} accepted, {refused} refused");
+}
+
+/// The reference a case names, or one to the bytes themselves. A digest that is not theirs is made of other bytes.
+fn reference(case: &Value, bytes: &[u8]) -> ObjectRef {
+    let Some(named) = case.get("reference") else { return ObjectRef::to(bytes) };
+    // A reference comes out of a verified object only: a node names this one.
+    let mut node = b"LKN1\x01\x01\x00".to_vec();
+    node.extend([0; 8]);
+    node.extend(small(&named["length"]).to_le_bytes());
+    node.extend(1u32.to_le_bytes());
+    node.extend(unhex(&named["digest"]));
+    Node::parse(Kind::NativeKey, &ObjectRef::to(&node), &node).unwrap().pages()[0].object
+}
+
+#[test]
+fn root_vectors_hold() {
+    let file = file("snapshot/root.json");
+    let held = |name: &Value| Root::pinned(&unhex(&file["held"][text(name)])).ok();
+    run("snapshot/root.json", "root", |case, bytes| {
+        let root = match &case["held"] {
+            Value::Null => Root::pinned(bytes),
+            name => held(name).unwrap().successor(bytes),
+        };
+        root.map(|root| describe::root(&root)).map_err(|error| describe::root_error(&error))
+    });
+}
+
+#[test]
+fn head_vectors_hold() {
+    let file = file("snapshot/head.json");
+    run("snapshot/head.json", "head", |case, bytes| {
+        let root = Root::pinned(&unhex(&file["roots"][text(&case["root"])])).unwrap();
+        let head = UnverifiedHead::parse(bytes).and_then(|head| head.verify(&root));
+        head.map(|head| describe::head(&head)).map_err(|error| describe::head_error(&error))
+    });
+}
+
+#[test]
+fn order_vectors_hold() {
+    let rank = |value: &Value| Rank {
+        root_version: small(&value["root_version"]),
+        generation: Generation(number(&value["generation"])),
+        as_of: UnixMillis(number(&value["as_of"])),
+    };
+    for case in list(&file("snapshot/order.json")["cases"]) {
+        let same_bytes = text(&case["bytes"]) == "same";
+        let outcome = match rank(&case["came"]).cmp(&rank(&case["held"])) {
+            std::cmp::Ordering::Greater => "replaced",
+            std::cmp::Ordering::Equal if !same_bytes => "stays and is reported",
+            _ => "stays",
+        };
+        assert_eq!(outcome, text(&case["held_one"]), "{}", case["name"]);
+    }
+}
+
+#[test]
+fn manifest_vectors_hold() {
+    run("snapshot/manifest.json", "manifest", |case, bytes| {
+        let manifest = Manifest::parse(&reference(case, bytes), bytes);
+        manifest
+            .map(|manifest| describe::manifest(&manifest))
+            .map_err(|error| describe::object_error("manifest", &error))
+    });
+}
+
+#[test]
+fn node_vectors_hold() {
+    run("snapshot/node.json", "node", |case, bytes| {
+        let node = Node::parse(kind(&case["kind"]), &reference(case, bytes), bytes);
+        node.map(|node| describe::node(&node)).map_err(|error| describe::object_error("node", &error))
+    });
+}
+
+#[test]
+fn page_vectors_hold() {
+    run("snapshot/page.json", "page", |case, bytes| {
+        let page = Page::parse(kind(&case["kind"]), &reference(case, bytes), bytes.into());
+        page.map(|page| entries(&page, case)).map_err(|error| describe::object_error("page", &error))
+    });
+    for count in list(&file("snapshot/page.json")["bucket_counts"]) {
+        assert_eq!(bucket_count(number(&count["records"]) as usize), small(&count["buckets"]));
+    }
+}
+
+/// What the page says of the tags that the case lists.
+fn entries(page: &Page, case: &Value) -> Value {
+    let asked = case.get("accepted").map_or(&[][..], |accepted| list(&accepted["entries"]));
+    let answer = |asked: &Value| {
+        let query = Query {
+            kind: page.kind(),
+            place: 0,
+            bucket: small(&asked["bucket_hash"]),
+            tag: array(&asked["tag"]),
+        };
+        let mut entry = describe::entry(&page.find(&query).unwrap());
+        entry["tag"] = asked["tag"].clone();
+        entry["bucket_hash"] = asked["bucket_hash"].clone();
+        entry
+    };
+    json!({ "records": page.records(), "entries": asked.iter().map(answer).collect::<Vec<_>>() })
+}
+
+#[test]
+fn names_vectors_hold() {
+    run("snapshot/names.json", "names", |case, bytes| {
+        let names = Names::parse(kind(&case["kind"]), &reference(case, bytes), bytes);
+        names.map(|names| describe::names(&names)).map_err(|error| describe::object_error("names", &error))
+    });
+}
+
+/// The snapshot of lookup.json: its manifest, and its objects by digest.
+struct Snapshot {
+    manifest: Manifest,
+    objects: HashMap<ObjectDigest, Vec<u8>>,
+}
+
+impl Snapshot {
+    fn of(file: &Value) -> Self {
+        let bytes = unhex(&file["manifest"]);
+        let objects = list(&file["objects"]).iter().map(unhex);
+        Self {
+            manifest: Manifest::parse(&ObjectRef::to(&bytes), &bytes).unwrap(),
+            objects: objects.map(|bytes| (ObjectDigest::of(&bytes), bytes)).collect(),
+        }
+    }
+
+    fn page(&self, kind: Kind, place: u64) -> Option<(ObjectRef, &[u8])> {
+        let section = self.manifest.section(kind)?;
+        let node = section.nodes.iter().rfind(|node| node.first_place <= place)?.object;
+        let node = Node::parse(kind, &node, &self.objects[&node.digest()]).unwrap();
+        let page = node.pages().iter().rfind(|page| page.first_place <= place)?.object;
+        Some((page, &self.objects[&page.digest()]))
+    }
+}
+
+#[test]
+fn lookup_vectors_hold() {
+    let file = file("snapshot/lookup.json");
+    let snapshot = Snapshot::of(&file);
+    let pepper = Pepper::new(array(&file["pepper"]));
+    assert_eq!(hex(&pepper.id()), text(&file["pepper_id"]));
+    assert_eq!(snapshot.manifest.pepper_id, pepper.id());
+    for case in list(&file["records"]) {
+        let query = query(&pepper, &case["asked"]);
+        let page = snapshot.page(query.kind, query.place);
+        let found = page.and_then(|(reference, bytes)| {
+            Page::parse(query.kind, &reference, bytes.into()).unwrap().find(&query)
+        });
+        let got = json!({
+            "name": case["name"], "asked": case["asked"], "tag": hex(&query.tag), "place": wide(query.place),
+            "bucket_hash": query.bucket, "page": page.map(|(reference, _)| reference.digest().to_string()),
+            "found": found.map(|entry| describe::entry(&entry)),
+        });
+        assert_eq!(got, *case);
+    }
+}
+
+fn query(pepper: &Pepper, asked: &Value) -> Query {
+    match kind(&asked["kind"]) {
+        Kind::NativeKey => {
+            let id = KeyId::parse(text(&asked["id"]).as_bytes()).unwrap();
+            Query::native_key(pepper, id, &KeyDigest(array(&asked["digest"])))
+        }
+        Kind::Resource => {
+            let resource = ResourceType::from_byte(small(&asked["type"]) as u8).unwrap();
+            let project = ProjectNumber(small(&asked["project"]));
+            Query::resource(pepper, project, resource, ResourceId::parse(text(&asked["id"])).unwrap())
+        }
+        _ => Query::project_reference(pepper, text(&asked["text"])),
+    }
+}
+
+#[test]
+fn names_are_looked_up_as_the_vectors_say() {
+    let file = file("snapshot/lookup.json");
+    let snapshot = Snapshot::of(&file);
+    for case in list(&file["names"]) {
+        let (kind, number) = (kind(&case["asked"]["kind"]), small(&case["asked"]["number"]));
+        let place = Query::names_place(number);
+        let page = snapshot.page(kind, place);
+        let found = page.and_then(|(reference, bytes)| {
+            let names = Names::parse(kind, &reference, bytes).unwrap();
+            let project = names.project(ProjectNumber(number)).map(describe::project_names);
+            project
+                .or_else(|| names.organization(OrganizationNumber(number)).map(describe::organization_names))
+        });
+        let got = json!({
+            "asked": case["asked"], "place": wide(place),
+            "page": page.map(|(reference, _)| reference.digest().to_string()), "found": found,
+        });
+        assert_eq!(got, *case);
+    }
+}
+
+#[test]
+fn key_text_vectors_hold() {
+    let file = file("key-format.json");
+    let mint = MintSecret::new(array(&file["mint_secret"]));
+    for case in list(&file["texts"]) {
+        let bytes = unhex(&case["text"]);
+        let verdict = KeyText::parse(&bytes, &Prefix::parse(text(&case["prefix"])).unwrap());
+        let why = verdict.as_ref().err().map(|error| match error {
+            KeyError::Length => "length",
+            KeyError::Checksum => "checksum",
+            KeyError::Prefix => "prefix",
+            KeyError::Character => "character",
+            KeyError::Id => "id",
+        });
+        let said = verdict.as_ref().ok().map(|key| {
+            json!({
+                "id": key.id().to_string(), "hint": key.id().hint(), "digest": hex(&key.digest().0),
+                "minted": key.mint_check_matches(&mint),
+            })
+        });
+        assert_eq!(json!([why, said]), json!([case["refused"], case["accepted"]]), "{}", case["name"]);
+    }
+    for case in list(&file["keys"]) {
+        let id = KeyId::from_number(number(&case["id_number"]));
+        let secret = text(&case["secret"]).as_bytes().try_into().unwrap();
+        let key = PlainKey::assemble(&Prefix::parse(text(&case["prefix"])).unwrap(), id, secret, &mint);
+        assert_eq!(key.expose(), text(&case["text"]));
+        assert_eq!(hex(&key.digest().0), text(&case["digest"]));
+        assert_eq!(
+            (key.id().to_string().as_str(), key.id().hint()),
+            (text(&case["id"]), small(&case["hint"]) as u16)
+        );
+    }
+}
+
+#[test]
+fn base62_prefix_hint_and_token_vectors_hold() {
+    let file = file("key-format.json");
+    for case in list(&file["base62"]) {
+        assert_eq!(
+            base62::decode(text(&case["text"]).as_bytes()).map(wide),
+            option(&case["number"]),
+            "{case}"
+        );
+    }
+    for case in list(&file["prefixes"]) {
+        let why = Prefix::parse(text(&case["text"])).err().map(|error| match error {
+            PrefixError::Length => "length",
+            PrefixError::Character(_) => "character",
+            PrefixError::Underscore => "underscore",
+        });
+        assert_eq!(why.map(Value::from), option(&case["refused"]), "{case}");
+    }
+    for case in list(&file["hints"]) {
+        let hint = OrganizationNumber(small(&case["number"])).hint();
+        assert_eq!(u64::from(hint), number(&case["hint"]));
+    }
+    let secret: GenerationSecret = MintSecret::new(array(&file["mint_secret"])).generation_secret();
+    for case in list(&file["generation_tokens"]) {
+        let generation = Generation::from_token(text(&case["token"]).as_bytes(), &secret);
+        assert_eq!(generation.map(|generation| wide(generation.0)), option(&case["generation"]), "{case}");
+    }
+}
+
+fn option(value: &Value) -> Option<Value> {
+    (!value.is_null()).then(|| value.clone())
+}
