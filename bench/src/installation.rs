@@ -1,0 +1,141 @@
+//! Who signs, and what is published besides the records: rules, exceptions, heads.
+
+use crate::world::{self, NOW};
+use anyhow::{Result, anyhow};
+use latchkey_core::{Generation, OrganizationNumber, Permission, ResourceType, UnixMillis, UnixSeconds};
+use latchkey_snapshot::build::{Built, Content, Edition, HeadContent, RootContent, Signer, StatementContent};
+use latchkey_snapshot::manifest::{Exceptions, TokenKey};
+use latchkey_snapshot::root::{KeyRole, RootKey};
+use latchkey_snapshot::{Freshness, Inline, Installation, ProjectSource, ResourceSource, Rule};
+
+const INSTALLATION: Installation = Installation([7; 16]);
+const GRACE_SECS: u32 = 900;
+
+/// The rules, one a line: method, pattern, permission, and the type of the resource that the last parameter is.
+const RULES: &str = "
+POST /v1/chat/completions inference.invoke
+POST /v1/completions inference.invoke
+POST /v1/embeddings inference.invoke
+POST /v1/images/generations inference.invoke
+GET /v1/models models.view
+GET /v1/projects/{project}/models models.view
+POST /v1/projects/{project}/models models.create
+GET /v1/projects/{project}/models/{model} models.view model
+DELETE /v1/projects/{project}/models/{model} models.delete model
+GET /v1/projects/{project}/files files.view
+POST /v1/projects/{project}/files files.create
+GET /v1/projects/{project}/files/{file} files.read file
+DELETE /v1/projects/{project}/files/{file} files.delete file
+GET /v1/projects/{project}/endpoints endpoints.view
+POST /v1/projects/{project}/endpoints endpoints.create
+GET /v1/projects/{project}/endpoints/{endpoint} endpoints.view endpoint
+POST /v1/projects/{project}/endpoints/{endpoint}/invoke endpoints.invoke endpoint
+DELETE /v1/projects/{project}/endpoints/{endpoint} endpoints.delete endpoint
+GET /v1/projects/{project}/clusters clusters.view
+GET /v1/projects/{project}/clusters/{cluster} clusters.view cluster
+GET /v1/projects/{project}/clusters/{cluster}/admin_kubeconfig clusters.admin_kubeconfig cluster
+POST /v1/projects/{project}/clusters/{cluster}/ssh clusters.ssh cluster
+GET /v1/projects/{project}/volumes volumes.view
+GET /v1/projects/{project}/volumes/{volume} volumes.view volume
+GET /v1/projects/{project}/evaluations evaluations.view
+POST /v1/projects/{project}/evaluations evaluations.create
+POST /v1/projects/{project}/fine_tuning/jobs fine_tuning.create
+GET /v1/projects/{project}/fine_tuning/jobs fine_tuning.view
+POST /v1/projects/{project}/batches batch.create
+GET /v1/projects/{project}/batches batch.view
+";
+
+/// The online and offline signers.
+pub(crate) struct Signers {
+    offline: Signer,
+    release: Signer,
+    head: Signer,
+    session: Signer,
+}
+
+impl Signers {
+    pub(crate) fn new() -> Self {
+        let [offline, release, head, session] = [1, 2, 3, 4].map(|seed| Signer::from_seed(&[seed; 32]));
+        Self { offline, release, head, session }
+    }
+
+    /// The root that edges are pinned to.
+    pub(crate) fn root(&self) -> Result<Vec<u8>> {
+        let (not_before, not_after) = (UnixSeconds(0), UnixSeconds(4_000_000_000));
+        let key = |signer: &Signer, role| RootKey { public: signer.public(), role, not_before, not_after };
+        let keys = vec![
+            key(&self.offline, KeyRole::Offline),
+            key(&self.release, KeyRole::Release),
+            key(&self.head, KeyRole::Head),
+        ];
+        let content = RootContent {
+            installation: INSTALLATION,
+            version: 1,
+            issued: NOW.seconds(),
+            thresholds: [1, 1, 1],
+            keys,
+        };
+        content.sign(&[&self.offline]).map_err(|error| anyhow!("{error}"))
+    }
+
+    /// The content's edition of this generation.
+    pub(crate) fn build(&self, content: &mut Content, generation: u64) -> Result<Built> {
+        let exceptions = Exceptions::new((0..20).map(|number| OrganizationNumber(1 << 20 | number)), []);
+        let session = TokenKey {
+            public: self.session.public(),
+            not_before: UnixSeconds(0),
+            not_after: UnixSeconds(4_000_000_000),
+        };
+        let edition = Edition {
+            installation: INSTALLATION,
+            generation: Generation(generation),
+            pepper_id: content.pepper_id(),
+            grace_secs: GRACE_SECS,
+            prefix: world::prefix()?,
+            exceptions: &exceptions,
+            session_keys: &[session],
+            edge_keys: &[],
+            rules: &rules(),
+        };
+        content.build(&edition).map_err(|error| anyhow!("{error}"))
+    }
+
+    /// The signed statement about an edition.
+    pub(crate) fn statement(&self, built: &Built, generation: u64) -> Result<Vec<u8>> {
+        let content = StatementContent {
+            installation: INSTALLATION,
+            generation: Generation(generation),
+            issued: NOW.seconds(),
+            use_by: NOW.seconds().plus_secs(3600),
+            manifest: built.manifest.reference,
+            audit_size: 1_000_000,
+            audit_root: [8; 32],
+        };
+        content.sign(&[&self.release]).map_err(|error| anyhow!("{error}"))
+    }
+
+    /// A signed head over a statement.
+    pub(crate) fn head(&self, statement: &[u8], as_of: UnixMillis, inline: &[Inline]) -> Result<Vec<u8>> {
+        let content = HeadContent { root_version: 1, as_of, statement, inline };
+        content.sign(&[&self.head]).map_err(|error| anyhow!("{error}"))
+    }
+}
+
+fn rules() -> Vec<Rule> {
+    RULES.lines().filter_map(rule).collect()
+}
+
+fn rule(line: &str) -> Option<Rule> {
+    let mut words = line.split_whitespace();
+    let (method, pattern, permission) = (words.next()?, words.next()?, words.next()?);
+    let resource = words.next().and_then(ResourceType::from_word);
+    let in_path = pattern.contains("{project}");
+    Some(Rule {
+        method: method.into(),
+        pattern: pattern.into(),
+        permission: Permission::from_word(permission)?,
+        freshness: Freshness::Normal,
+        project: if in_path { ProjectSource::Path("project".into()) } else { ProjectSource::Credential },
+        resource: resource.map(|resource| ResourceSource { resource, parameter: resource.as_str().into() }),
+    })
+}

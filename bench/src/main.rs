@@ -1,0 +1,77 @@
+//! Measures what can be measured without workerd, and writes the data set for what cannot.
+//!
+//! `cargo xtask bench` runs this and judges the rows; here is only how each value comes about. [`world`] is the
+//! data set, the same at every run; `verdicts` and `snapshots` are the rows; `export` is for workerd.
+
+mod edge;
+mod export;
+mod installation;
+mod row;
+mod snapshots;
+mod timing;
+mod verdicts;
+mod world;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use world::World;
+
+/// Figures of Latchkey's native side, one JSON object a line.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How many projects the data set has.
+    #[arg(long, global = true, default_value_t = 10_000)]
+    projects: u32,
+    /// How many keys each project has.
+    #[arg(long, global = true, default_value_t = 100)]
+    keys: u32,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures everything and prints the rows.
+    Rows {
+        /// Rounds of each verdict; a value is their median.
+        #[arg(long, default_value_t = 400)]
+        rounds: usize,
+    },
+    /// Writes what an edge in workerd loads into this directory.
+    Export {
+        /// The directory; it is made.
+        directory: PathBuf,
+        /// Heads that follow the first one.
+        #[arg(long, default_value_t = 1000)]
+        refreshes: u32,
+    },
+    /// Repeats one measurement, for a profiler to look at.
+    Spin {
+        /// Its name; a wrong one prints them all.
+        measurement: String,
+        /// For how long.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let start = Instant::now();
+    let world = World::new(arguments.projects, arguments.keys)?;
+    eprintln!("{} keys made in {:.1} s", world.keys.len(), start.elapsed().as_secs_f64());
+    match arguments.command {
+        Command::Rows { rounds } => {
+            let mut rows = snapshots::rows(&world)?;
+            rows.extend(verdicts::rows(&world, rounds)?);
+            rows.iter().for_each(row::Row::print);
+            Ok(())
+        }
+        Command::Export { directory, refreshes } => export::write(&world, &directory, refreshes),
+        Command::Spin { measurement, seconds } => {
+            verdicts::spin(&world, &measurement, Duration::from_secs(seconds))
+        }
+    }
+}
