@@ -12,49 +12,49 @@ use latchkey_snapshot::root::{Installation, KeyRole, RootKey};
 use latchkey_snapshot::*;
 use std::collections::BTreeMap;
 
-pub const START: UnixMillis = UnixMillis(1_800_000_000_000);
-pub const INSTALLATION: Installation = Installation([7; 16]);
-pub const GRACE_SECS: u32 = 900;
+pub(crate) const START: UnixMillis = UnixMillis(1_800_000_000_000);
+pub(crate) const INSTALLATION: Installation = Installation([7; 16]);
+pub(crate) const GRACE_SECS: u32 = 900;
 
 /// A key of the installation and what is known of it.
 #[derive(Clone)]
-pub struct Key {
-    pub text: String,
-    pub id: KeyId,
-    pub digest: KeyDigest,
-    pub binding: Binding,
-    pub expiry: Option<ExpiryMinute>,
-    pub state: KeyState,
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) id: KeyId,
+    pub(crate) digest: KeyDigest,
+    pub(crate) binding: Binding,
+    pub(crate) expiry: Option<ExpiryMinute>,
+    pub(crate) state: KeyState,
 }
 
 /// The control plane's side: its state, its signing keys, and all objects it ever published.
-pub struct Stage {
-    pub now: UnixMillis,
-    pub content: Content,
-    pub pepper: Pepper,
-    pub mint: MintSecret,
-    pub prefix: Prefix,
-    pub rules: Vec<Rule>,
-    pub suspended: Vec<OrganizationNumber>,
-    pub archived: Vec<ProjectNumber>,
-    pub grace_secs: u32,
-    pub use_by_secs: u64,
-    pub generation: Generation,
-    pub statement_generation: Generation,
-    pub inline: Vec<Inline>,
-    pub statement: Vec<u8>,
-    pub objects: BTreeMap<ObjectDigest, Vec<u8>>,
-    pub installation: Installation,
-    pub root_version: u32,
+pub(crate) struct Stage {
+    pub(crate) now: UnixMillis,
+    pub(crate) content: Content,
+    pub(crate) pepper: Pepper,
+    pub(crate) mint: MintSecret,
+    pub(crate) prefix: Prefix,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) suspended: Vec<OrganizationNumber>,
+    pub(crate) archived: Vec<ProjectNumber>,
+    pub(crate) grace_secs: u32,
+    pub(crate) use_by_secs: u64,
+    pub(crate) generation: Generation,
+    pub(crate) statement_generation: Generation,
+    pub(crate) inline: Vec<Inline>,
+    pub(crate) statement: Vec<u8>,
+    pub(crate) objects: BTreeMap<ObjectDigest, Vec<u8>>,
+    pub(crate) installation: Installation,
+    pub(crate) root_version: u32,
     offline: Signer,
     release: Signer,
-    pub head_signer: Signer,
+    pub(crate) head_signer: Signer,
     dice: Dice,
     manifest: Option<ObjectRef>,
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pepper = Pepper::new([21; 32]);
         let mut stage = Self {
             now: START,
@@ -86,7 +86,7 @@ impl Stage {
         stage
     }
 
-    pub fn add_project(&mut self, number: u32, slug: &str) {
+    pub(crate) fn add_project(&mut self, number: u32, slug: &str) {
         let (project, organization) = (ProjectNumber(number), OrganizationNumber(number * 10));
         let id = project_id(number);
         for text in [slug, id.to_string().as_str()] {
@@ -106,7 +106,7 @@ impl Stage {
         }));
     }
 
-    pub fn add_resource(&mut self, project: u32, resource: ResourceType, id: &str) {
+    pub(crate) fn add_resource(&mut self, project: u32, resource: ResourceType, id: &str) {
         self.content.put(Record::Resource {
             resource,
             id: ResourceId::parse(id).unwrap(),
@@ -116,11 +116,11 @@ impl Stage {
     }
 
     /// A key in force, said in the next publication.
-    pub fn add_key(&mut self, project: u32, role: Role) -> Key {
+    pub(crate) fn add_key(&mut self, project: u32, role: Role) -> Key {
         self.add_key_with(project, role, |_| {})
     }
 
-    pub fn add_key_with(&mut self, project: u32, role: Role, change: impl Fn(&mut Key)) -> Key {
+    pub(crate) fn add_key_with(&mut self, project: u32, role: Role, change: impl Fn(&mut Key)) -> Key {
         let organization = OrganizationNumber(project * 10);
         let plain = PlainKey::generate(&self.prefix, organization.hint(), &self.mint, &mut self.dice);
         let mut key = Key {
@@ -141,7 +141,7 @@ impl Stage {
         key
     }
 
-    pub fn put_key(&mut self, key: &Key) {
+    pub(crate) fn put_key(&mut self, key: &Key) {
         self.content.put(Record::Key {
             id: key.id,
             digest: key.digest,
@@ -151,27 +151,27 @@ impl Stage {
         });
     }
 
-    pub fn set_state(&mut self, key: &Key, state: KeyState) {
+    pub(crate) fn set_state(&mut self, key: &Key, state: KeyState) {
         self.put_key(&Key { state, ..key.clone() });
     }
 
     /// A key that was minted here and never said.
-    pub fn unsaid_key(&mut self) -> String {
+    pub(crate) fn unsaid_key(&mut self) -> String {
         PlainKey::generate(&self.prefix, 77, &self.mint, &mut self.dice).expose().to_owned()
     }
 
     /// A key with a mint check of somebody else's.
-    pub fn made_up_key(&mut self) -> String {
+    pub(crate) fn made_up_key(&mut self) -> String {
         PlainKey::generate(&self.prefix, 77, &MintSecret::new([99; 32]), &mut self.dice).expose().to_owned()
     }
 
     /// One more change, published as a new manifest and statement.
-    pub fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         self.generation = self.generation.next();
         self.publish_same_generation();
     }
 
-    pub fn publish_same_generation(&mut self) {
+    pub(crate) fn publish_same_generation(&mut self) {
         let exceptions = Exceptions::new(self.suspended.clone(), self.archived.clone());
         let built = self.content.build(&Edition {
             installation: self.installation,
@@ -194,11 +194,11 @@ impl Stage {
         self.sign_statement();
     }
 
-    pub fn sign_statement(&mut self) {
+    pub(crate) fn sign_statement(&mut self) {
         self.statement = self.statement_over(self.manifest.unwrap(), self.statement_generation);
     }
 
-    pub fn statement_over(&self, manifest: ObjectRef, generation: Generation) -> Vec<u8> {
+    pub(crate) fn statement_over(&self, manifest: ObjectRef, generation: Generation) -> Vec<u8> {
         let content = StatementContent {
             installation: self.installation,
             generation,
@@ -212,27 +212,27 @@ impl Stage {
     }
 
     /// A change that rides inline: nothing is published but the head.
-    pub fn revoke_inline(&mut self, subject: InlineSubject, reason: Reason) {
+    pub(crate) fn revoke_inline(&mut self, subject: InlineSubject, reason: Reason) {
         self.generation = self.generation.next();
         self.inline.push(Inline { generation: self.generation, subject, reason });
     }
 
-    pub fn revoke_key_inline(&mut self, key: &Key) {
+    pub(crate) fn revoke_key_inline(&mut self, key: &Key) {
         let tag = self.content.key_tag(key.id, &key.digest);
         self.revoke_inline(InlineSubject::Tag(tag), Reason::Revoked);
         self.set_state(key, KeyState::Revoked);
     }
 
     /// The head as it is signed now.
-    pub fn head(&self) -> Vec<u8> {
+    pub(crate) fn head(&self) -> Vec<u8> {
         self.head_at(self.now)
     }
 
-    pub fn head_at(&self, as_of: UnixMillis) -> Vec<u8> {
+    pub(crate) fn head_at(&self, as_of: UnixMillis) -> Vec<u8> {
         self.head_signed(as_of, &self.head_signer)
     }
 
-    pub fn head_signed(&self, as_of: UnixMillis, signer: &Signer) -> Vec<u8> {
+    pub(crate) fn head_signed(&self, as_of: UnixMillis, signer: &Signer) -> Vec<u8> {
         let content = HeadContent {
             root_version: self.root_version,
             as_of,
@@ -242,7 +242,7 @@ impl Stage {
         content.sign(&[signer]).unwrap()
     }
 
-    pub fn root(&self, version: u32, head_signer: &Signer) -> Vec<u8> {
+    pub(crate) fn root(&self, version: u32, head_signer: &Signer) -> Vec<u8> {
         let key = |signer: &Signer, role| RootKey {
             public: signer.public(),
             role,
@@ -263,7 +263,7 @@ impl Stage {
         content.sign(&[&self.offline]).unwrap()
     }
 
-    pub fn config(&self) -> GateConfig {
+    pub(crate) fn config(&self) -> GateConfig {
         GateConfig {
             root: self.root(1, &Signer::from_seed(&[3; 32])),
             peppers: vec![self.pepper.clone()],
@@ -273,28 +273,28 @@ impl Stage {
         }
     }
 
-    pub fn gate(&self) -> Gate {
+    pub(crate) fn gate(&self) -> Gate {
         Gate::new(self.config()).unwrap()
     }
 
     /// A shell whose gate holds all that was published.
-    pub fn warm_shell(&self) -> Shell {
+    pub(crate) fn warm_shell(&self) -> Shell {
         let mut shell = Shell::new(self.gate());
         shell.refresh(self);
         shell.load(self);
         shell
     }
 
-    pub fn token(&self, generation: Generation) -> String {
+    pub(crate) fn token(&self, generation: Generation) -> String {
         generation.token(&self.mint.generation_secret()).as_str().to_owned()
     }
 }
 
-pub fn project_id(number: u32) -> ProjectId {
+pub(crate) fn project_id(number: u32) -> ProjectId {
     ProjectId::generate(&mut Dice::from_seed(&[number as u8; 32]))
 }
 
-pub fn rule(method: &str, pattern: &str, permission: Permission) -> Rule {
+pub(crate) fn rule(method: &str, pattern: &str, permission: Permission) -> Rule {
     Rule {
         method: method.into(),
         pattern: pattern.into(),
@@ -305,7 +305,7 @@ pub fn rule(method: &str, pattern: &str, permission: Permission) -> Rule {
     }
 }
 
-pub fn rules() -> Vec<Rule> {
+pub(crate) fn rules() -> Vec<Rule> {
     let project = || ProjectSource::Path("project".into());
     let file = || Some(ResourceSource { resource: ResourceType::File, parameter: "file".into() });
     let mut rules = vec![
@@ -332,30 +332,30 @@ pub fn rules() -> Vec<Rule> {
 
 /// What a shell could not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
+pub(crate) enum Network {
     Up,
     HeadDown,
     ObjectsDown,
 }
 
 /// The loop of a Worker around a gate, with a network that can be down and a count of all it asked for.
-pub struct Shell {
-    pub gate: Gate,
-    pub network: Network,
-    pub heads: usize,
-    pub joins: usize,
-    pub objects: usize,
+pub(crate) struct Shell {
+    pub(crate) gate: Gate,
+    pub(crate) network: Network,
+    pub(crate) heads: usize,
+    pub(crate) joins: usize,
+    pub(crate) objects: usize,
     /// How long a look at the head takes.
-    pub head_ms: u64,
+    pub(crate) head_ms: u64,
 }
 
 impl Shell {
-    pub fn new(gate: Gate) -> Self {
+    pub(crate) fn new(gate: Gate) -> Self {
         Self { gate, network: Network::Up, heads: 0, joins: 0, objects: 0, head_ms: 0 }
     }
 
     /// One whole request, `stage.now` moving as the network takes time.
-    pub fn ask(&mut self, stage: &mut Stage, request: &Request<'_>, question: Question) -> Verdict {
+    pub(crate) fn ask(&mut self, stage: &mut Stage, request: &Request<'_>, question: Question) -> Verdict {
         let mut attempt = Attempt::default();
         for _ in 0..40 {
             match self.gate.decide(request, question, stage.now, &mut attempt) {
@@ -373,7 +373,7 @@ impl Shell {
         panic!("the loop does not end");
     }
 
-    pub fn route(&mut self, stage: &mut Stage, key: &str, method: &str, path: &str) -> Verdict {
+    pub(crate) fn route(&mut self, stage: &mut Stage, key: &str, method: &str, path: &str) -> Verdict {
         let bearer = format!("Bearer {key}");
         let request = Request {
             method,
@@ -385,11 +385,11 @@ impl Shell {
     }
 
     /// The simplest route that any key may use.
-    pub fn invoke(&mut self, stage: &mut Stage, key: &str) -> Verdict {
+    pub(crate) fn invoke(&mut self, stage: &mut Stage, key: &str) -> Verdict {
         self.route(stage, key, "POST", "/v1/inference")
     }
 
-    pub fn invoke_at_least(&mut self, stage: &mut Stage, key: &str, token: &str) -> Verdict {
+    pub(crate) fn invoke_at_least(&mut self, stage: &mut Stage, key: &str, token: &str) -> Verdict {
         let bearer = format!("Bearer {key}");
         let request = Request {
             method: "POST",
@@ -411,7 +411,7 @@ impl Shell {
     }
 
     /// The background refresh, whether it is due or not.
-    pub fn refresh(&mut self, stage: &Stage) {
+    pub(crate) fn refresh(&mut self, stage: &Stage) {
         let end = self.look(stage);
         self.gate.refresh_ended(end, stage.now);
         while self.gate.status(stage.now).pending.is_some()
@@ -422,7 +422,7 @@ impl Shell {
     }
 
     /// Everything that is missing.
-    pub fn load(&mut self, stage: &Stage) {
+    pub(crate) fn load(&mut self, stage: &Stage) {
         loop {
             let wanted = self.gate.wanted(usize::MAX);
             if wanted.is_empty() || self.network == Network::ObjectsDown {
@@ -432,7 +432,7 @@ impl Shell {
         }
     }
 
-    pub fn fetch(&mut self, stage: &Stage, wanted: &Wanted) {
+    pub(crate) fn fetch(&mut self, stage: &Stage, wanted: &Wanted) {
         self.objects += 1;
         match stage.objects.get(&wanted.reference().digest()) {
             Some(bytes) if self.network != Network::ObjectsDown => {
@@ -444,7 +444,7 @@ impl Shell {
 }
 
 #[track_caller]
-pub fn assert_allowed(verdict: &Verdict) -> Grant {
+pub(crate) fn assert_allowed(verdict: &Verdict) -> Grant {
     match verdict.outcome {
         Outcome::Allow(grant) => grant,
         Outcome::Refuse(refusal) => panic!("refused: {refusal:?} {:?}", verdict.standing),
@@ -452,21 +452,21 @@ pub fn assert_allowed(verdict: &Verdict) -> Grant {
 }
 
 #[track_caller]
-pub fn assert_fresh(verdict: &Verdict) {
+pub(crate) fn assert_fresh(verdict: &Verdict) {
     assert_allowed(verdict);
     assert!(!verdict.standing.unwrap().stale, "{verdict:?}");
 }
 
 #[track_caller]
-pub fn assert_stale(verdict: &Verdict) {
+pub(crate) fn assert_stale(verdict: &Verdict) {
     assert_allowed(verdict);
     assert!(verdict.standing.unwrap().stale, "{verdict:?}");
 }
 
 #[track_caller]
-pub fn assert_refused(verdict: &Verdict, refusal: Refusal) {
+pub(crate) fn assert_refused(verdict: &Verdict, refusal: Refusal) {
     assert_eq!(verdict.outcome, Outcome::Refuse(refusal));
 }
 
-pub const UNKNOWN: Refusal = Refusal::Unauthenticated(Unproven::Unknown);
-pub const MADE_UP: Refusal = Refusal::Unauthenticated(Unproven::MadeUp);
+pub(crate) const UNKNOWN: Refusal = Refusal::Unauthenticated(Unproven::Unknown);
+pub(crate) const MADE_UP: Refusal = Refusal::Unauthenticated(Unproven::MadeUp);
