@@ -2,10 +2,11 @@
 //!
 //! From the bottom up, and nothing looks up: [`iam`] (rules, no I/O) < [`store`] (the only place that knows the
 //! database) < [`app`] (use cases: the only place that checks permission) < [`http`] (paths, bodies, status
-//! codes). [`outside`] is what is handed in: the clock and the random source. Start at [`app::Control`].
+//! codes). [`publish`] stands beside `app`: it carries what is committed to the edges. [`outside`] is what is handed in: the clock and the random source. Start at [`app::Control`].
 
 pub mod app;
 pub mod http;
 pub mod iam;
 pub mod outside;
+pub mod publish;
 pub mod store;

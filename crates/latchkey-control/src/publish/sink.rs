@@ -19,8 +19,8 @@ pub trait Sink: Send + Sync + 'static {
     /// What logs and statuses call it; no secret.
     fn name(&self) -> &str;
 
-    /// What it holds, or `None` if it holds no head yet.
-    fn held(&self) -> Answer<'_, Option<Held>>;
+    /// What it holds.
+    fn held(&self) -> Answer<'_, Held>;
 
     /// Takes a root.
     fn put_root<'a>(&'a self, version: u32, bytes: &'a [u8]) -> Answer<'a, ()>;
@@ -28,8 +28,8 @@ pub trait Sink: Send + Sync + 'static {
     /// Takes an immutable object.
     fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()>;
 
-    /// Takes a head, if it holds all the `named` objects.
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a [Object]) -> Answer<'a, ()>;
+    /// Takes a head, if it holds all the `named` objects. Answers what its own clock said, if it has one.
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a [Object]) -> Answer<'a, Option<UnixMillis>>;
 
     /// Deletes what nothing has named for long, if that is the publisher's to do. `named` is what must stay.
     fn sweep<'a>(&'a self, named: &'a HashSet<ObjectDigest>, now: UnixMillis) -> Answer<'a, usize> {
@@ -38,15 +38,13 @@ pub trait Sink: Send + Sync + 'static {
     }
 }
 
-/// What a sink holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a sink says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Held {
-    /// The root its head is signed under.
+    /// The newest root it has; 0 for none.
     pub root_version: u32,
-    /// Its statement's generation.
-    pub generation: Generation,
-    /// Its head's `as_of`.
-    pub as_of: UnixMillis,
+    /// Its head's generation and `as_of`, if it holds one.
+    pub head: Option<(Generation, UnixMillis)>,
 }
 
 /// Why a sink did not take something.
@@ -54,12 +52,10 @@ pub struct Held {
 pub enum SinkError {
     /// The head names objects that it does not hold: these, and perhaps more. Push them and ask again.
     Missing(Vec<ObjectDigest>),
-    /// It holds a newer head: another control plane is, or was, at work.
+    /// It holds something newer: another control plane is, or was, at work.
     Older {
-        /// The generation of the head it holds.
-        generation: Generation,
-        /// The `as_of` of the head it holds.
-        as_of: UnixMillis,
+        /// The generation and the `as_of` of the head it holds, if it said so.
+        held: Option<(Generation, UnixMillis)>,
     },
     /// It does not know our push token: the operator's to mend.
     Unauthorized,
@@ -73,9 +69,10 @@ impl fmt::Display for SinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing(list) => write!(f, "{} or more objects are missing", list.len()),
-            Self::Older { generation, as_of } => {
+            Self::Older { held: Some((generation, as_of)) } => {
                 write!(f, "a newer head is held: generation {generation}, as of {}", as_of.0)
             }
+            Self::Older { held: None } => f.write_str("something newer is held"),
             Self::Unauthorized => f.write_str("the push token is not known there"),
             Self::Refused(why) => write!(f, "refused: {why}"),
             Self::Unavailable(why) => write!(f, "unavailable: {why}"),

@@ -6,7 +6,7 @@
 use super::{Answer, Held, Sink, SinkError};
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::build::Object;
-use latchkey_snapshot::{ObjectDigest, UnverifiedHead};
+use latchkey_snapshot::{ObjectDigest, Root, UnverifiedHead};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -21,21 +21,26 @@ pub struct DirectorySink {
 
 struct Shelf {
     path: PathBuf,
+    root: Root,
     keep_ms: u64,
+    /// The manifest whose objects were last seen to be there.
+    complete: Mutex<Option<ObjectDigest>>,
     /// Since when nothing names an object. A restart forgets it, and so only keeps longer.
     unnamed: Mutex<HashMap<String, UnixMillis>>,
 }
 
 impl DirectorySink {
-    /// The directory at `path`, made if it is not there. What nothing names stays for `keep_ms`.
+    /// The directory at `path`, made if it is not there, for heads under `root`. What nothing names stays for
+    /// `keep_ms`.
     ///
     /// # Errors
     /// The operating system's, when the directories cannot be made.
-    pub fn open(path: &Path, keep_ms: u64) -> io::Result<Self> {
+    pub fn open(path: &Path, root: Root, keep_ms: u64) -> io::Result<Self> {
         for folder in [path.to_path_buf(), path.join(OBJECTS), path.join(ROOTS)] {
             fs::create_dir_all(folder)?;
         }
-        let shelf = Shelf { path: path.to_path_buf(), keep_ms, unnamed: Mutex::default() };
+        let (complete, unnamed) = (Mutex::default(), Mutex::default());
+        let shelf = Shelf { path: path.to_path_buf(), root, keep_ms, complete, unnamed };
         Ok(Self { name: path.display().to_string(), shelf: Arc::new(shelf) })
     }
 
@@ -57,7 +62,7 @@ impl Sink for DirectorySink {
         &self.name
     }
 
-    fn held(&self) -> Answer<'_, Option<Held>> {
+    fn held(&self) -> Answer<'_, Held> {
         self.on_disk(Shelf::held)
     }
 
@@ -74,14 +79,11 @@ impl Sink for DirectorySink {
         })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a [Object]) -> Answer<'a, ()> {
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a [Object]) -> Answer<'a, Option<UnixMillis>> {
         let (head, named) = (head.to_vec(), named.to_vec());
         self.on_disk(move |shelf| {
-            let missing = shelf.missing(&named)?;
-            if !missing.is_empty() {
-                return Err(SinkError::Missing(missing));
-            }
-            shelf.put("", HEAD, &head)
+            shelf.check_complete(&named)?;
+            shelf.put("", HEAD, &head).map(|()| None)
         })
     }
 
@@ -92,19 +94,22 @@ impl Sink for DirectorySink {
 }
 
 impl Shelf {
-    fn held(&self) -> Result<Option<Held>, SinkError> {
+    fn held(&self) -> Result<Held, SinkError> {
+        let mut root_version = 0;
+        while self.path.join(ROOTS).join((root_version + 1).to_string()).exists() {
+            root_version += 1;
+        }
         let bytes = match fs::read(self.path.join(HEAD)) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Held { root_version, head: None });
+            }
             Err(error) => return Err(failed(&error)),
         };
-        // Our own file; a broken one is as good as none, and is replaced.
-        let Ok(head) = UnverifiedHead::parse(&bytes) else { return Ok(None) };
-        Ok(Some(Held {
-            root_version: head.root_version(),
-            generation: head.claimed_generation(),
-            as_of: head.claimed_as_of(),
-        }))
+        // A head that our root does not vouch for is as good as none, and is replaced.
+        let head = UnverifiedHead::parse(&bytes).and_then(|head| head.verify(&self.root)).ok();
+        let head = head.map(|head| (head.statement.generation, head.as_of));
+        Ok(Held { root_version, head })
     }
 
     fn holds(&self, object: &Object) -> Result<bool, SinkError> {
@@ -116,14 +121,24 @@ impl Shelf {
         }
     }
 
-    fn missing(&self, named: &[Object]) -> Result<Vec<ObjectDigest>, SinkError> {
+    /// Refuses a head while something it names is not there. Asked once for each manifest, the first of `named`.
+    fn check_complete(&self, named: &[Object]) -> Result<(), SinkError> {
+        let manifest = named.first().map(|manifest| manifest.reference.digest());
+        let mut complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
+        if *complete == manifest {
+            return Ok(());
+        }
         let mut missing = Vec::new();
         for object in named {
             if !self.holds(object)? {
                 missing.push(object.reference.digest());
             }
         }
-        Ok(missing)
+        if !missing.is_empty() {
+            return Err(SinkError::Missing(missing));
+        }
+        *complete = manifest;
+        Ok(())
     }
 
     /// Writes a file whole: beside its place, synced, renamed, the folder synced.

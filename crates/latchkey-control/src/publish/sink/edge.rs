@@ -41,6 +41,8 @@ impl EdgeSink {
     /// [`EdgeError`].
     pub fn new(url: &str, token: &str) -> Result<Self, EdgeError> {
         let base = parse_base(url)?;
+        // Fails if there is one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let text = Zeroizing::new(format!("Bearer {token}"));
         let mut authorization = HeaderValue::from_str(&text).map_err(|_| EdgeError::Token)?;
         authorization.set_sensitive(true);
@@ -60,12 +62,26 @@ impl EdgeSink {
         url
     }
 
-    async fn put(&self, path: &str, body: Vec<u8>, timeout: Duration) -> Result<(), SinkError> {
+    async fn put(&self, path: &str, body: Vec<u8>, timeout: Duration) -> Result<Response, SinkError> {
         let request = self.client.put(self.url(path)).header(CONTENT_TYPE, OCTETS).body(body);
         let response = self.send(request, timeout).await?;
         match response.status() {
-            StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
+            StatusCode::OK | StatusCode::NO_CONTENT => Ok(response),
             _ => Err(refusal(response).await),
+        }
+    }
+
+    /// Pushes a head. The answer may tell the hub's clock; a refusal as older is completed from its status.
+    async fn push_head(&self, head: &[u8]) -> Result<Option<UnixMillis>, SinkError> {
+        match self.put("head", head.to_vec(), HEAD_TIMEOUT).await {
+            Ok(response) => {
+                let bytes = body(response).await?;
+                Ok(serde_json::from_slice(&bytes).ok().and_then(|taken: TakenBody| taken.now).map(UnixMillis))
+            }
+            Err(SinkError::Older { held: None }) => {
+                Err(SinkError::Older { held: self.status().await.ok().and_then(|status| status.head) })
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -74,20 +90,15 @@ impl EdgeSink {
         request.send().await.map_err(|error| unavailable(&error))
     }
 
-    async fn status(&self) -> Result<Option<Held>, SinkError> {
+    async fn status(&self) -> Result<Held, SinkError> {
         let response = self.send(self.client.get(self.url("status")), HEAD_TIMEOUT).await?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NO_CONTENT => return Ok(None),
-            _ => return Err(refusal(response).await),
+        if response.status() != StatusCode::OK {
+            return Err(refusal(response).await);
         }
         let status: StatusBody = parse(&body(response).await?)?;
-        let held = status.root_version.zip(status.generation).zip(status.as_of);
-        Ok(held.map(|((root_version, generation), as_of)| Held {
-            root_version,
-            generation: Generation(generation),
-            as_of: UnixMillis(as_of),
-        }))
+        let head = status.generation.zip(status.as_of);
+        let head = head.map(|(generation, as_of)| (Generation(generation), UnixMillis(as_of)));
+        Ok(Held { root_version: status.root_version.unwrap_or(0), head })
     }
 }
 
@@ -96,21 +107,23 @@ impl Sink for EdgeSink {
         &self.name
     }
 
-    fn held(&self) -> Answer<'_, Option<Held>> {
+    fn held(&self) -> Answer<'_, Held> {
         Box::pin(self.status())
     }
 
     fn put_root<'a>(&'a self, version: u32, bytes: &'a [u8]) -> Answer<'a, ()> {
-        Box::pin(async move { self.put(&format!("root/{version}"), bytes.to_vec(), HEAD_TIMEOUT).await })
+        Box::pin(
+            async move { self.put(&format!("root/{version}"), bytes.to_vec(), HEAD_TIMEOUT).await.map(drop) },
+        )
     }
 
     fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()> {
         let path = format!("objects/{}", object.reference.digest());
-        Box::pin(async move { self.put(&path, object.bytes.to_vec(), OBJECT_TIMEOUT).await })
+        Box::pin(async move { self.put(&path, object.bytes.to_vec(), OBJECT_TIMEOUT).await.map(drop) })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a [Object]) -> Answer<'a, ()> {
-        Box::pin(self.put("head", head.to_vec(), HEAD_TIMEOUT))
+    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a [Object]) -> Answer<'a, Option<UnixMillis>> {
+        Box::pin(self.push_head(head))
     }
 }
 
@@ -126,6 +139,12 @@ struct StatusBody {
     generation: Option<u64>,
     as_of: Option<u64>,
     root_version: Option<u32>,
+}
+
+/// What the hub answers to a head, if it answers more than that it took it.
+#[derive(Deserialize)]
+struct TakenBody {
+    now: Option<u64>,
 }
 
 /// What a 409 or 422 says. Fields that we do not know are the future's.
@@ -158,10 +177,13 @@ async fn refusal(response: Response) -> SinkError {
 fn conflict(body: RefusalBody) -> SinkError {
     let missing: Option<Vec<ObjectDigest>> =
         body.missing.iter().map(|hex| ObjectDigest::parse_hex(hex)).collect();
-    match (body.code.as_str(), missing, body.generation, body.as_of) {
-        ("objects_missing", Some(missing), _, _) if !missing.is_empty() => SinkError::Missing(missing),
-        ("older", _, Some(generation), Some(as_of)) => {
-            SinkError::Older { generation: Generation(generation), as_of: UnixMillis(as_of) }
+    match (body.code.as_str(), missing) {
+        ("objects_missing", Some(missing)) if !missing.is_empty() => SinkError::Missing(missing),
+        ("older", _) => {
+            let held = body.generation.zip(body.as_of);
+            SinkError::Older {
+                held: held.map(|(generation, as_of)| (Generation(generation), UnixMillis(as_of))),
+            }
         }
         _ => SinkError::Refused(described(StatusCode::CONFLICT, &body)),
     }

@@ -1,0 +1,277 @@
+//! One sink's deliveries: one task uploads editions, the other pushes heads of the edition that is there.
+//!
+//! They share a [`Desk`], which lets one head at a time on its way to the sink. So while a large edition is still
+//! going up, revocations keep riding in heads of the edition before it.
+
+use super::backoff::Backoff;
+use super::edition::Edition;
+use super::heads::{Heads, HeadsError, SignedHead};
+use super::sink::{Sink, SinkError};
+use super::status::Board;
+use crate::outside::Clock;
+use latchkey_core::{Generation, UnixMillis};
+use latchkey_snapshot::ObjectDigest;
+use latchkey_snapshot::build::Object;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinSet;
+
+/// The newest edition, once there is one.
+pub(super) type Editions = watch::Receiver<Option<Arc<Edition>>>;
+
+/// What both tasks of a sink work with.
+pub(super) struct Desk {
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) index: usize,
+    pub(super) heads: Arc<Heads>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) roots: Arc<[Vec<u8>]>,
+    pub(super) board: Board,
+    pub(super) standing: Mutex<Standing>,
+    /// Rung when the sink turns out to have lost what it held.
+    pub(super) lost: Notify,
+}
+
+/// What the sink is known to hold.
+#[derive(Default)]
+pub(super) struct Standing {
+    edition: Option<Arc<Edition>>,
+    as_of: UnixMillis,
+    /// The newest inline revocation that it was told.
+    told: Option<Generation>,
+}
+
+/// Why something is not there yet.
+enum Delay {
+    Heads(HeadsError),
+    Sink(SinkError),
+}
+
+impl Desk {
+    /// Uploads every edition, the newest first and only.
+    pub(super) async fn upload_editions(&self, mut editions: Editions, mut backoff: Backoff) {
+        let mut greeted = false;
+        loop {
+            let newest = editions.borrow_and_update().clone();
+            let outcome = match &newest {
+                Some(edition) => self.attempt(edition, &mut greeted).await,
+                None => Ok(()),
+            };
+            if let Err(delay) = outcome {
+                greeted &= !matches!(delay, Delay::Sink(SinkError::Refused(_) | SinkError::Unavailable(_)));
+                self.report(&delay, "an edition is delayed");
+                tokio::time::sleep(backoff.next()).await;
+                continue;
+            }
+            backoff.reset();
+            tokio::select! {
+                changed = editions.changed() => if changed.is_err() { return },
+                () = self.lost.notified() => greeted = false,
+            }
+        }
+    }
+
+    /// Pushes a head every `every`, and at once when something new is refused.
+    pub(super) async fn push_heads(
+        &self,
+        mut newest: watch::Receiver<Generation>,
+        every: Duration,
+        mut backoff: Backoff,
+    ) {
+        let mut wait = every;
+        loop {
+            let failing = wait != every;
+            let due = tokio::time::sleep(wait);
+            tokio::pin!(due);
+            loop {
+                tokio::select! {
+                    () = &mut due => break,
+                    // A sink that just failed is not asked the sooner for it.
+                    changed = newest.changed(), if !failing => match changed {
+                        Ok(()) if self.has_news().await => break,
+                        Ok(()) => {}
+                        Err(_) => return,
+                    },
+                }
+            }
+            wait = match self.beat().await {
+                Ok(()) => {
+                    backoff.reset();
+                    every
+                }
+                Err(delay) => {
+                    self.report(&delay, "a head is delayed");
+                    backoff.next()
+                }
+            };
+        }
+    }
+
+    async fn attempt(&self, edition: &Arc<Edition>, greeted: &mut bool) -> Result<(), Delay> {
+        if !*greeted {
+            self.greet().await.map_err(Delay::Sink)?;
+            *greeted = true;
+        }
+        self.deliver(edition).await?;
+        let named: HashSet<ObjectDigest> = digests(&edition.objects).collect();
+        let swept = self.sink.sweep(&named, self.clock.now()).await.map_err(Delay::Sink)?;
+        if swept > 0 {
+            tracing::info!(sink = self.sink.name(), objects = swept, "unnamed objects deleted");
+        }
+        Ok(())
+    }
+
+    /// Hands over the roots that the sink does not have.
+    async fn greet(&self) -> Result<(), SinkError> {
+        let held = self.sink.held().await?;
+        for (version, root) in (1u32..).zip(self.roots.iter()) {
+            if version > held.root_version {
+                self.sink.put_root(version, root).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pushes the head; then what the sink says it lacks, and the head again, until it is taken.
+    async fn deliver(&self, edition: &Arc<Edition>) -> Result<(), Delay> {
+        let known: HashMap<ObjectDigest, &Object> =
+            digests(&edition.objects).zip(edition.objects.iter()).collect();
+        let mut pushed: HashSet<ObjectDigest> = HashSet::new();
+        loop {
+            let missing = match self.push_head(edition).await {
+                Err(Delay::Sink(SinkError::Missing(missing))) => missing,
+                outcome => return outcome,
+            };
+            let wanted: Option<Vec<&Object>> =
+                missing.iter().map(|digest| known.get(digest).copied()).collect();
+            let wanted =
+                wanted.ok_or_else(|| refused("it asks for an object that its head does not name"))?;
+            if missing.iter().all(|digest| pushed.contains(digest)) {
+                return Err(refused("it goes on lacking objects that it took"));
+            }
+            self.push_objects(wanted).await.map_err(Delay::Sink)?;
+            pushed.extend(missing);
+        }
+    }
+
+    async fn push_objects(&self, objects: Vec<&Object>) -> Result<(), SinkError> {
+        let mut waiting = objects.into_iter().cloned();
+        let mut running = JoinSet::new();
+        loop {
+            while running.len() < UPLOADS_MAX
+                && let Some(object) = waiting.next()
+            {
+                let sink = Arc::clone(&self.sink);
+                running.spawn(async move { sink.put_object(&object).await });
+            }
+            match running.join_next().await {
+                Some(Ok(outcome)) => outcome?,
+                Some(Err(_)) => return Err(SinkError::Unavailable("an upload was cut off".to_owned())),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Whether something is refused that the sink was not told.
+    async fn has_news(&self) -> bool {
+        let standing = self.standing.lock().await;
+        let Some(edition) = &standing.edition else { return false };
+        // If the look fails, the next beat reports it.
+        self.heads.newest_refusal(edition).await.is_ok_and(|newest| newest > standing.told)
+    }
+
+    /// A head of what the sink holds.
+    async fn beat(&self) -> Result<(), Delay> {
+        let Some(edition) = self.standing.lock().await.edition.clone() else { return Ok(()) };
+        let outcome = self.push_head(&edition).await;
+        if let Err(Delay::Sink(SinkError::Missing(_))) = &outcome {
+            self.standing.lock().await.edition = None;
+            self.lost.notify_one();
+        }
+        outcome
+    }
+
+    /// Signs and pushes a head of the edition, unless the sink has come further meanwhile.
+    async fn push_head(&self, edition: &Arc<Edition>) -> Result<(), Delay> {
+        let mut standing = self.standing.lock().await;
+        if standing.edition.as_ref().is_some_and(|held| held.number > edition.number) {
+            return Ok(());
+        }
+        let head = self.heads.sign(edition, standing.as_of).await.map_err(Delay::Heads)?;
+        let sent_at = self.clock.now();
+        match self.sink.put_head(&head.bytes, &edition.objects).await {
+            Ok(its_clock) => {
+                self.compare_clocks(sent_at, its_clock);
+                self.taken(&mut standing, edition, &head);
+                Ok(())
+            }
+            Err(error) => {
+                if let SinkError::Older { held: Some((generation, as_of)) } = error
+                    && generation == edition.generation
+                {
+                    standing.as_of = standing.as_of.max(as_of);
+                }
+                Err(Delay::Sink(error))
+            }
+        }
+    }
+
+    /// Reports a clock that no delay of the exchange explains: heads then look older, or younger, than they are.
+    fn compare_clocks(&self, sent_at: UnixMillis, its_clock: Option<UnixMillis>) {
+        let Some(its_clock) = its_clock else { return };
+        let off_ms = sent_at.since_ms(its_clock).max(its_clock.since_ms(self.clock.now()));
+        self.board.sink(self.index, |status| {
+            if off_ms > CLOCK_OFF_MS_MAX && status.clock_off_ms <= CLOCK_OFF_MS_MAX {
+                tracing::warn!(sink = status.name, off_ms, "the sink's clock and ours differ");
+            }
+            status.clock_off_ms = off_ms;
+        });
+    }
+
+    fn taken(&self, standing: &mut Standing, edition: &Arc<Edition>, head: &SignedHead) {
+        standing.edition = Some(Arc::clone(edition));
+        (standing.as_of, standing.told) = (head.as_of, head.inline);
+        self.board.sink(self.index, |status| {
+            status.published = head.covers;
+            status.statement = edition.generation;
+            status.as_of = head.as_of;
+            if status.last_error.take().is_some() {
+                tracing::info!(sink = status.name, "the sink takes heads again");
+            }
+        });
+    }
+
+    fn report(&self, delay: &Delay, what: &'static str) {
+        let error = delay.to_string();
+        self.board.sink(self.index, |status| {
+            // Said once, not at every attempt.
+            if status.last_error.as_ref() != Some(&error) {
+                tracing::warn!(sink = status.name, %error, "{what}");
+                status.last_error = Some(error);
+            }
+        });
+    }
+}
+
+fn digests(objects: &[Object]) -> impl Iterator<Item = ObjectDigest> {
+    objects.iter().map(|object| object.reference.digest())
+}
+
+fn refused(why: &str) -> Delay {
+    Delay::Sink(SinkError::Refused(why.to_owned()))
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Heads(error) => error.fmt(f),
+            Self::Sink(error) => error.fmt(f),
+        }
+    }
+}
+
+const UPLOADS_MAX: usize = 8;
+const CLOCK_OFF_MS_MAX: u64 = 500;

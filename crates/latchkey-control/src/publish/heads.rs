@@ -1,0 +1,198 @@
+//! The one place that signs heads. Each signature follows a look at the committed state.
+
+use super::edition::Edition;
+use super::ledger::{Ledger, Riding};
+use super::stamp::{ClockBehind, Stamp};
+use super::status::Board;
+use crate::outside::Clock;
+use crate::store::{Store, StoreError, View};
+use latchkey_core::{Generation, Pepper, UnixMillis};
+use latchkey_snapshot::build::{BuildError, HeadContent, Signer};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Signs heads, for all sinks.
+pub(super) struct Heads {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    pepper: Pepper,
+    root_version: u32,
+    signers: Vec<Signer>,
+    board: Board,
+    state: Mutex<State>,
+}
+
+struct State {
+    stamp: Stamp,
+    ledger: Ledger,
+    /// What is on disk. No head may go out above it: a restart must know before the world does.
+    kept: Bookmark,
+}
+
+/// A head, ready to go out.
+#[derive(Debug)]
+pub(super) struct SignedHead {
+    pub(super) bytes: Vec<u8>,
+    pub(super) as_of: UnixMillis,
+    /// Every change up to this one is in it.
+    pub(super) covers: Generation,
+    /// The newest of its inline revocations.
+    pub(super) inline: Option<Generation>,
+}
+
+/// Why no head was signed.
+#[derive(Debug)]
+pub(super) enum HeadsError {
+    /// The committed state could not be looked at, or the bookmark not kept.
+    Store(StoreError),
+    /// The clock is behind.
+    Clock(ClockBehind),
+    /// The format cannot say it.
+    Build(BuildError),
+}
+
+/// What a run before this one left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Bookmark {
+    /// No head was signed above this.
+    pub(super) as_of: UnixMillis,
+    /// No statement was signed above this.
+    pub(super) generation: Generation,
+    /// Under this root.
+    pub(super) root_version: u32,
+}
+
+impl Heads {
+    /// A signer that continues above the bookmark, over a state that is at `committed`.
+    pub(super) fn new(
+        (store, clock): (Arc<Store>, Arc<dyn Clock>),
+        (pepper, root_version, signers): (Pepper, u32, Vec<Signer>),
+        (bookmark, committed): (Bookmark, Generation),
+        board: Board,
+    ) -> Self {
+        let stamp = Stamp::above(bookmark.as_of);
+        let state = State { stamp, ledger: Ledger::after(committed), kept: bookmark };
+        Self { store, clock, pepper, root_version, signers, board, state: Mutex::new(state) }
+    }
+
+    /// The head of an edition for a sink that last got a head as of `after`.
+    pub(super) async fn sign(&self, edition: &Edition, after: UnixMillis) -> Result<SignedHead, HeadsError> {
+        let mut state = self.state.lock().await;
+        let (now, committed) = self.look(&mut state)?;
+        let Riding { inline, lacking } = state.ledger.riding(edition.generation);
+        let as_of = state.stamp.give(now, edition.generation, lacking, after).map_err(HeadsError::Clock)?;
+        if as_of > state.kept.as_of {
+            // A little ahead, so that not every head costs a sync.
+            let bookmark = Bookmark { as_of: as_of.plus_ms(RESERVE_MS), ..state.kept };
+            self.keep(&mut state, bookmark).await.map_err(HeadsError::Store)?;
+        }
+        let content = HeadContent {
+            root_version: self.root_version,
+            as_of,
+            statement: &edition.statement,
+            inline: &inline,
+        };
+        let bytes = content.sign(&self.signers.iter().collect::<Vec<_>>()).map_err(HeadsError::Build)?;
+        let covers = lacking.map_or(committed, |lacking| Generation(lacking.0.saturating_sub(1)));
+        let inline = inline.iter().map(|inline| inline.generation).max();
+        Ok(SignedHead { bytes, as_of, covers, inline })
+    }
+
+    /// The newest refusal that would ride in a head of this edition.
+    pub(super) async fn newest_refusal(&self, edition: &Edition) -> Result<Option<Generation>, HeadsError> {
+        let mut state = self.state.lock().await;
+        self.look(&mut state)?;
+        let riding = state.ledger.riding(edition.generation);
+        Ok(riding.inline.iter().map(|inline| inline.generation).max())
+    }
+
+    /// Notes what somebody else saw of the committed state, after a reading of the clock.
+    pub(super) async fn note(&self, now: UnixMillis, committed: Generation) {
+        self.state.lock().await.stamp.note(now, committed);
+    }
+
+    /// Keeps that a statement of this generation may go out from now on.
+    pub(super) async fn bookmark_statement(&self, generation: Generation) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        let (generation, root_version) = (state.kept.generation.max(generation), self.root_version);
+        let bookmark = Bookmark { generation, root_version, ..state.kept };
+        if bookmark == state.kept { Ok(()) } else { self.keep(&mut state, bookmark).await }
+    }
+
+    /// Reads the clock, then the committed state: in this order, for that is what `as_of` promises.
+    fn look(&self, state: &mut State) -> Result<(UnixMillis, Generation), HeadsError> {
+        let now = self.clock.now();
+        let view = self.store.read().map_err(HeadsError::Store)?;
+        let committed = view.generation().map_err(HeadsError::Store)?;
+        state.stamp.note(now, committed);
+        state.ledger.read(&view, &self.pepper, now).map_err(HeadsError::Store)?;
+        self.board.committed(committed);
+        Ok((now, committed))
+    }
+
+    async fn keep(&self, state: &mut State, bookmark: Bookmark) -> Result<(), StoreError> {
+        self.store.put_publish_state(BOOKMARK, bookmark.to_bytes()).await?;
+        state.kept = bookmark;
+        Ok(())
+    }
+}
+
+/// The bookmark of the run before this one.
+pub(super) fn read_bookmark(store: &Store) -> Result<Bookmark, StoreError> {
+    match store.read()?.publish_state(BOOKMARK)? {
+        None => Ok(Bookmark::default()),
+        Some(bytes) => Bookmark::from_bytes(&bytes).ok_or(StoreError::Corrupt("publish_state")),
+    }
+}
+
+impl Bookmark {
+    fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = vec![BOOKMARK_VERSION];
+        bytes.extend(self.root_version.to_le_bytes());
+        bytes.extend(self.generation.0.to_le_bytes());
+        bytes.extend(self.as_of.0.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; 20] = bytes.strip_prefix(&[BOOKMARK_VERSION])?.try_into().ok()?;
+        let (root_version, rest) = bytes.split_first_chunk()?;
+        let (generation, as_of) = rest.split_first_chunk()?;
+        Some(Self {
+            root_version: u32::from_le_bytes(*root_version),
+            generation: Generation(u64::from_le_bytes(*generation)),
+            as_of: UnixMillis(u64::from_le_bytes(as_of.try_into().ok()?)),
+        })
+    }
+}
+
+impl fmt::Display for HeadsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Clock(error) => error.fmt(f),
+            Self::Build(error) => error.fmt(f),
+        }
+    }
+}
+
+const BOOKMARK: &str = "bookmark";
+const BOOKMARK_VERSION: u8 = 1;
+/// How far ahead of its heads a bookmark is, and so how far a restart may have to push `as_of` at most.
+const RESERVE_MS: u64 = 250;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bookmark_comes_back_and_any_other_length_is_refused() {
+        let bookmark = Bookmark { as_of: UnixMillis(3), generation: Generation(2), root_version: 1 };
+        let bytes = bookmark.to_bytes();
+        assert_eq!(Bookmark::from_bytes(&bytes), Some(bookmark));
+        assert_eq!(Bookmark::from_bytes(&bytes[..20]), None);
+        assert_eq!(Bookmark::from_bytes(&[&bytes[..], &[0]].concat()), None);
+        assert_eq!(Bookmark::from_bytes(&[2; 21]), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! How far publishing has come, for operators and for whoever waits for their own change.
+
+use latchkey_core::{Generation, UnixMillis};
+use tokio::sync::watch;
+
+/// How far publishing has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishStatus {
+    /// The newest committed generation that was looked at.
+    pub committed: Generation,
+    /// The generation of the newest statement.
+    pub stated: Generation,
+    /// Why there is no newer statement, if building one failed.
+    pub error: Option<String>,
+    /// Each sink, in the order of the configuration.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// How far one sink has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// What it is called.
+    pub name: String,
+    /// Every change up to this one is in the head that it last took.
+    pub published: Generation,
+    /// The generation of the statement in that head.
+    pub statement: Generation,
+    /// That head's `as_of`; its age is the lag of all edges behind this sink.
+    pub as_of: UnixMillis,
+    /// Why the last attempt failed, until one succeeds.
+    pub last_error: Option<String>,
+    /// How far its clock is off ours, as far as the exchange's own delay does not explain it.
+    pub clock_off_ms: u64,
+}
+
+impl PublishStatus {
+    /// The newest change that every sink holds.
+    pub fn published(&self) -> Generation {
+        self.sinks.iter().map(|sink| sink.published).min().unwrap_or(self.stated)
+    }
+
+    /// How many changes the slowest sink is behind.
+    pub fn lag(&self) -> u64 {
+        self.committed.0.saturating_sub(self.published().0)
+    }
+}
+
+/// Where the tasks write how far they are, and others read it.
+#[derive(Debug, Clone)]
+pub(super) struct Board(watch::Sender<PublishStatus>);
+
+impl Board {
+    pub(super) fn new(sinks: impl Iterator<Item = String>) -> Self {
+        let sink = |name| SinkStatus {
+            name,
+            published: Generation(0),
+            statement: Generation(0),
+            as_of: UnixMillis(0),
+            last_error: None,
+            clock_off_ms: 0,
+        };
+        let status = PublishStatus {
+            committed: Generation(0),
+            stated: Generation(0),
+            error: None,
+            sinks: sinks.map(sink).collect(),
+        };
+        Self(watch::Sender::new(status))
+    }
+
+    pub(super) fn read(&self) -> watch::Receiver<PublishStatus> {
+        self.0.subscribe()
+    }
+
+    pub(super) fn committed(&self, generation: Generation) {
+        self.0.send_if_modified(|status| {
+            let rose = generation > status.committed;
+            status.committed = status.committed.max(generation);
+            rose
+        });
+    }
+
+    pub(super) fn stated(&self, generation: Generation) {
+        self.0.send_modify(|status| (status.stated, status.error) = (generation, None));
+    }
+
+    pub(super) fn build_failed(&self, error: String) {
+        self.0.send_modify(|status| status.error = Some(error));
+    }
+
+    pub(super) fn sink(&self, index: usize, change: impl FnOnce(&mut SinkStatus)) {
+        self.0.send_modify(|status| {
+            if let Some(sink) = status.sinks.get_mut(index) {
+                change(sink);
+            }
+        });
+    }
+}
