@@ -1,1 +1,15 @@
-//! The test kit.
+//! A control plane for tests: [`Stage`] holds it in memory behind its real router, with a [`ManualClock`], seeded
+//! randomness, [`Actor`]s who call it, and a [`ForgetfulDisk`] that loses what was not synced.
+//!
+//! Nothing here is for production; a mistake of the test's author panics.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test kit fails by panicking")]
+
+mod actor;
+mod disk;
+mod outside;
+mod stage;
+
+pub use actor::{Actor, Reply};
+pub use disk::ForgetfulDisk;
+pub use outside::{ManualClock, SeededSeeds};
+pub use stage::{Stage, StageConfig};

@@ -44,7 +44,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     })?;
     let mut source = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut source).map_err(|error| {
+        // `.` is how that library writes the body itself.
         let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { path };
         refusal(path, &error.into_inner())
     })?;
     source.end().map_err(|error| refusal(String::new(), &error))?;

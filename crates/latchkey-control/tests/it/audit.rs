@@ -1,0 +1,48 @@
+//! The audit log (A1).
+
+use latchkey_core::Role;
+use latchkey_testkit::Stage;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+fn entries(stage: &Stage) -> Vec<Value> {
+    let view = stage.control.store().read().unwrap();
+    let size = view.audit_checkpoint().unwrap().size;
+    let entry = |at| serde_json::from_slice(&view.audit_leaf(at).unwrap().unwrap().entry).unwrap();
+    (0..size).map(entry).collect()
+}
+
+#[tokio::test]
+async fn every_generation_has_its_entry_a1() {
+    let stage = Stage::new().await;
+    let acme = stage.organization("Acme", "owner@acme.test").await;
+    let owner = stage.sign_in("owner@acme.test").await;
+    let key = stage.key(&owner, &acme.default_project.id, Role::Member).await.key.id;
+    owner.act(&format!("/v1/keys/{key}/disable")).await.expect(200);
+    owner.get("/v1/me").await.expect(200);
+    owner.act("/v1/keys/AAAAAAAAAAA/disable").await.expect(404);
+    let entries = entries(&stage);
+    let generations: Vec<u64> = entries.iter().map(|entry| entry["generation"].as_u64().unwrap()).collect();
+    assert_eq!(generations, (1..=stage.control.check_ready().unwrap().0).collect::<Vec<_>>());
+    let last = entries.last().unwrap();
+    assert_eq!((&last["what"], &last["subject"]["id"]), (&"keys.disable".into(), &Value::from(key)));
+    assert_eq!(last["who"]["kind"], "user");
+    assert_eq!((&last["before"]["status"], &last["after"]["status"]), (&"active".into(), &"disabled".into()));
+    let salts: BTreeSet<_> = (0..entries.len() as u64)
+        .map(|at| stage.control.store().read().unwrap().audit_leaf(at).unwrap().unwrap().salt)
+        .collect();
+    assert_eq!(salts.len(), entries.len());
+}
+
+#[tokio::test]
+async fn checkpoint_moves_with_every_change_and_only_then() {
+    let stage = Stage::new().await;
+    let checkpoint = || stage.control.store().read().unwrap().audit_checkpoint().unwrap();
+    let before = checkpoint();
+    stage.organization("Acme", "owner@acme.test").await;
+    let after = checkpoint();
+    assert_eq!(after.size, before.size + 1);
+    assert_ne!(after.root, before.root);
+    stage.anonymous().get("/v1/me").await.expect(401);
+    assert_eq!(checkpoint(), after);
+}

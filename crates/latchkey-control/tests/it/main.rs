@@ -1,0 +1,10 @@
+//! One binary for the control plane's tests through its router and its store.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod audit;
+mod bodies;
+mod keys;
+mod organizations;
+mod refusals;
+mod secrets;
+mod store;

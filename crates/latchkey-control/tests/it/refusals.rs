@@ -1,0 +1,184 @@
+//! Every route, asked by those who may not (R1, R2): anonymous 401, stranger 404, too weak 403.
+
+use latchkey_core::Role;
+use latchkey_testkit::{Actor, Reply, Stage};
+use serde_json::{Value, json};
+
+/// A route, a body that would be good, and what a member too weak for it lacks; `None` where members may.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    body: Option<Value>,
+    stranger: u16,
+    lacking: Option<&'static str>,
+}
+
+fn route(
+    method: &'static str,
+    path: &'static str,
+    body: Option<Value>,
+    stranger: u16,
+    lacking: Option<&'static str>,
+) -> Route {
+    Route { method, path, body, stranger, lacking }
+}
+
+/// Every route under `/v1`. `lacking` is asked of an organization member who is in no project but sees `{P}`.
+fn routes() -> Vec<Route> {
+    let key = json!({ "name": "k" });
+    let batch = json!({ "keys": [{ "name": "k" }] });
+    let project = json!({ "name": "Red", "slug": "red-two" });
+    let resource = json!({ "type": "cluster", "id": "c-1" });
+    let email = json!({ "email": "owner@acme.test" });
+    let organization = json!({ "name": "New", "owner_email": "a@b.test" });
+    vec![
+        route("GET", "/v1/me", None, 200, None),
+        route("GET", "/v1/me/sessions", None, 200, None),
+        route("DELETE", "/v1/me/sessions/sess_aaaaaaaaaaaaaaaa", None, 404, None),
+        route("POST", "/v1/operator/sessions", Some(email), 403, Some("operator.sign_in")),
+        route("POST", "/v1/organizations", Some(organization), 403, Some("operator.organizations")),
+        route("GET", "/v1/organizations", None, 200, None),
+        route("GET", "/v1/organizations/{O}", None, 404, None),
+        route("POST", "/v1/organizations/{O}/suspend", None, 404, Some("operator.suspension")),
+        route("POST", "/v1/organizations/{O}/resume", None, 404, Some("operator.suspension")),
+        route("POST", "/v1/organizations/{O}/projects", Some(project), 404, Some("org.projects.create")),
+        route("GET", "/v1/organizations/{O}/projects", None, 404, None),
+        route("GET", "/v1/projects/{P}", None, 404, Some("project.settings.read")),
+        route("POST", "/v1/projects/{P}/keys", Some(key), 404, Some("keys.create")),
+        route("GET", "/v1/projects/{P}/keys", None, 404, Some("keys.read")),
+        route("POST", "/v1/projects/{P}/keys:batch", Some(batch), 404, Some("keys.create")),
+        route("POST", "/v1/projects/{P}/resources", Some(resource), 404, Some("operator.resources")),
+        route("GET", "/v1/projects/{P}/resources", None, 404, Some("project.settings.read")),
+        route("DELETE", "/v1/projects/{P}/resources/cluster/c-0", None, 404, Some("operator.resources")),
+        route("GET", "/v1/keys/{K}", None, 404, Some("keys.read")),
+        route("PATCH", "/v1/keys/{K}", Some(json!({ "name": "new" })), 404, Some("keys.create")),
+        route("POST", "/v1/keys/{K}/revoke", None, 404, Some("keys.revoke")),
+        route("POST", "/v1/keys/{K}/disable", None, 404, Some("keys.revoke")),
+        route("POST", "/v1/keys/{K}/enable", None, 404, Some("keys.create")),
+    ]
+}
+
+struct Scene {
+    stage: Stage,
+    organization: String,
+    project: String,
+    key: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let stage = Stage::new().await;
+        let acme = stage.organization("Acme", "owner@acme.test").await;
+        stage.organization("Other", "stranger@other.test").await;
+        let owner = stage.sign_in("owner@acme.test").await;
+        let path = format!("/v1/organizations/{}/projects", acme.organization.id);
+        let project = owner.post(&path, json!({ "name": "Red", "slug": "red" })).await.expect(201).json();
+        let project = project["id"].as_str().unwrap().to_owned();
+        let key = stage.key(&owner, &project, Role::Member).await.key.id;
+        Self { stage, organization: acme.organization.id, project, key }
+    }
+
+    async fn ask(&self, actor: &Actor, route: &Route) -> Reply {
+        let path = route.path.replace("{O}", &self.organization);
+        let path = path.replace("{P}", &self.project).replace("{K}", &self.key);
+        actor.call(route.method, &path, route.body.clone()).await
+    }
+}
+
+#[tokio::test]
+async fn anonymous_is_refused_everywhere_with_one_body_r1() {
+    let scene = Scene::new().await;
+    let unknown = "lks_0000000000000000000000000000000000000000000";
+    let actors = [scene.stage.anonymous(), scene.stage.holder(unknown), scene.stage.holder("junk")];
+    let model = scene.stage.anonymous().get("/v1/me").await;
+    for route in routes() {
+        for actor in &actors {
+            let reply = scene.ask(actor, &route).await;
+            reply.problem(401, "unauthenticated");
+            assert_eq!(reply.header("www-authenticate"), Some("Bearer"), "{}", route.path);
+            assert_eq!(reply.body, model.body, "{}", route.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn stranger_is_told_there_is_nothing_r2() {
+    let scene = Scene::new().await;
+    let stranger = scene.stage.sign_in("stranger@other.test").await;
+    for route in routes() {
+        let reply = scene.ask(&stranger, &route).await;
+        assert_eq!(reply.status, route.stranger, "{} {}: {}", route.method, route.path, reply.text());
+    }
+}
+
+#[tokio::test]
+async fn stranger_cannot_tell_existing_from_missing_r2() {
+    let scene = Scene::new().await;
+    let stranger = scene.stage.sign_in("stranger@other.test").await;
+    let missing = Scene {
+        organization: "org_aaaaaaaaaaaaaaaa".to_owned(),
+        project: "proj_aaaaaaaaaaaaaaaa".to_owned(),
+        key: "AAAAAAAAAAA".to_owned(),
+        stage: scene.stage,
+    };
+    for route in routes().iter().filter(|route| route.stranger == 404) {
+        let nothing = missing.ask(&stranger, route).await;
+        let path = route.path.replace("{O}", &scene.organization);
+        let path = path.replace("{P}", &scene.project).replace("{K}", &scene.key);
+        let something = stranger.call(route.method, &path, route.body.clone()).await;
+        assert_eq!((something.status, something.text()), (nothing.status, nothing.text()), "{path}");
+        assert_eq!(something.headers, nothing.headers, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_know_but_not_do_is_told_the_permission_r2() {
+    let scene = Scene::new().await;
+    let member = scene.stage.person("m@acme.test", Some((&scene.organization, Role::Member)), None).await;
+    for route in routes() {
+        let Some(lacking) = route.lacking else { continue };
+        let problem = scene.ask(&member, &route).await.problem(403, "forbidden");
+        assert_eq!(problem["permission"], lacking, "{} {}", route.method, route.path);
+    }
+}
+
+#[tokio::test]
+async fn organization_admin_gets_nothing_inside_before_joining_j4() {
+    let scene = Scene::new().await;
+    let admin = scene.stage.person("a@acme.test", Some((&scene.organization, Role::Admin)), None).await;
+    for path in ["/v1/projects/{P}", "/v1/projects/{P}/keys", "/v1/keys/{K}", "/v1/projects/{P}/resources"] {
+        let path = path.replace("{P}", &scene.project).replace("{K}", &scene.key);
+        admin.get(&path).await.problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn operator_makes_no_keys_in_anybodys_project() {
+    let scene = Scene::new().await;
+    let path = format!("/v1/projects/{}/keys", scene.project);
+    scene.stage.operator().post(&path, json!({ "name": "k" })).await.problem(403, "forbidden");
+    scene.stage.operator().get(&path).await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn unknown_path_and_method_are_told_only_to_the_known() {
+    let scene = Scene::new().await;
+    scene.stage.anonymous().get("/v1/nothing").await.problem(401, "unauthenticated");
+    scene.stage.anonymous().delete("/v1/me").await.problem(401, "unauthenticated");
+    scene.stage.operator().get("/v1/nothing").await.problem(404, "not_found");
+    scene.stage.operator().get("/v1").await.problem(404, "not_found");
+    scene.stage.anonymous().get("/elsewhere").await.problem(404, "not_found");
+    let reply = scene.stage.operator().delete("/v1/organizations").await;
+    reply.problem(405, "method_not_allowed");
+    let mut allowed: Vec<_> = reply.header("allow").unwrap().split(',').map(str::trim).collect();
+    allowed.sort_unstable();
+    assert_eq!(allowed, ["GET", "HEAD", "POST"]);
+}
+
+#[tokio::test]
+async fn path_that_is_no_text_names_nothing() {
+    let scene = Scene::new().await;
+    for path in ["/v1/projects/%ff", "/v1/keys/%00", "/v1/organizations/..%2f", "/v1/projects/proj_"] {
+        scene.stage.operator().get(path).await.problem(404, "not_found");
+    }
+}

@@ -1,0 +1,144 @@
+//! The control plane in memory, and the people on it.
+
+use crate::actor::Actor;
+use crate::outside::{ManualClock, SeededSeeds};
+use axum::Router;
+use latchkey_api::organization::CreatedOrganization;
+use latchkey_api::{CreatedKey, CreatedSession};
+use latchkey_control::app::{AppError, Control, ControlConfig, operators};
+use latchkey_control::iam::{
+    Caller, Collaboration, Demand, Email, Membership, OperatorAct, Standing, User, authorize,
+};
+use latchkey_control::store::{AuditEntry, Ctx, Store, View, Write};
+use latchkey_core::{MintSecret, OrganizationId, Prefix, ProjectId, Role, UserId};
+use serde_json::json;
+use std::sync::Arc;
+
+/// A control plane with one operator.
+pub struct Stage {
+    /// The control plane.
+    pub control: Arc<Control>,
+    /// Its clock.
+    pub clock: ManualClock,
+    router: Router,
+    operator_token: String,
+}
+
+/// How a stage is set.
+pub struct StageConfig {
+    /// Whether operators may sign people in.
+    pub operator_sign_in: bool,
+    /// What the randomness begins with.
+    pub seed: u64,
+}
+
+impl Default for StageConfig {
+    fn default() -> Self {
+        Self { operator_sign_in: true, seed: 1 }
+    }
+}
+
+impl Stage {
+    /// A stage in memory.
+    pub async fn new() -> Self {
+        Self::set(StageConfig::default()).await
+    }
+
+    /// A stage in memory, set so.
+    pub async fn set(config: StageConfig) -> Self {
+        let clock = ManualClock::default();
+        let seeds = Arc::new(SeededSeeds::new(config.seed));
+        let store = Store::in_memory(Arc::new(clock.clone()), seeds).expect("memory does not fail");
+        Self::on(store, clock, config).await
+    }
+
+    /// A stage on a store without operators.
+    pub async fn on(store: Store, clock: ManualClock, config: StageConfig) -> Self {
+        let control = Arc::new(control(store, &clock, &config));
+        let first = operators::create_first(&control, "first").await.expect("the store is new");
+        let router = latchkey_control::http::router(control.clone());
+        Self { control, clock, router, operator_token: first.reply.expose().to_owned() }
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> Actor {
+        self.holder(&self.operator_token)
+    }
+
+    /// Nobody in particular.
+    pub fn anonymous(&self) -> Actor {
+        Actor::new(self.router.clone(), None)
+    }
+
+    /// Whoever holds this token.
+    pub fn holder(&self, token: &str) -> Actor {
+        Actor::new(self.router.clone(), Some(token.to_owned()))
+    }
+
+    /// A new organization.
+    pub async fn organization(&self, name: &str, owner_email: &str) -> CreatedOrganization {
+        let body = json!({ "name": name, "owner_email": owner_email });
+        self.operator().post("/v1/organizations", body).await.expect(201).read()
+    }
+
+    /// The person with this address, signed in.
+    pub async fn sign_in(&self, email: &str) -> Actor {
+        let created =
+            self.operator().post("/v1/operator/sessions", json!({ "email": email })).await.expect(201);
+        self.holder(created.read::<CreatedSession>().token.expose())
+    }
+
+    /// A key of this role in a project, made by somebody.
+    pub async fn key(&self, by: &Actor, project: &str, role: Role) -> CreatedKey {
+        let body = json!({ "name": "a key", "role": role.as_str() });
+        by.post(&format!("/v1/projects/{project}/keys"), body).await.expect(201).read()
+    }
+
+    /// A person with these roles, signed in. Written straight into the store until invitations exist.
+    pub async fn person(
+        &self,
+        email: &str,
+        organization: Option<(&str, Role)>,
+        project: Option<(&str, Role)>,
+    ) -> Actor {
+        let email_parsed = Email::parse(email).expect("the test's address is one");
+        let organization = organization.map(|(id, role)| (OrganizationId::parse(id).expect("an id"), role));
+        let project = project.map(|(id, role)| (ProjectId::parse(id).expect("an id"), role));
+        let decide = move |view: &dyn View, ctx: &mut Ctx| {
+            let user = match view.user_by_email(&email_parsed)? {
+                Some(user) => user,
+                None => User {
+                    id: UserId::generate(&mut ctx.dice),
+                    email: email_parsed.clone(),
+                    created_at: ctx.now,
+                },
+            };
+            let mut write = Write::new(casting_entry(&user), ()).put(user.clone());
+            if let Some((id, role)) = organization {
+                let organization = view.organization_by_id(&id)?.expect("it exists").number;
+                write = write.put(Membership { organization, user: user.id, role });
+            }
+            if let Some((id, role)) = project {
+                let project = view.project_by_id(&id)?.expect("it exists").number;
+                let is_external = organization.is_none();
+                write = write.put(Collaboration { project, user: user.id, role, is_external });
+            }
+            Ok::<_, AppError>(write)
+        };
+        self.control.store().write(decide).await.expect("the write is sound");
+        self.sign_in(email).await
+    }
+}
+
+fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
+    let prefix = Prefix::parse("lk_test").expect("a prefix");
+    let chosen = ControlConfig { prefix, operator_sign_in: config.operator_sign_in };
+    Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), chosen)
+}
+
+fn casting_entry(user: &User) -> AuditEntry {
+    let caller = Caller::Operator { token: 0, name: "stage".to_owned() };
+    let demand = Demand::Operator(OperatorAct::SignIn);
+    let permit = authorize(&caller, demand, &Standing::Installation).expect("operators may");
+    AuditEntry::new(&permit, None, "stage.person", ("user", user.id.to_string()))
+}
