@@ -2,7 +2,7 @@
 //! randomness, [`Actor`]s who call it, and a [`ForgetfulDisk`] that loses what was not synced.
 //!
 //! Nothing here is for production; a mistake of the test's author panics.
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test kit fails by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test kit fails by panicking")]
 
 mod actor;
 mod disk;

@@ -3,8 +3,10 @@
 
 mod audit;
 mod bodies;
+mod house;
 mod keys;
 mod organizations;
 mod refusals;
 mod secrets;
+mod speed;
 mod store;

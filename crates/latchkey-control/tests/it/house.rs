@@ -1,0 +1,64 @@
+//! What holds for the source itself: words that stand in one place only, and routes that all have a refusal test.
+
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[track_caller]
+fn check_word_stands_only_in(word: &str, home: &str) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut seen = 0;
+    // What a sink reads of its peer's answer is no answer of ours.
+    for file in sources(&source).into_iter().filter(|file| !file.starts_with(source.join("publish/sink"))) {
+        let is_home = file.strip_prefix(&source).unwrap().starts_with(home);
+        let is_named = std::fs::read_to_string(&file).unwrap().contains(word);
+        assert!(is_home || !is_named, "`{}` names `{word}`", file.display());
+        seen += usize::from(is_home && is_named);
+    }
+    assert!(seen > 0, "`{word}` was not even seen in `{home}`");
+}
+
+#[test]
+fn status_codes_stand_in_one_file_invariant_5() {
+    check_word_stands_only_in("StatusCode::", "http/error.rs");
+}
+
+#[test]
+fn only_the_store_names_redb_invariant_8() {
+    check_word_stands_only_in("redb::", "store");
+}
+
+#[test]
+fn only_the_rules_make_a_permit_invariant_4() {
+    check_word_stands_only_in("Permit {", "iam/permit.rs");
+}
+
+#[test]
+fn every_route_has_its_refusals_tested() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let router = std::fs::read_to_string(here.join("src/http/mod.rs")).unwrap();
+    let tested = std::fs::read_to_string(here.join("tests/it/refusals.rs")).unwrap();
+    let handlers =
+        ["::create", "::list", "::read", "::change", "::revoke", "::delete", "::suspend", "::resume"];
+    let handlers = handlers.into_iter().chain(["::disable", "::enable", "::register", "::sessions"]);
+    let declared: usize = handlers.map(|name| declared(&router, name)).sum();
+    let listed = tested.lines().filter(|line| line.trim_start().starts_with("route(\"")).count();
+    assert_eq!(declared, listed, "a route is missing in refusals.rs");
+}
+
+/// How often a handler of this name, or one that begins with it, stands in the router.
+fn declared(router: &str, name: &str) -> usize {
+    let ends = |rest: &str| rest.starts_with([')', '_']);
+    router.match_indices(name).filter(|(at, _)| ends(&router[at + name.len()..])).count()
+}
