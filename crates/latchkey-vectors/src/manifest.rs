@@ -265,6 +265,7 @@ fn refuse_exceptions(cases: &mut Cases) {
     let mut bytes = changed(Parts::smallest(), |parts| parts.exceptions = vec![(1, vec![1])]);
     let count_at = bytes.len() - 12;
     bytes[count_at..count_at + 4].fill(0xff);
+    bytes.truncate(count_at + 8);
     refuse(cases, "more numbers than there are", &bytes, "exceptions", Fault::Truncated);
 }
 

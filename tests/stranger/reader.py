@@ -1,0 +1,748 @@
+"""A reader of Latchkey's keys and snapshots, written from docs/spec alone.
+
+It knows nothing of the Rust code. Where it had to guess, the specification was changed. `vectors.py` runs it over
+tests/vectors. BLAKE3 comes from PyPI; Ed25519 is here, since the specification asks for more than most libraries check.
+"""
+
+import hashlib
+import zlib
+from bisect import bisect_right
+
+from blake3 import blake3
+
+# --- conventions -------------------------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """Bytes that are not what they should be: a field and its fault, or a reason that lies in no field."""
+
+    def __init__(self, object_, **why):
+        super().__init__(object_, why)
+        self.why = {"object": object_, **why}
+
+
+class Cursor:
+    """A position in the bytes of one object."""
+
+    def __init__(self, object_, magic, data):
+        self.object, self.data, self.at = object_, data, 0
+        if self.take("magic", 4) != magic:
+            self.refuse("magic", "magic")
+
+    def refuse(self, field, fault):
+        raise Refused(self.object, field=field, fault=fault)
+
+    def ensure(self, holds, field, fault="out of range"):
+        if not holds:
+            self.refuse(field, fault)
+
+    def take(self, field, length):
+        part = self.data[self.at : self.at + length]
+        self.ensure(len(part) == length, field, "truncated")
+        self.at += length
+        return part
+
+    def number(self, field, length):
+        return int.from_bytes(self.take(field, length), "little")
+
+    def text(self, field, least, most):
+        length = self.number(field, 2)
+        self.ensure(least <= length <= most, field)
+        try:
+            return self.take(field, length).decode("utf-8")
+        except UnicodeDecodeError:
+            self.refuse(field, "not utf-8")
+
+    def many(self, count, field, read, key):
+        """`count` things that ascend by `key`."""
+        found = []
+        for _ in range(count):
+            found.append(read())
+            self.ensure(len(found) < 2 or key(found[-2]) < key(found[-1]), field, "not ascending")
+        return found
+
+    def finish(self):
+        self.ensure(self.at == len(self.data), "end", "trailing")
+
+
+def derive(context, material):
+    return blake3(material, derive_key_context=context).digest()
+
+
+def keyed(key, message):
+    return blake3(message, key=key).digest()
+
+
+def is_made_of(text, alphabet):
+    return all(character in alphabet for character in text)
+
+
+SMALL = "abcdefghijklmnopqrstuvwxyz"
+CAPITALS = SMALL.upper()
+DIGITS = "0123456789"
+BASE62 = DIGITS + CAPITALS + SMALL
+
+# --- Ed25519, RFC 8032, verified strictly ------------------------------------------------------------------------
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+NEUTRAL = (0, 1, 1, 0)
+
+
+def add(p, q):
+    a, b = (p[1] - p[0]) * (q[1] - q[0]), (p[1] + p[0]) * (q[1] + q[0])
+    c, d = 2 * p[3] * q[3] * D, 2 * p[2] * q[2]
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return (e * f % P, g * h % P, f * g % P, e * h % P)
+
+
+def multiply(number, point):
+    result = NEUTRAL
+    while number:
+        if number & 1:
+            result = add(result, point)
+        point = add(point, point)
+        number >>= 1
+    return result
+
+
+def is_same_point(p, q):
+    return (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
+
+
+def is_of_small_order(point):
+    return is_same_point(multiply(8, point), NEUTRAL)
+
+
+def decode_point(data):
+    """The point that 32 bytes encode (RFC 8032, 5.1.3), or None."""
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    if y >= P:
+        return None
+    u, v = (y * y - 1) % P, (D * y * y + 1) % P
+    x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
+    if v * x * x % P == P - u:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if v * x * x % P != u % P or (x == 0 and sign):
+        return None
+    x = P - x if x & 1 != sign else x
+    return (x, y, 1, x * y % P)
+
+
+def encode_point(point):
+    inverse = pow(point[2], P - 2, P)
+    x, y = point[0] * inverse % P, point[1] * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+BASE = decode_point((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
+
+
+def is_valid_signature(public, message, signature):
+    r_bytes, s = signature[:32], int.from_bytes(signature[32:], "little")
+    r, a = decode_point(r_bytes), decode_point(public)
+    if s >= ORDER or r is None or a is None or is_of_small_order(r) or is_of_small_order(a):
+        return False
+    k = int.from_bytes(hashlib.sha512(r_bytes + public + message).digest(), "little") % ORDER
+    minus_a = (P - a[0], a[1], a[2], P - a[3])
+    return encode_point(add(multiply(s, BASE), multiply(k, minus_a))) == r_bytes
+
+
+def read_public_key(cursor):
+    public = cursor.take("public key", 32)
+    point = decode_point(public)
+    cursor.ensure(point is not None and not is_of_small_order(point), "public key")
+    return public
+
+
+# --- signatures --------------------------------------------------------------------------------------------------
+
+DOMAINS = {name: f"latchkey {name} v1".encode() + b"\0" for name in ("root", "statement", "head")}
+
+
+def signer_id(public):
+    return derive("latchkey signing key id v1", public)[:8]
+
+
+def read_signatures(cursor):
+    count = cursor.number("signatures", 1)
+    cursor.ensure(1 <= count <= 8, "signatures")
+    entry = lambda: (cursor.take("signatures", 8), cursor.take("signatures", 64))
+    return cursor.many(count, "signatures", entry, key=lambda entry: entry[0])
+
+
+def vouch(keys, threshold, domain, signed, signatures):
+    entries = dict(signatures)
+    valid = 0
+    for public in keys:
+        signature = entries.get(signer_id(public))
+        valid += signature is not None and is_valid_signature(public, DOMAINS[domain] + signed, signature)
+    return valid >= threshold
+
+
+# --- root --------------------------------------------------------------------------------------------------------
+
+OFFLINE, RELEASE, HEAD = 1, 2, 3
+
+
+class Root:
+    def __init__(self, data, held=None):
+        """The pinned root, or the successor of `held`."""
+        if len(data) > 8192:
+            raise Refused("root", reason="too long")
+        cursor = Cursor("root", b"LKR1", data)
+        self.installation = cursor.take("installation", 16)
+        self.version = cursor.number("version", 4)
+        cursor.ensure(self.version >= 1, "version")
+        self.issued = cursor.number("issued", 8)
+        self.thresholds = list(cursor.take("thresholds", 3))
+        count = cursor.number("key count", 1)
+        cursor.ensure(count <= 32, "key count")
+        self.keys = cursor.many(count, "keys", lambda: self.read_key(cursor), key=lambda key: key["public"])
+        for role, threshold in zip((OFFLINE, RELEASE, HEAD), self.thresholds):
+            of_role = sum(key["role"] == role for key in self.keys)
+            cursor.ensure(1 <= threshold <= min(8, of_role), "thresholds")
+        signed = data[: cursor.at]
+        signatures = read_signatures(cursor)
+        cursor.finish()
+        if held and self.installation != held.installation:
+            raise Refused("root", reason="installation")
+        if held and self.version != held.version + 1:
+            raise Refused("root", reason="version")
+        if not self.vouches(OFFLINE, self.issued, "root", signed, signatures):
+            raise Refused("root", reason="own signatures")
+        if held and not held.vouches(OFFLINE, self.issued, "root", signed, signatures):
+            raise Refused("root", reason="predecessor signatures")
+
+    @staticmethod
+    def read_key(cursor):
+        key = {"public": read_public_key(cursor), "role": cursor.number("key role", 1)}
+        cursor.ensure(key["role"] in (OFFLINE, RELEASE, HEAD), "key role")
+        return {**key, **read_validity(cursor)}
+
+    def vouches(self, role, at, domain, signed, signatures):
+        is_valid = lambda key: key["role"] == role and key["not_before"] <= at <= key["not_after"]
+        keys = [key["public"] for key in self.keys if is_valid(key)]
+        return vouch(keys, self.thresholds[role - 1], domain, signed, signatures)
+
+
+def read_validity(cursor):
+    not_before, not_after = cursor.number("not before", 8), cursor.number("not after", 8)
+    cursor.ensure(not_before <= not_after, "not after")
+    return {"not_before": not_before, "not_after": not_after}
+
+
+# --- head and statement ------------------------------------------------------------------------------------------
+
+REASONS = {1: "expired", 2: "revoked", 3: "disabled", 4: "suspended"}
+TAG, PROJECT, ORGANIZATION = 1, 2, 3
+
+
+class Statement:
+    def __init__(self, data):
+        cursor = Cursor("statement", b"LKS1", data)
+        self.installation = cursor.take("installation", 16)
+        self.generation = cursor.number("generation", 8)
+        self.issued = cursor.number("issued", 8)
+        self.use_by = cursor.number("use by", 8)
+        cursor.ensure(self.use_by > self.issued, "use by")
+        self.manifest = read_reference(cursor, "manifest")
+        for field, length in (("delta tip", 36), ("previous", 80)):
+            cursor.ensure(not any(cursor.take(field, length)), field)
+        self.audit_size = cursor.number("audit size", 8)
+        self.audit_root = cursor.take("audit root", 32)
+        self.signed = data[: cursor.at]
+        self.signatures = read_signatures(cursor)
+        cursor.finish()
+
+
+class Head:
+    def __init__(self, data, root):
+        if len(data) > 4096:
+            raise Refused("head", reason="too long")
+        cursor = Cursor("head", b"LKH1", data)
+        self.root_version = cursor.number("root version", 4)
+        self.as_of = cursor.number("as of", 8)
+        length = cursor.number("statement length", 2)
+        self.statement = Statement(cursor.take("statement", length))
+        count = cursor.number("inline count", 1)
+        cursor.ensure(count <= 64, "inline count")
+        self.inline = cursor.many(count, "inline", lambda: self.read_inline(cursor), key=lambda entry: entry[:3])
+        signed = data[: cursor.at]
+        signatures = read_signatures(cursor)
+        cursor.finish()
+        self.digest = blake3(data).digest()
+        self.verify(root, signed, signatures)
+
+    def read_inline(self, cursor):
+        """(generation, kind, subject, reason)"""
+        generation = cursor.number("inline generation", 8)
+        kind = cursor.number("inline subject kind", 1)
+        reason = cursor.number("inline reason", 1)
+        subject = cursor.take("inline subject", 10)
+        cursor.ensure(generation > self.statement.generation, "inline generation")
+        cursor.ensure(kind in (TAG, PROJECT, ORGANIZATION), "inline subject kind")
+        cursor.ensure(reason in REASONS, "inline reason")
+        if kind != TAG:
+            cursor.ensure(not any(subject[4:]), "inline subject", "not canonical")
+            subject = int.from_bytes(subject[:4], "little")
+        return generation, kind, subject, reason
+
+    def verify(self, root, signed, signatures):
+        statement = self.statement
+        if self.root_version != root.version:
+            raise Refused("head", reason="root version")
+        if statement.installation != root.installation:
+            raise Refused("head", reason="installation")
+        if not root.vouches(HEAD, self.as_of // 1000, "head", signed, signatures):
+            raise Refused("head", reason="head signatures")
+        if not root.vouches(RELEASE, statement.issued, "statement", statement.signed, statement.signatures):
+            raise Refused("head", reason="statement signatures")
+
+
+def outcome(held, came, is_same):
+    """What becomes of the held head; ranks are (root version, generation, as of)."""
+    if came > held:
+        return "replaced"
+    return "stays" if came < held or is_same else "stays and is reported"
+
+
+# --- objects that others name ------------------------------------------------------------------------------------
+
+
+class Reference:
+    def __init__(self, length, digest):
+        self.length, self.digest = length, digest
+
+    @classmethod
+    def to(cls, data):
+        return cls(len(data), blake3(data).digest())
+
+    def admit(self, object_, data):
+        if len(data) != self.length:
+            raise Refused(object_, reason="length")
+        if blake3(data).digest() != self.digest:
+            raise Refused(object_, reason="digest")
+        return data
+
+
+def read_reference(cursor, field):
+    length = cursor.number(field, 4)
+    cursor.ensure(length > 0, field)
+    return Reference(length, cursor.take(field, 32))
+
+
+NATIVE_KEY, RESOURCE, PROJECT_REFERENCE, PROJECT_NAMES, ORGANIZATION_NAMES = KINDS = (1, 3, 4, 5, 6)
+RESOURCE_TYPES = {1: "cluster", 2: "volume", 3: "model", 4: "endpoint", 5: "evaluation", 6: "file"}
+PERMISSIONS = {
+    0: "org.settings.read", 1: "org.settings.write", 2: "org.billing.read", 3: "org.billing.write",
+    4: "org.usage.read", 5: "org.projects.list", 6: "org.projects.create", 7: "org.projects.set_visibility",
+    8: "org.projects.archive", 9: "org.projects.delete", 10: "org.members.read", 11: "org.members.invite",
+    12: "org.members.remove", 13: "org.members.manage_roles", 14: "org.sso.manage", 15: "org.audit.read",
+    20: "project.settings.read", 21: "project.settings.write", 22: "project.external.write",
+    23: "project.usage.read", 24: "keys.read", 25: "keys.create", 26: "keys.revoke", 27: "collaborators.read",
+    28: "collaborators.add", 29: "collaborators.remove", 30: "collaborators.manage_roles",
+    40: "clusters.view", 41: "clusters.ssh", 42: "clusters.kubectl", 43: "clusters.dashboard",
+    44: "clusters.slurm", 45: "clusters.create", 46: "clusters.delete", 47: "clusters.scale",
+    48: "clusters.modify", 49: "clusters.admin_kubeconfig", 50: "volumes.view", 51: "volumes.read",
+    52: "volumes.write", 53: "volumes.create", 54: "volumes.resize", 55: "volumes.delete",
+    56: "models.view", 57: "models.create", 58: "models.modify", 59: "models.delete",
+    60: "endpoints.view", 61: "endpoints.create", 62: "endpoints.modify", 63: "endpoints.delete",
+    64: "endpoints.invoke", 65: "evaluations.view", 66: "evaluations.create", 67: "evaluations.delete",
+    68: "files.view", 69: "files.read", 70: "files.create", 71: "files.delete", 72: "inference.invoke",
+    73: "fine_tuning.create", 74: "fine_tuning.view", 75: "fine_tuning.cancel", 76: "batch.create",
+    77: "batch.view", 78: "batch.cancel",
+}  # fmt: skip
+PERMISSION_BITS = sum(1 << number for number in PERMISSIONS)
+
+
+class Manifest:
+    def __init__(self, reference, data):
+        cursor = Cursor("manifest", b"LKM1", reference.admit("manifest", data))
+        cursor.ensure(len(data) <= 4_194_304, "end")
+        self.installation = cursor.take("installation", 16)
+        self.generation = cursor.number("generation", 8)
+        self.pepper_id = cursor.take("pepper id", 8)
+        self.grace = cursor.number("grace", 4)
+        cursor.ensure(self.grace <= 86_400, "grace")
+        self.prefix = cursor.text("key prefix", 2, 12)
+        cursor.ensure(why_no_prefix(self.prefix) is None, "key prefix")
+        count = cursor.number("section count", 1)
+        cursor.ensure(count <= 5, "section count")
+        self.sections = cursor.many(count, "sections", lambda: self.read_section(cursor), key=lambda one: one["kind"])
+        self.exceptions = self.read_exceptions(cursor)
+        self.session_keys = self.read_token_keys(cursor, "session key count")
+        self.edge_keys = self.read_token_keys(cursor, "edge key count")
+        count = cursor.number("rule count", 2)
+        cursor.ensure(count <= 4096, "rule count")
+        order = lambda rule: (rule["pattern"].encode(), rule["method"].encode())
+        self.rules = cursor.many(count, "rules", lambda: self.read_rule(cursor), key=order)
+        cursor.finish()
+
+    @staticmethod
+    def read_section(cursor):
+        kind = cursor.number("section kind", 1)
+        cursor.ensure(kind in KINDS, "section kind")
+        records = cursor.number("section records", 8)
+        cursor.ensure(records > 0, "section records")
+        count = cursor.number("node count", 2)
+        cursor.ensure(count > 0, "node count")
+        node = lambda: (cursor.number("node first place", 8), read_reference(cursor, "node"))
+        nodes = cursor.many(count, "nodes", node, key=lambda node: node[0])
+        return {"kind": kind, "records": records, "nodes": nodes}
+
+    @staticmethod
+    def read_exceptions(cursor):
+        count = cursor.number("exception class count", 1)
+        cursor.ensure(count <= 2, "exception class count")
+        exceptions = {1: [], 2: []}
+
+        def read_class():
+            class_ = cursor.number("exception class", 1)
+            cursor.ensure(class_ in exceptions, "exception class")
+            return class_
+
+        last = 0
+        for _ in range(count):
+            class_ = read_class()
+            cursor.ensure(class_ > last, "exception class", "not ascending")
+            last = class_
+            count = cursor.number("exception count", 4)
+            cursor.ensure(count > 0, "exception count")
+            number = lambda: cursor.number("exceptions", 4)
+            exceptions[class_] = cursor.many(count, "exceptions", number, key=lambda number: number)
+        return exceptions
+
+    @staticmethod
+    def read_token_keys(cursor, field):
+        count = cursor.number(field, 1)
+        cursor.ensure(count <= 8, field)
+        key = lambda: {"public": read_public_key(cursor), **read_validity(cursor)}
+        return cursor.many(count, "public key", key, key=lambda key: key["public"])
+
+    @staticmethod
+    def read_rule(cursor):
+        method = cursor.text("rule method", 1, 16)
+        cursor.ensure(is_made_of(method, CAPITALS), "rule method")
+        pattern = cursor.text("rule pattern", 1, 512)
+        cursor.ensure(pattern.startswith("/"), "rule pattern")
+        permission = cursor.number("rule permission", 1)
+        cursor.ensure(permission in PERMISSIONS, "rule permission")
+        freshness = cursor.number("rule freshness", 1)
+        cursor.ensure(freshness in (0, 1), "rule freshness")
+
+        def read_parameter():
+            name = cursor.text("rule parameter", 1, 32)
+            cursor.ensure(is_made_of(name, SMALL + DIGITS + "_"), "rule parameter")
+            return name
+
+        source = cursor.number("rule project source", 1)
+        cursor.ensure(source in (0, 1), "rule project source")
+        project = read_parameter() if source else None
+        type_ = cursor.number("rule resource type", 1)
+        cursor.ensure(type_ == 0 or type_ in RESOURCE_TYPES, "rule resource type")
+        resource = {"type": RESOURCE_TYPES[type_], "parameter": read_parameter()} if type_ else None
+        return {
+            "method": method, "pattern": pattern, "permission": PERMISSIONS[permission],
+            "fresh_only": freshness == 1, "project_parameter": project, "resource": resource,
+        }  # fmt: skip
+
+
+class Node:
+    def __init__(self, kind, reference, data):
+        cursor = Cursor("node", b"LKN1", reference.admit("node", data))
+        self.kind = cursor.number("kind", 1)
+        cursor.ensure(self.kind == kind, "kind")
+        count = cursor.number("page count", 2)
+        cursor.ensure(1 <= count <= 256, "page count")
+        self.pages = cursor.many(count, "first place", lambda: self.read_page(cursor), key=lambda page: page[0])
+        cursor.finish()
+
+    @staticmethod
+    def read_page(cursor):
+        """(first place, records, reference)"""
+        first_place = cursor.number("first place", 8)
+        length = cursor.number("page length", 4)
+        cursor.ensure(length > 0, "page length")
+        records = cursor.number("record count", 4)
+        cursor.ensure(records > 0, "record count")
+        return first_place, records, Reference(length, cursor.take("page digest", 32))
+
+
+NEVER = 0xFFFFFF
+STATES = {0: "active", 1: "disabled", 2: "revoked"}
+ROLES = {1: "member", 2: "admin"}
+
+
+class Page:
+    def __init__(self, kind, reference, data):
+        cursor = Cursor("page", b"LKP1", reference.admit("page", data))
+        self.kind = cursor.number("kind", 1)
+        cursor.ensure(self.kind == kind and kind in (NATIVE_KEY, RESOURCE, PROJECT_REFERENCE), "kind")
+        sets = cursor.number("permission set count", 1)
+        bindings = cursor.number("binding count", 2)
+        cursor.ensure(bindings > 0, "binding count")
+        records = cursor.number("record count", 4)
+        cursor.ensure(1 <= records <= 4096, "record count")
+        self.buckets = cursor.number("bucket count", 4)
+        cursor.ensure(self.buckets == bucket_count(records), "bucket count")
+        self.epoch = cursor.number("epoch", 4)
+        self.directory = self.read_directory(cursor, records)
+        self.records = self.read_records(cursor, bindings)
+        self.bindings = cursor.many(bindings, "binding", lambda: self.read_binding(cursor, sets), key=lambda one: one)
+        used = {binding[3] for binding in self.bindings} if kind == NATIVE_KEY else set()
+        cursor.ensure(used == set(range(sets)), "permission sets", "not canonical")
+        self.sets = cursor.many(sets, "permission set", lambda: self.read_set(cursor), key=lambda one: one)
+        cursor.finish()
+
+    def read_directory(self, cursor, records):
+        directory = []
+        for bucket in range(self.buckets + 1):
+            first = cursor.number("directory", 2)
+            cursor.ensure(bucket > 0 or first == 0, "directory")
+            cursor.ensure(bucket == 0 or directory[-1] <= first, "directory", "not ascending")
+            directory.append(first)
+        cursor.ensure(directory[-1] == records, "directory")
+        return directory
+
+    def read_records(self, cursor, bindings):
+        read = lambda: (
+            cursor.take("records", 10),
+            cursor.number("records", 2),
+            cursor.number("records", 3),
+            cursor.number("records", 1),
+        )
+        records = [read() for _ in range(self.directory[-1])]
+        for tag, binding, expiry, flags in records:
+            cursor.ensure(binding < bindings, "record binding")
+            cursor.ensure(flags in STATES, "record flags")
+            if self.kind != NATIVE_KEY:
+                cursor.ensure(expiry == NEVER and flags == 0, "record flags")
+            cursor.ensure(expiry == NEVER or self.epoch + expiry < 2**32, "record expiry")
+        for first, end in zip(self.directory, self.directory[1:]):
+            tags = [record[0] for record in records[first:end]]
+            cursor.ensure(all(a < b for a, b in zip(tags, tags[1:])), "record tag", "not ascending")
+        used = {record[1] for record in records}
+        cursor.ensure(used == set(range(bindings)), "bindings", "not canonical")
+        expiries = [record[2] for record in records if record[2] != NEVER]
+        is_canonical = min(expiries) == 0 if expiries else self.epoch == 0
+        cursor.ensure(is_canonical, "epoch", "not canonical")
+        return records
+
+    def read_binding(self, cursor, sets):
+        """(project, organization, role, permission set)"""
+        project, organization = cursor.number("binding project", 4), cursor.number("binding organization", 4)
+        role, set_ = cursor.number("binding role", 1), cursor.number("binding permission set", 1)
+        cursor.ensure(cursor.number("binding", 2) == 0, "binding")
+        if self.kind == NATIVE_KEY:
+            cursor.ensure(role in ROLES, "binding role")
+            cursor.ensure(set_ < sets, "binding permission set")
+        else:
+            cursor.ensure(role == 0 and set_ == 0, "binding role")
+        return project, organization, role, set_
+
+    @staticmethod
+    def read_set(cursor):
+        bits = cursor.number("permission set", 16)
+        cursor.ensure(bits & ~PERMISSION_BITS == 0, "permission set")
+        return bits
+
+    def find(self, tag, b):
+        bucket = b * self.buckets >> 32
+        for record in self.records[self.directory[bucket] : self.directory[bucket + 1]]:
+            if record[0] == tag:
+                return self.entry(record)
+        return None
+
+    def entry(self, record):
+        project, organization, role, set_ = self.bindings[record[1]]
+        return {
+            "project": project, "organization": organization, "role": ROLES.get(role),
+            "permissions": self.sets[set_] if self.kind == NATIVE_KEY else 0,
+            "expiry_minute": None if record[2] == NEVER else self.epoch + record[2],
+            "state": STATES[record[3]],
+        }  # fmt: skip
+
+
+def bucket_count(records):
+    return -(-records * 5 // 38)
+
+
+class Names:
+    def __init__(self, kind, reference, data):
+        cursor = Cursor("names", b"LKT1", reference.admit("names", data))
+        self.kind = cursor.number("kind", 1)
+        cursor.ensure(self.kind == kind and kind in (PROJECT_NAMES, ORGANIZATION_NAMES), "kind")
+        count = cursor.number("count", 4)
+        cursor.ensure(1 <= count <= 512, "count")
+        self.entries = cursor.many(count, "number", lambda: self.read_entry(cursor), key=lambda one: one["number"])
+        cursor.finish()
+
+    def read_entry(self, cursor):
+        is_project = self.kind == PROJECT_NAMES
+        entry = {"number": cursor.number("number", 4)}
+        if is_project:
+            entry["organization"] = cursor.number("organization number", 4)
+        id_ = cursor.take("id", 16)
+        cursor.ensure(is_made_of(id_, BASE62.encode()), "id")
+        entry["id"] = ("proj_" if is_project else "org_") + id_.decode()
+        if is_project:
+            slug = entry["slug"] = cursor.text("slug", 0, 63)
+            is_slug = len(slug) >= 3 and is_made_of(slug, SMALL + DIGITS + "-") and slug.strip("-") == slug
+            cursor.ensure(is_slug, "slug")
+        name = entry["name"] = cursor.text("name", 1, 200)
+        cursor.ensure(not any(ord(one) < 32 or 127 <= ord(one) < 160 for one in name), "name")
+        return entry
+
+    def find(self, number):
+        return next((entry for entry in self.entries if entry["number"] == number), None)
+
+
+# --- look-up -----------------------------------------------------------------------------------------------------
+
+
+def hint(number):
+    return (number * 0x9E3779B1 % 2**32) >> 16
+
+
+class Question:
+    def __init__(self, kind, pepper, content, hint_=None):
+        h = keyed(pepper, bytes([kind]) + content)
+        spread = int.from_bytes(h[16:24], "little")
+        self.kind, self.tag = kind, h[:10]
+        self.place = spread if hint_ is None else hint_ << 48 | spread >> 16
+        self.b = int.from_bytes(h[24:28], "little")
+
+    @classmethod
+    def of_key(cls, pepper, id_, digest):
+        return cls(NATIVE_KEY, pepper, digest, id_ >> 48)
+
+    @classmethod
+    def of_resource(cls, pepper, project, type_, id_):
+        content = project.to_bytes(4, "little") + bytes([type_]) + id_.encode()
+        return cls(RESOURCE, pepper, content, hint(project))
+
+    @classmethod
+    def of_project(cls, pepper, text):
+        return cls(PROJECT_REFERENCE, pepper, text.encode())
+
+
+def pepper_id(pepper):
+    return derive("latchkey pepper id v1", pepper)[:8]
+
+
+class Snapshot:
+    """A manifest and whatever objects are at hand, by digest."""
+
+    def __init__(self, manifest, objects):
+        self.manifest = Manifest(Reference.to(manifest), manifest)
+        self.objects = {blake3(data).digest(): data for data in objects}
+
+    def page(self, kind, place):
+        """The reference of the page for a place, or None."""
+        section = next((one for one in self.manifest.sections if one["kind"] == kind), None)
+        if section is None:
+            return None
+        first_places = [node[0] for node in section["nodes"]]
+        at = bisect_right(first_places, place) - 1
+        if at < 0:
+            return None
+        reference = section["nodes"][at][1]
+        node = Node(kind, reference, self.objects[reference.digest])
+        if node.pages[0][0] != first_places[at] or node.pages[-1][0] >= (first_places + [2**64])[at + 1]:
+            raise Refused("node", reason="misplaced")
+        page = node.pages[bisect_right([page[0] for page in node.pages], place) - 1]
+        return page[2] if page[0] <= place else None
+
+    def find(self, question):
+        reference = self.page(question.kind, question.place)
+        if reference is None:
+            return None
+        return Page(question.kind, reference, self.objects[reference.digest]).find(question.tag, question.b)
+
+    def names(self, kind, number):
+        reference = self.page(kind, number << 32)
+        return reference and Names(kind, reference, self.objects[reference.digest]).find(number)
+
+
+# --- the key format ----------------------------------------------------------------------------------------------
+
+
+def decode_base62(text):
+    """The number that bytes spell, or None."""
+    number = 0
+    for byte in text:
+        value = BASE62.find(chr(byte)) if byte < 128 else -1
+        if value < 0:
+            return None
+        number = number * 62 + value
+    return number if number < 2**64 else None
+
+
+def encode_base62(number, width):
+    text = ""
+    for _ in range(width):
+        number, value = divmod(number, 62)
+        text = BASE62[value] + text
+    return text
+
+
+def why_no_prefix(text):
+    if not 2 <= len(text.encode()) <= 12:
+        return "length"
+    if not is_made_of(text, SMALL + DIGITS + "_"):
+        return "character"
+    return "underscore" if text.endswith("_") else None
+
+
+def mint_check(mint_secret, minted):
+    return encode_base62(int.from_bytes(keyed(mint_secret, minted)[:4], "little") % 2**29, 5)
+
+
+def make_key(prefix, id_, secret, mint_secret):
+    minted = f"{prefix}_{encode_base62(id_, 11)}_{secret}"
+    body = minted + mint_check(mint_secret, minted.encode())
+    return body + encode_base62(zlib.crc32(body.encode()), 6)
+
+
+class KeyText:
+    def __init__(self, text, prefix):
+        if len(text) != len(prefix) + 51:
+            raise Refused("key", reason="length")
+        body, checksum = text[:-6], text[-6:]
+        if decode_base62(checksum) != zlib.crc32(body):
+            raise Refused("key", reason="checksum")
+        if not body.startswith(prefix.encode()):
+            raise Refused("key", reason="prefix")
+        rest = body[len(prefix) :]
+        id_, secret = rest[1:12], rest[13:]
+        if rest[0:1] != b"_" or rest[12:13] != b"_" or not is_made_of(id_ + secret, BASE62.encode()):
+            raise Refused("key", reason="character")
+        if decode_base62(id_) is None:
+            raise Refused("key", reason="id")
+        self.text, self.id, self.id_number = text, id_.decode(), decode_base62(id_)
+        self.minted, self.mint_check = body[:-5], body[-5:].decode()
+
+    def is_minted(self, mint_secret):
+        return mint_check(mint_secret, self.minted) == self.mint_check
+
+    def digest(self):
+        return blake3(self.text).digest()
+
+
+def generation_secret(mint_secret):
+    return derive("latchkey generation token v1", mint_secret)
+
+
+def read_token(token, secret):
+    """The generation that a token stands for, or None."""
+    if len(token) != 22:
+        return None
+    generation, mac = decode_base62(token[:11]), decode_base62(token[11:])
+    if generation is None or mac is None:
+        return None
+    expected = keyed(secret, generation.to_bytes(8, "little"))[:8]
+    return generation if mac.to_bytes(8, "little") == expected else None

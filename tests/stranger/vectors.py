@@ -1,0 +1,261 @@
+"""Runs the stranger's reader over tests/vectors: `vectors.py DIRECTORY`. Ends with a line `N passed, M failed`."""
+
+import json
+import sys
+from pathlib import Path
+
+import reader
+from reader import Refused
+
+# Objects longer than this are cut at so many places, evenly spread, instead of at every byte.
+CUTS_MAX = 300
+
+passed = 0
+failed = []
+
+
+def check(name, got, expected):
+    global passed
+    if got == expected:
+        passed += 1
+    else:
+        failed.append(name)
+        print(f"FAILED {name}\n  got      {str(got)[:400]}\n  expected {str(expected)[:400]}")
+
+
+def wide(number):
+    return str(number)
+
+
+def case_bytes(case):
+    return bytes.fromhex(case["bytes"]) + bytes(case.get("zeros_after", 0))
+
+
+def verdict(read):
+    """What bytes say, or why they are refused."""
+    try:
+        return {"accepted": read()}
+    except Refused as refused:
+        return {"refused": refused.why}
+
+
+def run(path, read):
+    """Runs the cases of a file; `read(case, bytes)` says what the bytes say."""
+    file = json.loads((directory / path).read_text())
+    for case in file["cases"]:
+        data, name = case_bytes(case), f"{path}: {case['name']}"
+        expected = {key: case[key] for key in ("accepted", "refused") if key in case}
+        check(name, verdict(lambda: read(case, data)), expected)
+        if "accepted" in case:
+            step = -(-len(data) // CUTS_MAX)
+            shapes = [data[:length] for length in range(0, len(data), step)] + [data + b"\0"]
+            let_in = [len(shape) for shape in shapes if "accepted" in verdict(lambda: read(case, shape))]
+            check(f"{name}, cut and extended", let_in, [])
+    return file
+
+
+def reference(case, data):
+    named = case.get("reference")
+    return reader.Reference(named["length"], bytes.fromhex(named["digest"])) if named else reader.Reference.to(data)
+
+
+def describe_reference(reference):
+    return {"length": reference.length, "digest": reference.digest.hex()}
+
+
+def describe_key(key):
+    described = {"public": key["public"].hex(), "not_before": wide(key["not_before"]), "not_after": wide(key["not_after"])}
+    return {**described, "role": key["role"]} if "role" in key else described
+
+
+# --- one function a file -----------------------------------------------------------------------------------------
+
+
+def root():
+    held = {name: bytes.fromhex(data) for name, data in load("snapshot/root.json")["held"].items()}
+
+    def read(case, data):
+        held_root = reader.Root(held[case["held"]]) if case["held"] else None
+        root = reader.Root(data, held_root)
+        return {
+            "installation": root.installation.hex(), "version": root.version, "issued": wide(root.issued),
+            "thresholds": root.thresholds, "keys": [describe_key(key) for key in root.keys],
+        }  # fmt: skip
+
+    run("snapshot/root.json", read)
+
+
+def head():
+    roots = load("snapshot/head.json")["roots"]
+    roots = {name: reader.Root(bytes.fromhex(data)) for name, data in roots.items()}
+    subjects = {
+        reader.TAG: lambda tag: {"tag": tag.hex()},
+        reader.PROJECT: lambda number: {"project": number},
+        reader.ORGANIZATION: lambda number: {"organization": number},
+    }
+
+    def read(case, data):
+        head = reader.Head(data, roots[case["root"]])
+        statement = head.statement
+        newest = head.inline[-1][0] if head.inline else statement.generation
+        inline = [
+            {"generation": wide(generation), "reason": reader.REASONS[reason], "subject": subjects[kind](subject)}
+            for generation, kind, subject, reason in head.inline
+        ]
+        return {
+            "root_version": head.root_version, "as_of": wide(head.as_of), "digest": head.digest.hex(),
+            "inline": inline, "newest_generation": wide(newest),
+            "statement": {
+                "installation": statement.installation.hex(), "generation": wide(statement.generation),
+                "issued": wide(statement.issued), "use_by": wide(statement.use_by),
+                "manifest": describe_reference(statement.manifest), "audit_size": wide(statement.audit_size),
+                "audit_root": statement.audit_root.hex(),
+            },
+        }  # fmt: skip
+
+    run("snapshot/head.json", read)
+
+
+def order():
+    rank = lambda head: (head["root_version"], int(head["generation"]), int(head["as_of"]))
+    for case in load("snapshot/order.json")["cases"]:
+        got = reader.outcome(rank(case["held"]), rank(case["came"]), case["bytes"] == "same")
+        check(f"order: {case['name']}", got, case["held_one"])
+
+
+def manifest():
+    def section(section):
+        nodes = [{"first_place": wide(first), "node": describe_reference(node)} for first, node in section["nodes"]]
+        return {"kind": section["kind"], "records": wide(section["records"]), "nodes": nodes}
+
+    def read(case, data):
+        manifest = reader.Manifest(reference(case, data), data)
+        return {
+            "installation": manifest.installation.hex(), "generation": wide(manifest.generation),
+            "pepper_id": manifest.pepper_id.hex(), "grace": manifest.grace, "prefix": manifest.prefix,
+            "sections": [section(one) for one in manifest.sections],
+            "organizations_suspended": manifest.exceptions[1], "projects_archived": manifest.exceptions[2],
+            "session_keys": [describe_key(key) for key in manifest.session_keys],
+            "edge_keys": [describe_key(key) for key in manifest.edge_keys], "rules": manifest.rules,
+        }  # fmt: skip
+
+    run("snapshot/manifest.json", read)
+
+
+def node():
+    def read(case, data):
+        node = reader.Node(case["kind"], reference(case, data), data)
+        page = lambda first, records, page: {
+            "first_place": wide(first), "records": records, "page": describe_reference(page),
+        }  # fmt: skip
+        return {"kind": node.kind, "pages": [page(*one) for one in node.pages]}
+
+    run("snapshot/node.json", read)
+
+
+def describe_entry(entry):
+    return entry and {**entry, "permissions": f"{entry['permissions']:032x}"}
+
+
+def page():
+    def read(case, data):
+        page = reader.Page(case["kind"], reference(case, data), data)
+        asked = case["accepted"]["entries"] if "accepted" in case else []
+        found = lambda one: {
+            **describe_entry(page.find(bytes.fromhex(one["tag"]), one["bucket_hash"])),
+            "tag": one["tag"], "bucket_hash": one["bucket_hash"],
+        }  # fmt: skip
+        return {"records": len(page.records), "entries": [found(one) for one in asked]}
+
+    for count in run("snapshot/page.json", read)["bucket_counts"]:
+        check(f"buckets of {count['records']}", reader.bucket_count(count["records"]), count["buckets"])
+
+
+def names():
+    run("snapshot/names.json", lambda case, data: reader.Names(case["kind"], reference(case, data), data).entries)
+
+
+def lookup():
+    file = load("snapshot/lookup.json")
+    pepper = bytes.fromhex(file["pepper"])
+    snapshot = reader.Snapshot(bytes.fromhex(file["manifest"]), map(bytes.fromhex, file["objects"]))
+    check("pepper id", reader.pepper_id(pepper).hex(), file["pepper_id"])
+    check("manifest's pepper id", snapshot.manifest.pepper_id.hex(), file["pepper_id"])
+
+    def question(asked):
+        if asked["kind"] == reader.NATIVE_KEY:
+            id_ = reader.decode_base62(asked["id"].encode())
+            return reader.Question.of_key(pepper, id_, bytes.fromhex(asked["digest"]))
+        if asked["kind"] == reader.RESOURCE:
+            return reader.Question.of_resource(pepper, asked["project"], asked["type"], asked["id"])
+        return reader.Question.of_project(pepper, asked["text"])
+
+    digest = lambda reference: reference and reference.digest.hex()
+    for case in file["records"]:
+        asked = question(case["asked"])
+        got = {
+            "name": case["name"], "asked": case["asked"], "tag": asked.tag.hex(), "place": wide(asked.place),
+            "bucket_hash": asked.b, "page": digest(snapshot.page(asked.kind, asked.place)),
+            "found": describe_entry(snapshot.find(asked)),
+        }  # fmt: skip
+        check(f"look-up: {case['name']}", got, case)
+    for case in file["names"]:
+        kind, number = case["asked"]["kind"], case["asked"]["number"]
+        got = {
+            "asked": case["asked"], "place": wide(number << 32), "page": digest(snapshot.page(kind, number << 32)),
+            "found": snapshot.names(kind, number),
+        }  # fmt: skip
+        check(f"names: {case['asked']}", got, case)
+
+
+def key_format():
+    file = load("key-format.json")
+    mint = bytes.fromhex(file["mint_secret"])
+    text_or_none = lambda number: None if number is None else wide(number)
+    for case in file["base62"]:
+        check(f"base62 {case['text']}", text_or_none(reader.decode_base62(case["text"].encode())), case["number"])
+    for case in file["prefixes"]:
+        check(f"prefix {case['text']}", reader.why_no_prefix(case["text"]), case["refused"])
+    for case in file["hints"]:
+        check(f"hint of {case['number']}", reader.hint(case["number"]), case["hint"])
+    for case in file["keys"]:
+        text = reader.make_key(case["prefix"], int(case["id_number"]), case["secret"], mint)
+        check(f"key {case['id']}", text, case["text"])
+        key = reader.KeyText(text.encode(), case["prefix"])
+        got = [key.id, key.id_number >> 48, key.mint_check, text[-6:], key.digest().hex()]
+        check(f"parts of key {case['id']}", got, [case[name] for name in ("id", "hint", "mint_check", "checksum", "digest")])
+    for case in file["texts"]:
+        try:
+            key = reader.KeyText(bytes.fromhex(case["text"]), case["prefix"])
+            got = {
+                "id": key.id, "hint": key.id_number >> 48, "digest": key.digest().hex(),
+                "minted": key.is_minted(mint),
+            }  # fmt: skip
+        except Refused as refused:
+            got = refused.why["reason"]
+        check(f"text: {case['name']}", got, case.get("accepted", case.get("refused")))
+    secret = reader.generation_secret(mint)
+    for case in file["generation_tokens"]:
+        got = text_or_none(reader.read_token(case["token"].encode(), secret))
+        check(f"token {case['token']}", got, case["generation"])
+
+
+def load(path):
+    return json.loads((directory / path).read_text())
+
+
+FILES = {
+    "key-format.json": key_format, "snapshot/root.json": root, "snapshot/head.json": head,
+    "snapshot/order.json": order, "snapshot/manifest.json": manifest, "snapshot/node.json": node,
+    "snapshot/page.json": page, "snapshot/names.json": names, "snapshot/lookup.json": lookup,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    directory = Path(sys.argv[1])
+    found = {str(path.relative_to(directory)) for path in directory.rglob("*.json")}
+    check("every file of vectors is run", sorted(FILES), sorted(found))
+    for path, test in FILES.items():
+        if path in found:
+            test()
+    print(f"{passed} passed, {len(failed)} failed")
+    sys.exit(1 if failed else 0)
