@@ -148,6 +148,7 @@ impl Gate {
         let digest = ObjectDigest::of(bytes);
         if let Some(held) = &self.held
             && held.digest == digest
+            && held.rank.root_version == self.root.version()
         {
             // These very bytes were verified before.
             let (rank, newest) = (held.rank, held.newest);

@@ -99,6 +99,10 @@ const fn is_unreserved(byte: u8) -> bool {
 
 /// Checks every byte and escape; says whether there is an escape at all.
 fn check_bytes(raw: &[u8], plain: &Characters) -> Result<bool, PathError> {
+    // Nearly every path is plain from end to end.
+    if raw.iter().all(|byte| IS_PLAIN_OR_SLASH[usize::from(*byte)]) {
+        return Ok(false);
+    }
     let (mut rest, mut escaped) = (raw, false);
     while let Some((byte, behind)) = rest.split_first() {
         rest = match byte {
@@ -108,15 +112,25 @@ fn check_bytes(raw: &[u8], plain: &Characters) -> Result<bool, PathError> {
                 check_escape(hex_pair(*digits).ok_or(PathError::BadEscape)?, plain)?;
                 behind
             }
-            b'/' => behind,
             b'\\' => return Err(PathError::Backslash),
             byte if byte.is_ascii_control() => return Err(PathError::ControlByte),
-            byte if is_plain(*byte) => behind,
+            byte if IS_PLAIN_OR_SLASH[usize::from(*byte)] => behind,
             _ => return Err(PathError::Byte),
         };
     }
     Ok(escaped)
 }
+
+/// By byte: whether it may stand plain in a path.
+const IS_PLAIN_OR_SLASH: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte as u8 == b'/' || is_plain(byte as u8);
+        byte += 1;
+    }
+    table
+};
 
 fn check_escape(byte: u8, plain: &Characters) -> Result<(), PathError> {
     match byte {

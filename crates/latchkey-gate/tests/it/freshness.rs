@@ -4,7 +4,7 @@ use crate::stage::*;
 use latchkey_core::*;
 use latchkey_gate::*;
 use latchkey_snapshot::KeyState;
-use latchkey_snapshot::head::Reason;
+use latchkey_snapshot::head::{InlineSubject, Reason};
 
 const PAST_GRACE: Refusal = Refusal::Unavailable(Unavailable::PastGrace);
 const NOT_FRESH: Refusal = Refusal::Unavailable(Unavailable::NotFresh);
@@ -302,6 +302,15 @@ fn minimum_generation_is_reached_by_an_inline_revocation() {
     stage.publish();
     stage.revoke_key_inline(&other);
     stage.now = after(300);
+    for _ in 0..2 {
+        // Once with the statement, once in a head alone.
+        let token = stage.token(stage.generation);
+        let verdict = shell.invoke_at_least(&mut stage, &key.text, &token);
+        assert_fresh(&verdict);
+        assert_eq!(verdict.standing.unwrap().generation, stage.generation);
+        stage.revoke_inline(InlineSubject::Project(ProjectNumber(9)), Reason::Suspended);
+        stage.now = stage.now.plus_ms(300);
+    }
     let token = stage.token(stage.generation);
     let verdict = shell.invoke_at_least(&mut stage, &key.text, &token);
     assert_fresh(&verdict);

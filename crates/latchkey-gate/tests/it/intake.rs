@@ -116,6 +116,7 @@ fn new_root_outranks_everything_signed_before() {
     stage.inline[0].generation = Generation(u64::MAX);
     shell.gate.accept_head(&stage.head(), stage.now).unwrap();
     assert_refused(&shell.invoke(&mut stage, &key.text), Refusal::OutOfForce(Reason::Suspended));
+    let last = stage.head();
     stage.inline.clear();
     stage.head_signer = Signer::from_seed(&[33; 32]);
     stage.root_version = 2;
@@ -127,12 +128,13 @@ fn new_root_outranks_everything_signed_before() {
     assert_eq!(shell.gate.accept_root(&foreign), Err(version));
     shell.gate.accept_root(&stage.root(2, &stage.head_signer)).unwrap();
     assert_eq!(shell.gate.root_needed(&head), None);
+    let old_root = HeadRefusal::Head(HeadError::RootVersion { named: 1, held: 2 });
+    assert_eq!(shell.gate.accept_head(&last, stage.now), Err(old_root));
     shell.gate.accept_head(&head, stage.now).unwrap();
     assert_fresh(&shell.invoke(&mut stage, &key.text));
     stage.root_version = 1;
     stage.now = after(500);
     let stolen = stage.head_signed(stage.now, &thief);
-    let old_root = HeadRefusal::Head(HeadError::RootVersion { named: 1, held: 2 });
     assert_eq!(shell.gate.accept_head(&stolen, stage.now), Err(old_root));
 }
 
