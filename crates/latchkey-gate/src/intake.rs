@@ -282,9 +282,9 @@ impl Gate {
         list
     }
 
-    /// Says how a background refresh ended that [`Gate::refresh_due`] granted. One lost look is not worth a
+    /// Says that a background refresh has ended, well or not, that [`Gate::refresh_due`] granted. One lost look is not worth a
     /// pause while what is held is young.
-    pub fn refresh_ended(&self, _end: RefreshEnd, now: UnixMillis) {
+    pub fn refresh_ended(&self, now: UnixMillis) {
         let now = self.clock.tick(now);
         self.clock.give_back();
         if self.pending.is_empty() && self.is_old(now) {

@@ -141,7 +141,7 @@ fn background_refresh_is_due_every_250_ms_and_leased_for_one_second() {
     let gate = shell.gate;
     assert!(gate.refresh_due(after(0)));
     assert!(!gate.refresh_due(after(20)), "one is in flight");
-    gate.refresh_ended(RefreshEnd::Answered, after(20));
+    gate.refresh_ended(after(20));
     assert!(!gate.refresh_due(after(REFRESH_EVERY_MS - 1)));
     assert!(gate.refresh_due(after(REFRESH_EVERY_MS)));
     // Its request is cancelled: nobody ever says how it ended.
@@ -194,7 +194,7 @@ fn head_that_stays_old_opens_the_breaker_too() {
     let mut gate = shell.gate;
     assert!(gate.refresh_due(stage.now));
     gate.accept_head(&old, stage.now).unwrap();
-    gate.refresh_ended(RefreshEnd::Answered, stage.now);
+    gate.refresh_ended(stage.now);
     assert!(gate.status(stage.now).breaker_open);
 }
 
@@ -202,7 +202,7 @@ fn head_that_stays_old_opens_the_breaker_too() {
 fn lost_background_refresh_costs_nothing_while_young() {
     let (stage, shell, _) = staged();
     assert!(shell.gate.refresh_due(stage.now));
-    shell.gate.refresh_ended(RefreshEnd::Failed, stage.now);
+    shell.gate.refresh_ended(stage.now);
     assert!(shell.gate.refresh_due(after(REFRESH_EVERY_MS)));
 }
 

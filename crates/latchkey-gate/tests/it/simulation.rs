@@ -137,7 +137,7 @@ impl World {
         if self.gate.refresh_due(self.stage.now) {
             self.look();
             if self.roll(2) == 0 {
-                self.gate.refresh_ended(RefreshEnd::Answered, self.stage.now);
+                self.gate.refresh_ended(self.stage.now);
             }
         }
         let most = self.roll(4) as usize;

@@ -412,8 +412,8 @@ impl Shell {
 
     /// The background refresh, whether it is due or not.
     pub(crate) fn refresh(&mut self, stage: &Stage) {
-        let end = self.look(stage);
-        self.gate.refresh_ended(end, stage.now);
+        self.look(stage);
+        self.gate.refresh_ended(stage.now);
         while self.gate.status(stage.now).pending.is_some()
             && let Some(wanted) = self.gate.wanted(1).pop()
         {
