@@ -37,7 +37,7 @@ pub struct ControlConfig {
 /// The control plane: its state, its clock, its secrets, its configuration.
 #[derive(Debug)]
 pub struct Control {
-    store: Store,
+    store: Arc<Store>,
     clock: Arc<dyn Clock>,
     minting: Minting,
     generation_secret: GenerationSecret,
@@ -61,10 +61,15 @@ impl std::fmt::Debug for dyn Clock {
 
 impl Control {
     /// A control plane on this store.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, mint: MintSecret, config: ControlConfig) -> Self {
+    pub fn new(
+        store: impl Into<Arc<Store>>,
+        clock: Arc<dyn Clock>,
+        mint: MintSecret,
+        config: ControlConfig,
+    ) -> Self {
         let generation_secret = mint.generation_secret();
         Self {
-            store,
+            store: store.into(),
             clock,
             minting: Minting { prefix: config.prefix, secret: mint },
             generation_secret,
@@ -73,7 +78,7 @@ impl Control {
     }
 
     /// The store, for the publisher.
-    pub const fn store(&self) -> &Store {
+    pub const fn store(&self) -> &Arc<Store> {
         &self.store
     }
 

@@ -1,1 +1,219 @@
-//! Tests.
+//! The publisher as a whole: what must reach a sink, in which order, whatever fails.
+
+pub(in crate::publish) mod stage;
+
+use super::{DirectorySink, PublishError, Publisher, Schedule, Sink};
+use crate::iam::Key;
+use crate::store::Change;
+use latchkey_core::{Generation, Role, UnixMillis};
+use latchkey_snapshot::{Head, InlineSubject, Query, Reason};
+use stage::{Hub, NOW, Stage, created, key, membership, organization, pepper, project, quick, revoked};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+fn tag(n: u64) -> InlineSubject {
+    InlineSubject::Tag(Query::native_key(&pepper(), key(n).id, &key(n).digest).tag)
+}
+
+fn tells(head: &Head, subject: InlineSubject) -> bool {
+    head.inline.iter().any(|inline| inline.subject == subject)
+}
+
+/// A stage whose key 1 a hub holds, and its publisher.
+async fn published() -> (Stage, Arc<Hub>, Publisher, Generation) {
+    let stage = Stage::new().await;
+    let hub = Hub::new(&stage);
+    let generation = stage.commit([created(1)]).await;
+    let publisher = stage.start(vec![hub.clone()]);
+    hub.statement(generation).await;
+    (stage, hub, publisher, generation)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revocation_rides_in_a_head_while_its_page_is_still_going_up() {
+    let (stage, hub, _publisher, before) = published().await;
+    hub.holds_up_objects.send_replace(true);
+    let generation = stage.commit([revoked(1)]).await;
+    let head = hub.head(|head| tells(head, tag(1))).await;
+    assert_eq!(head.statement.generation, before);
+    assert_eq!((head.inline[0].generation, head.inline[0].reason), (generation, Reason::Revoked));
+    hub.holds_up_objects.send_replace(false);
+    let head = hub.statement(generation).await;
+    assert!(head.inline.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn suspension_rides_and_a_lowered_role_is_none() {
+    let (stage, hub, _publisher, _) = published().await;
+    stage.commit([Change::Membership(membership(Role::Admin))]).await;
+    let before = stage.commit([Change::Membership(membership(Role::Member))]).await;
+    hub.statement(before).await;
+    hub.holds_up_objects.send_replace(true);
+    let project = InlineSubject::Organization(latchkey_core::OrganizationNumber(1));
+    stage.commit([Change::Organization(organization(true))]).await;
+    hub.head(|head| tells(head, project)).await;
+    hub.holds_up_objects.send_replace(false);
+    let resumed = stage.commit([Change::Organization(organization(false))]).await;
+    hub.statement(resumed).await;
+    let suspended_early = hub.heads.borrow().iter().any(|head| {
+        head.inline.iter().any(|inline| inline.subject == project && inline.generation <= before)
+    });
+    assert!(!suspended_early);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn head_that_lacks_a_new_key_does_not_claim_to_be_young() {
+    let (stage, hub, _publisher, before) = published().await;
+    stage.clock.advance_ms(2_000);
+    hub.head(|head| head.as_of >= NOW.plus_ms(2_000)).await;
+    hub.holds_up_objects.send_replace(true);
+    stage.commit([created(2)]).await;
+    stage.clock.advance_ms(60_000);
+    stage.commit([revoked(1)]).await;
+    let head = hub.head(|head| tells(head, tag(1))).await;
+    assert_eq!(head.statement.generation, before);
+    assert!(head.as_of < NOW.plus_ms(60_000), "{:?}", head.as_of);
+    hub.holds_up_objects.send_replace(false);
+    hub.head(|head| head.as_of >= NOW.plus_ms(62_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_refusals_than_a_head_takes_go_straight_into_a_statement() {
+    let (stage, hub, _publisher, _) = published().await;
+    stage.commit((0..65).map(created)).await;
+    let generation = stage.commit((0..65).map(revoked)).await;
+    hub.statement(generation).await;
+    assert!(hub.heads.borrow().iter().all(|head| head.inline.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crash_at_any_call_is_resumed_and_heads_only_rise() {
+    for calls in 0..12 {
+        let stage = Stage::new().await;
+        let hub = Hub::new(&stage);
+        hub.fails_in.store(calls, Ordering::SeqCst);
+        stage.commit([created(1)]).await;
+        let publisher = stage.start(vec![hub.clone()]);
+        // Until the failure, or until all is there.
+        let mut status = publisher.watch();
+        let failed = |status: &super::PublishStatus| status.sinks[0].last_error.is_some();
+        let done = |status: &super::PublishStatus| status.published() == Generation(2);
+        status.wait_for(|status| failed(status) || done(status)).await.unwrap();
+        publisher.stop().await;
+        hub.fails_in.store(u64::MAX, Ordering::SeqCst);
+        let generation = stage.commit([revoked(1)]).await;
+        let publisher = stage.start(vec![hub.clone()]);
+        hub.statement(generation).await;
+        publisher.wait(generation).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statement_is_renewed_though_nothing_changed() {
+    let stage = Stage::new().await;
+    let hub = Hub::new(&stage);
+    let schedule = Schedule { statement_every: Duration::from_millis(5), ..quick() };
+    let _publisher = stage.start_with(vec![hub.clone()], schedule);
+    let first = hub.head(|_| true).await.statement;
+    stage.clock.advance_ms(600_000);
+    let renewed = hub.head(|head| head.statement.issued > first.issued).await.statement;
+    assert_eq!((renewed.generation, renewed.manifest), (first.generation, first.manifest));
+    assert_eq!(renewed.use_by.0, renewed.issued.0 + 3600);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clock_that_goes_back_far_stops_heads_and_is_reported() {
+    let (stage, hub, publisher, _) = published().await;
+    stage.clock.set(NOW.0 - 10_000);
+    let mut status = publisher.watch();
+    let told = |error: &String| error.contains("the clock is");
+    let status = status.wait_for(|status| status.sinks[0].last_error.as_ref().is_some_and(told));
+    status.await.unwrap();
+    let silent_at = hub.last().as_of;
+    stage.clock.set(NOW.0 + 1_000);
+    hub.head(|head| head.as_of > silent_at).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sink_that_was_down_catches_up() {
+    let (stage, hub, publisher, _) = published().await;
+    hub.is_down.store(true, Ordering::SeqCst);
+    stage.commit([created(2)]).await;
+    let generation = stage.commit([revoked(1)]).await;
+    let mut status = publisher.watch();
+    status.wait_for(|status| status.sinks[0].last_error.is_some() && status.lag() > 0).await.unwrap();
+    hub.is_down.store(false, Ordering::SeqCst);
+    hub.statement(generation).await;
+    status.wait_for(|status| status.sinks[0].last_error.is_none() && status.lag() == 0).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sink_that_lost_its_objects_gets_them_again() {
+    let (stage, hub, _publisher, _) = published().await;
+    hub.forget();
+    let generation = stage.commit([created(2)]).await;
+    hub.statement(generation).await;
+    hub.forget();
+    let as_of = hub.last().as_of;
+    hub.head(|head| head.as_of > as_of.plus_ms(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_sink_does_not_hold_back_another() {
+    let stage = Stage::new().await;
+    let (broken, healthy) = (Hub::named(&stage, "broken"), Hub::named(&stage, "healthy"));
+    broken.is_down.store(true, Ordering::SeqCst);
+    let publisher = stage.start(vec![broken.clone(), healthy.clone()]);
+    stage.commit([created(1)]).await;
+    let generation = stage.commit([revoked(1)]).await;
+    healthy.statement(generation).await;
+    assert_eq!(publisher.status().published(), Generation(0));
+    broken.is_down.store(false, Ordering::SeqCst);
+    publisher.wait(generation).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restart_publishes_the_same_bytes_that_changes_led_to() {
+    let (stage, hub, publisher, _) = published().await;
+    let expiring = Key { expires: latchkey_core::ExpiryMinute::floor(NOW.seconds()), ..key(4) };
+    stage.commit((2..9).filter(|n| *n != 4).map(created).chain([Change::Key(key(4))])).await;
+    stage.commit([revoked(2), Change::Key(Key { disabled_at: Some(NOW), ..key(3) })]).await;
+    stage.commit([Change::Project(project("renamed")), Change::Key(expiring)]).await;
+    let generation = stage.commit([Change::Organization(organization(true))]).await;
+    let grown = hub.statement(generation).await.statement.manifest;
+    publisher.stop().await;
+    let other = Hub::named(&stage, "other");
+    let _publisher = stage.start(vec![other.clone()]);
+    assert_eq!(other.statement(generation).await.statement.manifest, grown);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_older_than_what_was_published_is_refused() {
+    let (stage, _hub, publisher, _) = published().await;
+    publisher.stop().await;
+    let bookmark = [&[1u8][..], &1u32.to_le_bytes(), &999u64.to_le_bytes(), &NOW.0.to_le_bytes()].concat();
+    stage.store.put_publish_state("bookmark", bookmark).await.unwrap();
+    let seeds = crate::outside::SystemSeeds;
+    let clock = Arc::new(stage.clock.clone());
+    let started = Publisher::start(stage.store.clone(), clock, &seeds, stage.settings(quick()), Vec::new());
+    let error = started.map(drop).unwrap_err();
+    assert!(matches!(error, PublishError::StateIsOlder { published: Generation(999), .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn directory_holds_a_head_and_all_it_names() {
+    let stage = Stage::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Arc::new(DirectorySink::open(folder.path(), stage.root(), 1_000).unwrap());
+    let publisher = stage.start(vec![sink.clone()]);
+    let generation = stage.commit([created(1)]).await;
+    publisher.wait(generation).await;
+    let held = sink.held().await.unwrap();
+    assert_eq!((held.root_version, held.head.unwrap().0), (1, generation));
+    let head = std::fs::read(folder.path().join("head")).unwrap();
+    let head = latchkey_snapshot::UnverifiedHead::parse(&head).unwrap().verify(&stage.root()).unwrap();
+    let manifest = folder.path().join("objects").join(head.statement.manifest.digest().to_string());
+    head.statement.manifest.admit(&std::fs::read(manifest).unwrap()).unwrap();
+    assert!(head.as_of >= UnixMillis(NOW.0));
+}

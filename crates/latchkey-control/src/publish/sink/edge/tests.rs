@@ -1,1 +1,110 @@
-//! Tests.
+//! The push protocol, as a hub on this machine sees it.
+
+use super::*;
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method, Uri};
+use latchkey_snapshot::ObjectRef;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+
+type Request = (Method, String, Option<String>, Bytes);
+
+/// A server that answers everything alike and remembers what it was asked.
+async fn hub(status: u16, body: &'static str) -> (EdgeSink, Arc<Mutex<Vec<Request>>>) {
+    let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let log = Arc::clone(&seen);
+    let answer = move |method: Method, uri: Uri, headers: HeaderMap, bytes: Bytes| async move {
+        let header = headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+        log.lock().unwrap().push((method, uri.path().to_owned(), header, bytes));
+        (axum::http::StatusCode::from_u16(status).unwrap(), body)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+    (EdgeSink::new(&format!("http://{address}/base/"), "secret-token").unwrap(), seen)
+}
+
+#[tokio::test]
+async fn everything_goes_to_its_path_with_the_token() {
+    let (sink, seen) = hub(204, "").await;
+    let object = Object { reference: ObjectRef::to(b"page"), bytes: b"page"[..].into() };
+    sink.put_root(2, b"root").await.unwrap();
+    sink.put_object(&object).await.unwrap();
+    assert_eq!(sink.put_head(b"head", &[]).await, Ok(None));
+    let seen = seen.lock().unwrap();
+    let paths: Vec<&str> = seen.iter().map(|(_, path, ..)| path.as_str()).collect();
+    let digest = object.reference.digest();
+    let prefix = "/base/.latchkey/push";
+    let expected =
+        [format!("{prefix}/root/2"), format!("{prefix}/objects/{digest}"), format!("{prefix}/head")];
+    assert_eq!(paths, expected);
+    assert!(seen.iter().all(|(method, _, token, _)| {
+        *method == Method::PUT && token.as_deref() == Some("Bearer secret-token")
+    }));
+    assert_eq!(seen[2].3, "head");
+}
+
+async fn refusal_to_head(status: u16, body: &'static str) -> SinkError {
+    hub(status, body).await.0.put_head(b"head", &[]).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn each_refusal_is_told_apart() {
+    let digest = ObjectDigest::of(b"x");
+    let body: &'static str =
+        Box::leak(format!("{{\"code\":\"objects_missing\",\"missing\":[\"{digest}\"]}}").into_boxed_str());
+    assert_eq!(refusal_to_head(409, body).await, SinkError::Missing(vec![digest]));
+    let older = "{\"code\":\"older\",\"generation\":5,\"as_of\":9}";
+    assert_eq!(
+        refusal_to_head(409, older).await,
+        SinkError::Older { held: Some((Generation(5), UnixMillis(9))) }
+    );
+    assert_eq!(refusal_to_head(401, "").await, SinkError::Unauthorized);
+    assert!(matches!(refusal_to_head(503, "").await, SinkError::Unavailable(_)));
+    assert!(matches!(refusal_to_head(409, "not json").await, SinkError::Refused(_)));
+    assert!(matches!(refusal_to_head(307, "").await, SinkError::Refused(_)));
+    let listed =
+        refusal_to_head(422, "{\"code\":\"head_signatures\",\"detail\":\"too few\\u0007 keys\"}").await;
+    assert_eq!(listed, SinkError::Refused("it answered 422 head_signatures too few keys".to_owned()));
+}
+
+#[tokio::test]
+async fn digest_that_is_none_is_no_list_of_missing_objects() {
+    let refused = refusal_to_head(409, "{\"code\":\"objects_missing\",\"missing\":[\"../../x\"]}").await;
+    assert!(matches!(refused, SinkError::Refused(_)));
+}
+
+#[tokio::test]
+async fn clock_and_status_are_read() {
+    let (sink, _) =
+        hub(200, "{\"generation\":4,\"as_of\":7,\"now\":8,\"root_version\":1,\"extra\":[]}").await;
+    assert_eq!(sink.put_head(b"head", &[]).await, Ok(Some(UnixMillis(8))));
+    let held = Held { root_version: 1, head: Some((Generation(4), UnixMillis(7))) };
+    assert_eq!(sink.held().await, Ok(held));
+    let (sink, _) = hub(200, "{\"generation\":null,\"as_of\":null,\"root_version\":1}").await;
+    assert_eq!(sink.held().await, Ok(Held { root_version: 1, head: None }));
+    let (sink, _) = hub(200, "<html>").await;
+    assert!(matches!(sink.held().await, Err(SinkError::Unavailable(_))));
+}
+
+#[test]
+fn url_that_would_show_the_token_is_refused() {
+    let error = |url| EdgeSink::new(url, "t").map(drop).unwrap_err();
+    assert_eq!(error("http://edge.example.com"), EdgeError::Plain);
+    assert_eq!(error("https://user@edge.example.com"), EdgeError::Parts);
+    assert_eq!(error("https://edge.example.com/?a=b"), EdgeError::Parts);
+    assert_eq!(error("edge.example.com"), EdgeError::Url);
+    assert_eq!(error("file:///etc/passwd"), EdgeError::Parts);
+    assert_eq!(EdgeSink::new("https://edge.example.com", "a\nb").map(drop), Err(EdgeError::Token));
+    for good in ["https://edge.example.com/x", "http://127.0.0.1:8787", "http://localhost", "http://[::1]:1"]
+    {
+        assert!(EdgeSink::new(good, "t").is_ok(), "{good}");
+    }
+}
+
+#[test]
+fn debug_shows_no_token() {
+    let sink = EdgeSink::new("https://edge.example.com", "secret-token").unwrap();
+    assert_eq!(format!("{sink:?}"), "EdgeSink(https://edge.example.com)");
+}

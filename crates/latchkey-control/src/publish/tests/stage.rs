@@ -1,0 +1,341 @@
+//! What the publisher's tests stand on: a state in memory, a clock that moves when told, and a sink that checks
+//! everything it takes as an edge would.
+
+use crate::iam::{
+    Key, Name, Organization, Project, Visibility, authorize_first_operator, organization::Membership,
+};
+use crate::outside::{Clock, NoSeed, Seeds};
+use crate::publish::sink::Answer;
+use crate::publish::{Held, Publisher, Schedule, Settings, Sink, SinkError};
+use crate::store::{AuditEntry, Change, Store, StoreError, Write};
+use latchkey_core::key::Prefix;
+use latchkey_core::{
+    Dice, Generation, KeyDigest, KeyId, OrganizationId, OrganizationNumber, Pepper, ProjectId, ProjectNumber,
+    Role, Slug, UnixMillis, UnixSeconds, UserId,
+};
+use latchkey_snapshot::build::{Object, RootContent, Signer};
+use latchkey_snapshot::root::{KeyRole, RootKey};
+use latchkey_snapshot::{Head, Installation, Manifest, Node, ObjectDigest, Root, UnverifiedHead};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+
+pub(crate) const NOW: UnixMillis = UnixMillis(1_795_428_000_000);
+const INSTALLATION: Installation = Installation([7; 16]);
+
+/// A clock that moves only when told.
+#[derive(Debug, Clone)]
+pub(crate) struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    pub(crate) fn set(&self, at: u64) {
+        self.0.store(at, Ordering::SeqCst);
+    }
+
+    pub(crate) fn advance_ms(&self, ms: u64) {
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixMillis {
+        UnixMillis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct CountedSeeds(AtomicU64);
+
+impl Seeds for CountedSeeds {
+    fn seed(&self) -> Result<[u8; 32], NoSeed> {
+        let mut seed = [9; 32];
+        seed[..8].copy_from_slice(&self.0.fetch_add(1, Ordering::SeqCst).to_le_bytes());
+        Ok(seed)
+    }
+}
+
+/// A state with one project, and the keys to publish it.
+pub(crate) struct Stage {
+    pub(crate) store: Arc<Store>,
+    pub(crate) clock: ManualClock,
+    pub(crate) root_bytes: Vec<u8>,
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        let clock = ManualClock(Arc::new(AtomicU64::new(NOW.0)));
+        let seeds = Arc::new(CountedSeeds(AtomicU64::new(0)));
+        let store = Arc::new(Store::in_memory(Arc::new(clock.clone()), seeds).unwrap());
+        let stage = Self { store, clock, root_bytes: root_bytes() };
+        stage.commit([Change::Organization(organization(false)), Change::Project(project("alpha"))]).await;
+        stage
+    }
+
+    pub(crate) fn root(&self) -> Root {
+        Root::pinned(&self.root_bytes).unwrap()
+    }
+
+    pub(crate) fn start(&self, sinks: Vec<Arc<dyn Sink>>) -> Publisher {
+        self.start_with(sinks, quick())
+    }
+
+    pub(crate) fn start_with(&self, sinks: Vec<Arc<dyn Sink>>, schedule: Schedule) -> Publisher {
+        let seeds = CountedSeeds(AtomicU64::new(77));
+        let clock = Arc::new(self.clock.clone());
+        Publisher::start(self.store.clone(), clock, &seeds, self.settings(schedule), sinks).unwrap()
+    }
+
+    pub(crate) fn settings(&self, schedule: Schedule) -> Settings {
+        Settings {
+            installation: INSTALLATION,
+            prefix: Prefix::parse("lk").unwrap(),
+            pepper: pepper(),
+            roots: vec![self.root_bytes.clone()],
+            release: vec![signer(2)],
+            head: vec![signer(3)],
+            session_keys: Vec::new(),
+            edge_keys: Vec::new(),
+            rules: Vec::new(),
+            grace_secs: 900,
+            schedule,
+        }
+    }
+
+    /// Commits these rows as one change.
+    pub(crate) async fn commit(&self, changes: impl IntoIterator<Item = Change>) -> Generation {
+        let changes: Vec<Change> = changes.into_iter().collect();
+        let decide = move |_: &dyn crate::store::View, _: &mut crate::store::Ctx| {
+            let permit = authorize_first_operator(0).unwrap();
+            let entry = AuditEntry::new(&permit, None, "test", ("test", String::new()));
+            Ok::<_, StoreError>(Write::new(entry, ()).put_all(changes.clone()))
+        };
+        self.store.write(decide).await.unwrap().generation
+    }
+}
+
+/// Everything happens as soon as it can.
+pub(crate) fn quick() -> Schedule {
+    Schedule {
+        head_every: Duration::from_millis(20),
+        statement_every: Duration::from_secs(600),
+        use_by_secs: 3600,
+    }
+}
+
+pub(crate) fn pepper() -> Pepper {
+    Pepper::new([4; 32])
+}
+
+pub(crate) fn signer(seed: u8) -> Signer {
+    Signer::from_seed(&[seed; 32])
+}
+
+fn root_bytes() -> Vec<u8> {
+    let key = |seed, role| RootKey {
+        public: signer(seed).public(),
+        role,
+        not_before: UnixSeconds(0),
+        not_after: UnixSeconds(u64::MAX / 2),
+    };
+    let keys = vec![key(1, KeyRole::Offline), key(2, KeyRole::Release), key(3, KeyRole::Head)];
+    let issued = NOW.seconds();
+    let root = RootContent { installation: INSTALLATION, version: 1, issued, thresholds: [1, 1, 1], keys };
+    root.sign(&[&signer(1)]).unwrap()
+}
+
+fn owner() -> UserId {
+    UserId::generate(&mut Dice::from_seed(&[8; 32]))
+}
+
+pub(crate) fn organization(is_suspended: bool) -> Organization {
+    Organization {
+        number: OrganizationNumber(1),
+        id: OrganizationId::generate(&mut Dice::from_seed(&[1; 32])),
+        name: Name::parse("Example").unwrap(),
+        owner: owner(),
+        created_at: NOW,
+        suspended_at: is_suspended.then_some(NOW),
+    }
+}
+
+pub(crate) fn membership(role: Role) -> Membership {
+    Membership { organization: OrganizationNumber(1), user: owner(), role }
+}
+
+pub(crate) fn project(slug: &str) -> Project {
+    Project {
+        number: ProjectNumber(1),
+        id: ProjectId::generate(&mut Dice::from_seed(&[2; 32])),
+        organization: OrganizationNumber(1),
+        name: Name::parse("Alpha").unwrap(),
+        slug: Slug::parse(slug).unwrap(),
+        visibility: Visibility::Open,
+        allows_external: false,
+        is_default: true,
+        created_at: NOW,
+    }
+}
+
+/// Key `n`, active.
+pub(crate) fn key(n: u64) -> Key {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&n.to_le_bytes());
+    Key {
+        id: KeyId::from_number(n),
+        digest: KeyDigest(digest),
+        project: ProjectNumber(1),
+        name: Name::parse("key").unwrap(),
+        role: Role::Member,
+        created_by: owner(),
+        created_at: NOW,
+        expires: None,
+        disabled_at: None,
+        revoked_at: None,
+    }
+}
+
+pub(crate) fn revoked(n: u64) -> Change {
+    Change::Key(Key { revoked_at: Some(NOW), ..key(n) })
+}
+
+pub(crate) fn created(n: u64) -> Change {
+    Change::Key(key(n))
+}
+
+/// A hub in memory. It takes what an edge would take, and panics at what must never be sent.
+pub(crate) struct Hub {
+    name: &'static str,
+    root: Root,
+    /// The calls until it fails once; `u64::MAX` for never.
+    pub(crate) fails_in: AtomicU64,
+    pub(crate) is_down: AtomicBool,
+    /// While set, objects are not taken and not refused: their uploads hang.
+    pub(crate) holds_up_objects: watch::Sender<bool>,
+    roots: AtomicU64,
+    objects: Mutex<HashMap<ObjectDigest, Arc<[u8]>>>,
+    pub(crate) heads: watch::Sender<Vec<Head>>,
+}
+
+impl Hub {
+    pub(crate) fn new(stage: &Stage) -> Arc<Self> {
+        Self::named(stage, "hub")
+    }
+
+    pub(crate) fn named(stage: &Stage, name: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            root: stage.root(),
+            fails_in: AtomicU64::new(u64::MAX),
+            is_down: AtomicBool::new(false),
+            holds_up_objects: watch::Sender::new(false),
+            roots: AtomicU64::new(0),
+            objects: Mutex::default(),
+            heads: watch::Sender::new(Vec::new()),
+        })
+    }
+
+    /// The head that first fulfils this.
+    pub(crate) async fn head(&self, is_it: impl Fn(&Head) -> bool) -> Head {
+        let mut heads = self.heads.subscribe();
+        let seen = heads.wait_for(|heads| heads.iter().any(&is_it));
+        let seen =
+            tokio::time::timeout(Duration::from_secs(20), seen).await.expect("no such head came").unwrap();
+        seen.iter().find(|head| is_it(head)).unwrap().clone()
+    }
+
+    /// The first head under a statement of this generation.
+    pub(crate) async fn statement(&self, generation: Generation) -> Head {
+        self.head(|head| head.statement.generation == generation).await
+    }
+
+    pub(crate) fn last(&self) -> Head {
+        self.heads.borrow().last().unwrap().clone()
+    }
+
+    pub(crate) fn forget(&self) {
+        self.objects.lock().unwrap().clear();
+    }
+
+    fn may_answer(&self) -> Result<(), SinkError> {
+        let count_down = |left: u64| (left != u64::MAX).then(|| left.checked_sub(1).unwrap_or(u64::MAX));
+        let left = self.fails_in.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count_down);
+        if self.is_down.load(Ordering::SeqCst) || left == Ok(0) {
+            return Err(SinkError::Unavailable("out of order".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn object(&self, digest: ObjectDigest) -> Result<Arc<[u8]>, SinkError> {
+        self.objects.lock().unwrap().get(&digest).cloned().ok_or_else(|| SinkError::Missing(vec![digest]))
+    }
+
+    /// Follows the statement down to every page.
+    fn check_complete(&self, head: &Head) -> Result<(), SinkError> {
+        let manifest = head.statement.manifest;
+        let manifest = Manifest::parse(&manifest, &self.object(manifest.digest())?).unwrap();
+        for section in &manifest.sections {
+            for node in &section.nodes {
+                let node =
+                    Node::parse(section.kind, &node.object, &self.object(node.object.digest())?).unwrap();
+                for page in node.pages() {
+                    page.object.admit(&self.object(page.object.digest())?).unwrap();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, bytes: &[u8]) -> Result<(), SinkError> {
+        assert!(self.roots.load(Ordering::SeqCst) > 0, "a head came before its root");
+        let head = UnverifiedHead::parse(bytes).unwrap().verify(&self.root).unwrap();
+        self.check_complete(&head)?;
+        self.heads.send_modify(|heads| {
+            if let Some(last) = heads.last() {
+                assert!(head.rank() > last.rank(), "{:?} came after {:?}", head.rank(), last.rank());
+                assert!(head.as_of > last.as_of, "`as_of` went back");
+            }
+            heads.push(head);
+        });
+        Ok(())
+    }
+}
+
+impl Sink for Hub {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn held(&self) -> Answer<'_, Held> {
+        Box::pin(async {
+            self.may_answer()?;
+            let head = self.heads.borrow().last().map(|head| (head.statement.generation, head.as_of));
+            Ok(Held { root_version: self.roots.load(Ordering::SeqCst) as u32, head })
+        })
+    }
+
+    fn put_root<'a>(&'a self, version: u32, _bytes: &'a [u8]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.may_answer()?;
+            self.roots.store(u64::from(version), Ordering::SeqCst);
+            Ok(())
+        })
+    }
+
+    fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()> {
+        Box::pin(async {
+            self.holds_up_objects.subscribe().wait_for(|holds| !holds).await.unwrap();
+            self.may_answer()?;
+            object.reference.admit(&object.bytes).unwrap();
+            self.objects.lock().unwrap().insert(object.reference.digest(), object.bytes.clone());
+            Ok(())
+        })
+    }
+
+    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a [Object]) -> Answer<'a, Option<UnixMillis>> {
+        Box::pin(async {
+            self.may_answer()?;
+            self.take(head).map(|()| None)
+        })
+    }
+}
