@@ -1,28 +1,96 @@
-//! The calls to the hub, a Durable Object in a script of its own.
+//! The calls to the hub, a Durable Object in a script of its own. Each has a budget; one that takes longer is aborted.
 
-use serde::{Deserialize, Serialize};
-use worker::{Env, Result};
+use crate::isolate::Isolate;
+use core::time::Duration;
+use futures_util::future::{Either, select};
+use futures_util::pin_mut;
+use latchkey_push::Target;
+use worker::js_sys::{Function, Promise, Reflect, Uint8Array};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::{AbortController, Delay, Env, Result, web_sys};
 
 /// The binding's name in wrangler.toml.
 const BINDING: &str = "HUB";
-/// There is one hub; relays and shards would be further names.
-const NAME: &str = "hub";
+/// The host is never looked up.
+const BASE: &str = "https://hub";
 
-/// What the hub says of itself.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct HubStatus {
-    /// The hub script's version.
-    pub(crate) version: String,
-    /// How often it was asked, this time included; it is kept in its storage.
-    pub(crate) asked: u32,
+/// What came of a read.
+pub(crate) enum Read {
+    /// The bytes.
+    Bytes(Vec<u8>),
+    /// The hub has no such thing.
+    Absent,
+    /// It did not answer in time, or not as a hub does.
+    Failed,
 }
 
-/// Asks the hub how it is.
-///
-/// # Errors
-/// The binding is missing, the call failed, or the answer is not the hub's.
-pub(crate) async fn status(env: &Env) -> Result<HubStatus> {
-    let hub = env.durable_object(BINDING)?.get_by_name(NAME)?;
-    let mut response = hub.fetch_with_str("https://hub/status").await?;
-    response.json().await
+/// Reads a head, a root or an object, within `budget`.
+pub(crate) async fn read(isolate: &Isolate, env: &Env, target: Target, budget: Duration) -> Read {
+    let controller = AbortController::default();
+    let signal = controller.signal();
+    let outcome = {
+        let reading = read_within(isolate, env, target, &signal);
+        let delay = Delay::from(budget);
+        pin_mut!(reading, delay);
+        match select(reading, delay).await {
+            Either::Left((outcome, _)) => Some(outcome),
+            Either::Right(_) => None,
+        }
+    };
+    match outcome {
+        Some(outcome) => outcome.unwrap_or(Read::Failed),
+        None => {
+            // Dropping a future does not end its request.
+            controller.abort();
+            Read::Failed
+        }
+    }
 }
+
+async fn read_within(
+    isolate: &Isolate,
+    env: &Env,
+    target: Target,
+    signal: &web_sys::AbortSignal,
+) -> Result<Read> {
+    let init = web_sys::RequestInit::new();
+    init.set_signal(Some(signal));
+    let request = web_sys::Request::new_with_str_and_init(&format!("{BASE}/{target}"), &init)?;
+    let response = fetch(isolate, env, &request).await?;
+    if !response.ok() {
+        // A body that nobody reads keeps its connection.
+        if let Some(body) = response.body() {
+            let _ = body.cancel();
+        }
+        return Ok(if response.status() == ABSENT { Read::Absent } else { Read::Failed });
+    }
+    let buffer = JsFuture::from(response.array_buffer()?).await?;
+    let bytes = Uint8Array::new(&buffer);
+    // Before they are copied in: nothing longer is believed anyway.
+    let fits = usize::try_from(bytes.length()).is_ok_and(|len| len <= target.len_max());
+    Ok(if fits { Read::Bytes(bytes.to_vec()) } else { Read::Failed })
+}
+
+/// Hands a pusher's request on, body and all.
+pub(crate) async fn push(
+    isolate: &Isolate,
+    env: &Env,
+    request: &web_sys::Request,
+    target: Target,
+) -> Result<web_sys::Response> {
+    let url = format!("{BASE}/push/{target}");
+    let request = web_sys::Request::new_with_str_and_init(&url, request.unchecked_ref())?;
+    fetch(isolate, env, &request).await
+}
+
+/// The stub's own `fetch`, for the response as it is.
+async fn fetch(isolate: &Isolate, env: &Env, request: &web_sys::Request) -> Result<web_sys::Response> {
+    let stub: JsValue = env.durable_object(BINDING)?.get_by_name(isolate.hub_name())?.into_rpc();
+    let fetch: Function = Reflect::get(&stub, &JsValue::from_str("fetch"))?.dyn_into()?;
+    let promise: Promise = fetch.call1(&stub, request)?.dyn_into()?;
+    Ok(JsFuture::from(promise).await?.dyn_into()?)
+}
+
+/// What the hub's own `respond` answers for what it does not hold.
+const ABSENT: u16 = crate::respond::NOT_FOUND;

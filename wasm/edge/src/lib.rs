@@ -1,21 +1,58 @@
 //! The edge's Worker script: it turns a request into the gate's words and the gate's verdict into a response.
 //! Nothing is decided here.
+//!
+//! `isolate` holds the gate, `hub` and `refresh` do its I/O, `facts` reads a request; then there is one module a
+//! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else. Only `respond` names status codes.
 
+mod decide;
+mod facts;
+mod flight;
+mod gateway;
 mod hub;
+mod isolate;
+mod names;
+mod push;
+mod refresh;
 mod respond;
+mod settings;
+mod status;
+mod verify;
+mod whoami;
 
-use worker::{Context, Env, Request, Response, Result, event};
+use facts::Target;
+use isolate::Isolate;
+use worker::{Context, Env, Request, Result, event, web_sys};
 
-/// Where the script says that it lives and what it reaches.
+/// What the script answers itself begins with this; the origin never sees it.
+const OWN_PREFIX: &str = "/.latchkey/";
+const PUSH_PREFIX: &str = "/.latchkey/push/";
 const STATUS_PATH: &str = "/.latchkey/status";
+const VERIFY_PATH: &str = "/.latchkey/verify";
+const WHOAMI_PATH: &str = "/v1/whoami";
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    if request.path() != STATUS_PATH {
-        return respond::not_found();
-    }
-    match hub::status(&env).await {
-        Ok(hub) => respond::status(hub),
-        Err(_) => respond::hub_unreachable(),
+async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::Response> {
+    let Some(isolate) = isolate::of(&env) else { return respond::not_configured() };
+    let request = request.inner();
+    let target = Target::of(request);
+    let response = match target.path() {
+        STATUS_PATH => status::answer(&isolate, request),
+        VERIFY_PATH => verify::answer(&isolate, &env, request).await,
+        WHOAMI_PATH if request.method() == "GET" => whoami::answer(&isolate, &env, request, &target).await,
+        path => match path.strip_prefix(PUSH_PREFIX) {
+            Some(rest) => push::answer(&isolate, &env, request, rest).await,
+            None if path.starts_with(OWN_PREFIX) => respond::not_found(),
+            None => gateway::answer(&isolate, &env, request, &target).await,
+        },
+    };
+    refresh_behind(&isolate, env, &context);
+    response
+}
+
+/// Looks at the head behind the answer, when the gate says that it is time.
+fn refresh_behind(isolate: &Isolate, env: Env, context: &Context) {
+    if isolate.with(|gate| gate.refresh_due(isolate::now())) == Some(true) {
+        let isolate = isolate.clone();
+        context.wait_until(async move { refresh::behind(&isolate, &env).await });
     }
 }

@@ -1,31 +1,267 @@
 //! The only place in this script that names status codes.
 
-use crate::hub::HubStatus;
+use crate::gateway;
+use crate::names::Names;
+use latchkey_core::Role;
+use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Unavailable};
 use serde::Serialize;
-use worker::{Response, Result};
+use serde_json::json;
+use worker::js_sys::{Date, Uint8Array};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::web_sys::{Headers, Response, ResponseInit};
+use worker::{Error, Result};
 
+/// What the hub answers for what it does not hold.
+pub(crate) const NOT_FOUND: u16 = 404;
+
+/// An error body, `application/problem+json` (RFC 9457).
 #[derive(Serialize)]
-struct Status {
-    version: &'static str,
-    hub: HubStatus,
+struct Problem<'a> {
+    r#type: String,
+    title: String,
+    status: u16,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<&'a str>,
 }
 
-/// 200: the script answers and reaches its hub.
-pub(crate) fn status(hub: HubStatus) -> Result<Response> {
-    uncached(Response::from_json(&Status { version: env!("CARGO_PKG_VERSION"), hub })?)
+/// 503: the script's variables are not as they must be; its log says which.
+pub(crate) fn not_configured() -> Result<Response> {
+    plain(503, "not_configured", "the edge is not configured")
 }
 
-/// 404: no such path.
+/// 404: no such path among the script's own.
 pub(crate) fn not_found() -> Result<Response> {
-    uncached(Response::error("no such path", 404)?)
+    plain(NOT_FOUND, "not_found", "there is nothing here")
+}
+
+/// 405.
+pub(crate) fn method_not_allowed() -> Result<Response> {
+    plain(405, "method_not_allowed", "the method is not allowed here")
+}
+
+/// 503: there is no push token, so nothing can be pushed.
+pub(crate) fn push_not_configured() -> Result<Response> {
+    plain(503, "not_configured", "the edge has no push token")
+}
+
+/// 401: not the push token.
+pub(crate) fn push_token() -> Result<Response> {
+    let response = plain(401, "unauthenticated", "the push token is needed")?;
+    response.headers().set("www-authenticate", "Bearer")?;
+    Ok(response)
+}
+
+/// 413.
+pub(crate) fn too_long(len_max: usize) -> Result<Response> {
+    plain(413, "too_long", &format!("the body has more than {len_max} bytes"))
 }
 
 /// 503: the hub did not answer.
 pub(crate) fn hub_unreachable() -> Result<Response> {
-    uncached(Response::error("the hub did not answer", 503)?)
+    unavailable("hub_unreachable", "the hub did not answer", None)
 }
 
-fn uncached(response: Response) -> Result<Response> {
-    response.headers().set("cache-control", "no-store")?;
+/// 403: the caller of forward-auth is not the proxy.
+pub(crate) fn forward_token() -> Result<Response> {
+    plain(403, "forward_token", "the forward-auth token is needed")
+}
+
+/// 400: the proxy did not name the original request.
+pub(crate) fn forward_headers() -> Result<Response> {
+    plain(400, "forward_headers", "the headers do not name one original method and target")
+}
+
+/// 503: allowed, and there is nowhere to go.
+pub(crate) fn no_origin(standing: Option<Standing>) -> Result<Response> {
+    unavailable("no_origin", "no origin is configured", standing)
+}
+
+/// 502: allowed, and the origin did not answer.
+pub(crate) fn origin_unreachable(standing: Option<Standing>) -> Result<Response> {
+    let response = plain(502, "origin_unreachable", "the origin did not answer")?;
+    tell_standing(&response.headers(), standing)?;
     Ok(response)
+}
+
+/// 503: allowed, and who calls cannot be told.
+pub(crate) fn out_of_reach(standing: Option<Standing>) -> Result<Response> {
+    refused(Refusal::Unavailable(Unavailable::OutOfReach), standing)
+}
+
+/// The gate's refusal.
+pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Result<Response> {
+    let status = match refusal.class() {
+        Class::BadRequest => 400,
+        Class::Unauthenticated => 401,
+        Class::Forbidden => 403,
+        Class::NotFound => NOT_FOUND,
+        Class::Unavailable => 503,
+    };
+    let permission = match refusal {
+        Refusal::Forbidden(permission) => Some(permission.as_str()),
+        _ => None,
+    };
+    let response = problem(status, refusal.code(), &refusal.to_string(), permission)?;
+    let headers = response.headers();
+    match refusal {
+        Refusal::Unauthenticated(_) => headers.set("www-authenticate", "Bearer")?,
+        Refusal::OutOfForce(_) => headers.set("www-authenticate", "Bearer error=\"invalid_token\"")?,
+        _ => {}
+    }
+    if let Some(secs) = refusal.retry_after_secs() {
+        headers.set("retry-after", &secs.to_string())?;
+    }
+    tell_standing(&headers, standing)?;
+    Ok(response)
+}
+
+/// 200: who a key is.
+pub(crate) fn whoami(grant: &Grant, names: &Names, standing: Option<Standing>) -> Result<Response> {
+    let permissions: Vec<&str> = grant.binding.permissions.iter().map(|permission| permission.as_str()).collect();
+    let body = json!({
+        "key": { "id": grant.key.to_string() },
+        "project": {
+            "id": names.project.to_string(),
+            "slug": names.project_slug,
+            "name": names.project_name,
+        },
+        "organization": { "id": names.organization.to_string(), "name": names.organization_name },
+        "role": grant.binding.role.map(Role::as_str),
+        "permissions": permissions,
+        "expires_at": grant.expiry.map(|expiry| rfc3339(expiry.begins().0)),
+        "generation": standing.map(|standing| standing.generation.0),
+    });
+    let response = json_response(200, "application/json", &body)?;
+    tell_standing(&response.headers(), standing)?;
+    Ok(response)
+}
+
+/// 200: the proxy may pass the request on, with these headers.
+pub(crate) fn verified(grant: &Grant, names: &Names, standing: Option<Standing>) -> Result<Response> {
+    let response = new(200, None, "text/plain")?;
+    let headers = response.headers();
+    for (name, value) in identity(grant, names) {
+        headers.set(name, &value)?;
+    }
+    tell_standing(&headers, standing)?;
+    Ok(response)
+}
+
+/// The origin's own response, with the verdict's headers and without what it says in their place.
+pub(crate) fn from_origin(response: &Response, standing: Option<Standing>) -> Result<Response> {
+    // The runtime takes status, headers, body and WebSocket over without touching them.
+    let body = response.body();
+    let response =
+        Response::new_with_opt_readable_stream_and_init(body.as_ref(), response.unchecked_ref())?;
+    let headers = response.headers();
+    gateway::strip(&headers)?;
+    tell_standing(&headers, standing)?;
+    Ok(response)
+}
+
+/// Who calls, as the origin is told.
+pub(crate) fn identity(grant: &Grant, names: &Names) -> [(&'static str, String); 4] {
+    [
+        ("latchkey-key", grant.key.to_string()),
+        ("latchkey-project", names.project.to_string()),
+        ("latchkey-organization", names.organization.to_string()),
+        ("latchkey-role", grant.binding.role.map_or("", Role::as_str).to_owned()),
+    ]
+}
+
+/// 200: the gate's account of itself. The counters are for whoever holds the push token.
+pub(crate) fn status(status: &Status, trusted: bool) -> Result<Response> {
+    let health = match status.health {
+        Health::Fresh => "fresh",
+        Health::Stale => "stale",
+        Health::Refusing => "refusing",
+        Health::Cold => "cold",
+    };
+    let mut body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "health": health,
+        "generation": status.known.map(|generation| generation.0),
+        "age_ms": status.age_ms,
+        "stale": status.health != Health::Fresh,
+    });
+    if trusted && let Some(body) = body.as_object_mut() {
+        body.insert("details".to_owned(), details(status));
+    }
+    json_response(200, "application/json", &body)
+}
+
+fn details(status: &Status) -> serde_json::Value {
+    let counts: serde_json::Map<_, _> =
+        status.counts.iter().map(|count| (count.cause.to_owned(), count.times.into())).collect();
+    json!({
+        "root_version": status.root_version,
+        "serving": status.generation.map(|generation| generation.0),
+        "pending": status.pending.map(|generation| generation.0),
+        "as_of": status.as_of.map(|as_of| as_of.0),
+        "refused_manifest": status.refused_manifest.map(|error| format!("{error:?}")),
+        "inline": status.inline,
+        "rules": status.rules,
+        "nodes": { "held": status.nodes_held, "named": status.nodes_named },
+        "pages": { "held": status.pages_held, "named": status.pages_named },
+        "bytes_held": status.bytes_held,
+        "breaker_open": status.breaker_open,
+        "heads": {
+            "accepted": status.heads_accepted,
+            "refused": status.heads_refused,
+            "forked": status.heads_forked,
+        },
+        "objects_refused": status.objects_refused,
+        "answers": counts,
+    })
+}
+
+/// How old the knowledge behind an answer is.
+fn tell_standing(headers: &Headers, standing: Option<Standing>) -> Result<()> {
+    let Some(standing) = standing else { return Ok(()) };
+    headers.set("latchkey-generation", &standing.generation.to_string())?;
+    headers.set("latchkey-age", &standing.age_ms.to_string())?;
+    if standing.stale {
+        headers.set("latchkey-stale", "1")?;
+    }
+    Ok(())
+}
+
+fn unavailable(code: &str, title: &str, standing: Option<Standing>) -> Result<Response> {
+    let response = plain(503, code, title)?;
+    let headers = response.headers();
+    headers.set("retry-after", "1")?;
+    tell_standing(&headers, standing)?;
+    Ok(response)
+}
+
+fn plain(status: u16, code: &str, title: &str) -> Result<Response> {
+    problem(status, code, title, None)
+}
+
+fn problem(status: u16, code: &str, title: &str, permission: Option<&str>) -> Result<Response> {
+    let kind = format!("urn:latchkey:problem:{code}");
+    let body = Problem { r#type: kind, title: title.to_owned(), status, code, permission };
+    json_response(status, "application/problem+json", &body)
+}
+
+fn json_response(status: u16, content_type: &str, body: &impl Serialize) -> Result<Response> {
+    new(status, Some(&serde_json::to_vec(body)?), content_type)
+}
+
+fn new(status: u16, body: Option<&[u8]>, content_type: &str) -> Result<Response> {
+    let headers = Headers::new()?;
+    headers.set("cache-control", "no-store")?;
+    headers.set("content-type", content_type)?;
+    let init = ResponseInit::new();
+    init.set_status(status);
+    init.set_headers(&headers);
+    let body = body.map(|body| Uint8Array::from(body).unchecked_into());
+    Response::new_with_opt_buffer_source_and_init(body.as_ref(), &init).map_err(Error::from)
+}
+
+/// `2026-11-23T10:00:00Z`; an expiry is in the range of dates.
+fn rfc3339(secs: u64) -> String {
+    let date = Date::new(&JsValue::from_f64(secs as f64 * 1000.0));
+    String::from(date.to_iso_string()).replace(".000Z", "Z")
 }

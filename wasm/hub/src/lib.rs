@@ -1,60 +1,264 @@
-//! The hub's Worker script: one Durable Object with SQLite storage. It is a script of its own so that a panic here
-//! does not reset the edge's instances.
+//! The hub's Worker script: one Durable Object with SQLite storage, which keeps the newest signed head and all
+//! that it leads to. It is a script of its own so that a panic here does not reset the edge's instances.
+//!
+//! What may be taken is `latchkey_push::ledger`'s to say; `storage` writes it down, `respond` answers. Start at
+//! [`Hub::answer`]. The protocol is docs/spec/push.md.
 #![expect(missing_docs, reason = "`durable_object` expands to undocumented methods")]
 
-use serde::{Deserialize, Serialize};
+mod body;
+mod respond;
+mod storage;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use latchkey_core::UnixMillis;
+use latchkey_push::ledger::{HeadJudgement, RootJudgement};
+use latchkey_push::{Ledger, Refusal, Target, Token};
+use latchkey_snapshot::ObjectDigest;
+use respond::Problem;
+use std::cell::RefCell;
+use storage::{Committed, Storage};
 use worker::{
-    Context, DurableObject, Env, Request, Response, Result, SqlStorage, State, durable_object, event,
+    Context, Date, DurableObject, Env, Method, Request, Response, Result, State, durable_object, event,
     wasm_bindgen,
 };
 
-/// The Durable Object. Its state is in SQLite; this struct only holds the handle.
-#[durable_object]
+/// The pinned root, standard base64.
+const ROOT: &str = "LATCHKEY_ROOT";
+/// What a pusher presents.
+const PUSH_TOKEN: &str = "LATCHKEY_PUSH_TOKEN";
+/// Before the paths of the push protocol; the other paths are the edges', read through the binding alone.
+const PUSH: &str = "/push/";
+
+/// The Durable Object. What it holds is in SQLite; the ledger is read from there on the first request.
+#[durable_object(alarm)]
 pub struct Hub {
-    state: State,
+    storage: Storage,
+    settings: Option<Settings>,
+    ledger: RefCell<Option<Ledger>>,
+}
+
+struct Settings {
+    root: Vec<u8>,
+    token: Token,
+}
+
+impl Settings {
+    fn read(env: &Env) -> Option<Self> {
+        let root = STANDARD.decode(env.var(ROOT).ok()?.to_string()).ok()?;
+        let token = Token::new(&env.var(PUSH_TOKEN).ok()?.to_string())?;
+        Some(Self { root, token })
+    }
 }
 
 impl DurableObject for Hub {
-    fn new(state: State, _env: Env) -> Self {
-        Self { state }
+    fn new(state: State, env: Env) -> Self {
+        let settings = Settings::read(&env);
+        Self { storage: Storage::new(&state), settings, ledger: RefCell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
-        if request.path() != "/status" {
-            return Response::error("no such path", 404);
+        match self.answer(request).await {
+            Ok(response) => Ok(response),
+            Err(problem) => respond::problem(&problem),
         }
-        let asked = count_asking(&self.state.storage().sql())?;
-        Response::from_json(&Status { version: env!("CARGO_PKG_VERSION"), asked })
+    }
+
+    /// Deletes what nothing has named for long enough.
+    async fn alarm(&self) -> Result<Response> {
+        match self.sweep() {
+            Ok(()) => self.storage.wake_at(self.next_sweep(), now()).await,
+            // Left for the next head that changes something, which sets the alarm anew.
+            Err(problem) => worker::console_error!("the sweep failed: {}", problem.code),
+        }
+        respond::taken()
     }
 }
 
-#[derive(Serialize)]
-struct Status {
-    version: &'static str,
-    asked: u32,
+impl Hub {
+    async fn answer(&self, request: Request) -> Result<Response, Problem> {
+        let settings = self.settings.as_ref().ok_or(Problem::NOT_CONFIGURED)?;
+        let path = request.path();
+        match path.strip_prefix(PUSH) {
+            Some(rest) => self.push(settings, rest, request).await,
+            None => self.read(settings, &path, request.method()),
+        }
+    }
+
+    /// What an edge asks for.
+    fn read(&self, settings: &Settings, path: &str, method: Method) -> Result<Response, Problem> {
+        let target = path.strip_prefix('/').and_then(Target::parse).ok_or(Problem::NOT_FOUND)?;
+        if method != Method::Get {
+            return Err(Problem::METHOD);
+        }
+        let bytes = self.with_ledger(settings, |ledger| {
+            Ok(match target {
+                Target::Head => ledger.head_bytes().map(<[u8]>::to_vec),
+                Target::Root(version) => match ledger.root_bytes(version) {
+                    Some(bytes) => Some(bytes.to_vec()),
+                    None => self.storage.root(version)?,
+                },
+                Target::Object(digest) if ledger.holds(&digest) => self.storage.object(&digest),
+                Target::Object(_) | Target::Status => None,
+            })
+        })?;
+        respond::bytes(bytes.ok_or(Problem::NOT_FOUND)?)
+    }
+
+    async fn push(&self, settings: &Settings, rest: &str, request: Request) -> Result<Response, Problem> {
+        let header = request.headers().get("authorization").ok().flatten();
+        if !header.is_some_and(|header| settings.token.is_bearer(&header)) {
+            return Err(Problem::TOKEN);
+        }
+        let target = Target::parse(rest).ok_or(Problem::NOT_FOUND)?;
+        let expected = if target == Target::Status { Method::Get } else { Method::Put };
+        if request.method() != expected {
+            return Err(Problem::METHOD);
+        }
+        match target {
+            Target::Status => self.status(settings),
+            Target::Head => self.push_head(settings, request).await,
+            Target::Root(version) => self.push_root(settings, version, request).await,
+            Target::Object(digest) => self.push_object(settings, digest, request).await,
+        }
+    }
+
+    async fn push_head(&self, settings: &Settings, request: Request) -> Result<Response, Problem> {
+        let bytes = body::read(request, Target::Head.len_max()).await?;
+        let now = now();
+        // From here on nothing is awaited until it is stored: no other request comes between.
+        let judged = self.with_ledger(settings, |ledger| {
+            match ledger.judge_head(&bytes, now, &|digest| self.storage.object(digest)) {
+                Ok(HeadJudgement::Held) => Ok(Ok(Vec::new())),
+                Ok(HeadJudgement::Take(change)) => match self.storage.write_head(&change, now)? {
+                    Committed::Yes => {
+                        ledger.apply_head(change, now);
+                        Ok(Ok(Vec::new()))
+                    }
+                    Committed::Outranked => Ok(Err(Refusal::Older)),
+                },
+                Ok(HeadJudgement::Await(change, missing)) => {
+                    self.storage.write_pending(&change, now)?;
+                    ledger.apply_head(change, now);
+                    Ok(Ok(missing))
+                }
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        })?;
+        let missing = judged.map_err(|refusal| self.refuse(&refusal))?;
+        self.storage.wake_at(self.next_sweep(), now).await;
+        if !missing.is_empty() {
+            return Err(Problem::missing(&missing));
+        }
+        self.with_ledger(settings, |ledger| respond::head(ledger, now))
+    }
+
+    async fn push_root(
+        &self,
+        settings: &Settings,
+        version: u32,
+        request: Request,
+    ) -> Result<Response, Problem> {
+        let bytes = body::read(request, Target::Root(version).len_max()).await?;
+        let now = now();
+        let judged = self.with_ledger(settings, |ledger| match ledger.judge_root(version, &bytes) {
+            Ok(RootJudgement::Held) => Ok(Ok(())),
+            Ok(RootJudgement::Take(change)) => {
+                self.storage.write_root(&change, now)?;
+                ledger.apply_root(change, now);
+                Ok(Ok(()))
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        })?;
+        judged.map_err(|refusal| self.refuse(&refusal))?;
+        self.storage.wake_at(self.next_sweep(), now).await;
+        respond::taken().map_err(Problem::from)
+    }
+
+    async fn push_object(
+        &self,
+        settings: &Settings,
+        digest: ObjectDigest,
+        request: Request,
+    ) -> Result<Response, Problem> {
+        let wanted = self.with_ledger(settings, |ledger| match ledger.wants(&digest) {
+            Some(len_bytes) => Ok(Some(len_bytes)),
+            None if ledger.holds(&digest) => Ok(None),
+            None => Err(Problem::from(&Refusal::NotNamed)),
+        })?;
+        let Some(len_bytes) = wanted else { return respond::taken().map_err(Problem::from) };
+        let len_max = Target::Object(digest).len_max().min(usize::try_from(len_bytes).unwrap_or(usize::MAX));
+        let bytes = body::read(request, len_max).await?;
+        let judged = self.with_ledger(settings, |ledger| {
+            match ledger.judge_object(&digest, &bytes, &|digest| self.storage.object(digest)) {
+                Ok(None) => Ok(Ok(())),
+                Ok(Some(change)) => {
+                    self.storage.write_object(&digest, &bytes)?;
+                    ledger.apply_object(change);
+                    Ok(Ok(()))
+                }
+                Err(refusal) => Ok(Err(refusal)),
+            }
+        })?;
+        judged.map_err(|refusal| self.refuse(&refusal))?;
+        respond::taken().map_err(Problem::from)
+    }
+
+    fn status(&self, settings: &Settings) -> Result<Response, Problem> {
+        let conflicts = self.storage.conflicts()?;
+        self.with_ledger(settings, |ledger| respond::status(ledger, conflicts, now()))
+    }
+
+    /// The problem of a refusal; a conflict is counted, because somebody signed twice.
+    fn refuse(&self, refusal: &Refusal) -> Problem {
+        if *refusal == Refusal::Conflict {
+            let _ = self.storage.count_conflict();
+        }
+        let ledger = self.ledger.try_borrow().ok();
+        Problem::refused(refusal, ledger.as_deref().and_then(Option::as_ref))
+    }
+
+    fn sweep(&self) -> Result<(), Problem> {
+        let settings = self.settings.as_ref().ok_or(Problem::NOT_CONFIGURED)?;
+        let now = now();
+        self.with_ledger(settings, |ledger| {
+            let sweep = ledger.judge_sweep(now);
+            self.storage.write_sweep(&sweep, now)?;
+            ledger.apply_sweep(&sweep, now);
+            Ok(())
+        })
+    }
+
+    fn next_sweep(&self) -> Option<UnixMillis> {
+        self.ledger.try_borrow().ok()?.as_ref()?.next_sweep()
+    }
+
+    /// Runs `work` on the ledger, read from the storage when this is the first time. `work` awaits nothing, so the
+    /// borrow never meets another.
+    fn with_ledger<T>(
+        &self,
+        settings: &Settings,
+        work: impl FnOnce(&mut Ledger) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let mut slot = self.ledger.try_borrow_mut().map_err(|_| Problem::STORAGE)?;
+        if slot.is_none() {
+            let stored = self.storage.load()?;
+            let read = |digest: &ObjectDigest| self.storage.object(digest);
+            *slot = Some(Ledger::open(&settings.root, stored, &read).map_err(|_| Problem::NOT_CONFIGURED)?);
+        }
+        match slot.as_mut() {
+            Some(ledger) => work(ledger),
+            None => Err(Problem::STORAGE),
+        }
+    }
 }
 
-#[derive(Deserialize)]
-struct Asked {
-    asked: u32,
-}
-
-fn count_asking(sql: &SqlStorage) -> Result<u32> {
-    sql.exec(
-        "CREATE TABLE IF NOT EXISTS hub (id INTEGER PRIMARY KEY CHECK (id = 0), asked INTEGER NOT NULL)",
-        None,
-    )?;
-    let row: Asked = sql
-        .exec(
-            "INSERT INTO hub VALUES (0, 1) ON CONFLICT DO UPDATE SET asked = asked + 1 RETURNING asked",
-            None,
-        )?
-        .one()?;
-    Ok(row.asked)
+fn now() -> UnixMillis {
+    UnixMillis(Date::now().as_millis())
 }
 
 /// A script needs a handler even where only its Durable Object is called.
 #[event(fetch)]
 async fn fetch(_request: Request, _env: Env, _context: Context) -> Result<Response> {
-    Response::error("the hub is reached through its binding", 404)
+    respond::problem(&Problem::NOT_FOUND)
 }

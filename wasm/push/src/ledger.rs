@@ -168,6 +168,11 @@ impl Ledger {
         self.current.as_ref().map(|edition| &edition.head)
     }
 
+    /// The head of the highest rank, the one that awaits objects included.
+    pub fn newest_head(&self) -> Option<&Head> {
+        self.editions().map(|edition| &edition.head).max_by_key(|head| head.rank())
+    }
+
     /// The generation that awaits objects, and how many are known to be missing.
     pub fn awaited(&self) -> Option<(Generation, usize)> {
         let edition = self.pending.as_ref()?;

@@ -1,0 +1,77 @@
+//! The facts of a request, as they were received.
+
+use latchkey_gate::{Authorization, Request};
+use worker::web_sys::{self, Headers};
+
+/// Path and query of a request, exactly as the runtime hands them over.
+#[derive(Debug)]
+pub(crate) struct Target(String);
+
+impl Target {
+    /// Those of a request. The URL is text here and is never parsed: parsing would tidy the path up.
+    pub(crate) fn of(request: &web_sys::Request) -> Self {
+        let url = request.url();
+        let behind = url.split_once("://").map_or(url.as_str(), |(_, behind)| behind);
+        let from = behind.find(['/', '?']).unwrap_or(behind.len());
+        let target = behind.get(from..).unwrap_or_default();
+        Self(if target.starts_with('/') { target.to_owned() } else { format!("/{target}") })
+    }
+
+    /// Those that a proxy names.
+    pub(crate) fn named(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The path: everything before the first `?`. A `#` stays in it, and no canonical path has one.
+    pub(crate) fn path(&self) -> &str {
+        self.0.split_once('?').map_or(self.0.as_str(), |(path, _)| path)
+    }
+
+    /// Path and query.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a verdict rests on.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    method: String,
+    target: String,
+    path_len: usize,
+    authorization: Option<String>,
+    min_generation: Option<String>,
+}
+
+impl Facts {
+    /// Those of a request with this method and target.
+    pub(crate) fn new(method: String, target: &Target, headers: &Headers) -> Self {
+        Self {
+            method,
+            path_len: target.path().len(),
+            target: target.as_str().to_owned(),
+            authorization: headers.get("authorization").unwrap_or_default(),
+            min_generation: headers.get("latchkey-min-generation").unwrap_or_default(),
+        }
+    }
+
+    /// As the gate takes them.
+    pub(crate) fn request(&self) -> Request<'_> {
+        Request {
+            method: &self.method,
+            path: self.target.get(..self.path_len).unwrap_or_default().as_bytes(),
+            authorization: match self.authorization.as_deref() {
+                None => Authorization::None,
+                Some(value) if is_folded(value) => Authorization::Many,
+                Some(value) => Authorization::One(value.as_bytes()),
+            },
+            min_generation: self.min_generation.as_deref().filter(|value| !is_folded(value)).map(str::as_bytes),
+        }
+    }
+}
+
+/// Whether several headers of the name were folded into one: the runtime puts a comma between them, and no
+/// credential or generation has one.
+fn is_folded(value: &str) -> bool {
+    value.contains(',')
+}

@@ -1,0 +1,143 @@
+//! What the operator set: read from the script's variables once for each isolate.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use core::fmt;
+use latchkey_core::{Generation, MintSecret, Pepper};
+use latchkey_gate::{ConfigError, Floor, GateConfig};
+use latchkey_push::Token;
+use worker::Env;
+
+/// What is set besides the gate's own part.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Opens the push route and the counters in the status.
+    pub(crate) push: Option<Token>,
+    /// Opens `/.latchkey/verify`; without it there is no such route.
+    pub(crate) forward: Option<Token>,
+    /// Where `/.latchkey/verify` reads the original request.
+    pub(crate) family: Family,
+    /// Where requests go that are let in: scheme, host and port.
+    pub(crate) origin: Option<String>,
+}
+
+/// The headers in which a proxy names the original request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// `X-Original-Method` and `X-Original-URI`, nginx's.
+    Original,
+    /// `X-Forwarded-Method` and `X-Forwarded-Uri`, Traefik's and Caddy's.
+    Forwarded,
+}
+
+impl Family {
+    /// The header with the method, and the one with path and query.
+    pub(crate) const fn headers(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Original => ("x-original-method", "x-original-uri"),
+            Self::Forwarded => ("x-forwarded-method", "x-forwarded-uri"),
+        }
+    }
+}
+
+/// What is wrong with a variable; the operator's fault. It never holds the value.
+#[derive(Debug)]
+pub(crate) enum SettingsError {
+    /// It must be set.
+    Missing(&'static str),
+    /// Its value is none that it can have.
+    Value(&'static str, &'static str),
+    /// The gate refuses them.
+    Gate(ConfigError),
+}
+
+impl Settings {
+    /// Everything but the gate's part.
+    pub(crate) fn read(env: &Env) -> Result<Self, SettingsError> {
+        Ok(Self {
+            push: token(env, "LATCHKEY_PUSH_TOKEN")?,
+            forward: token(env, "LATCHKEY_FORWARD_TOKEN")?,
+            family: family(env)?,
+            origin: origin(env)?,
+        })
+    }
+}
+
+/// What the gate is deployed with.
+pub(crate) fn gate_config(env: &Env, seed: u64) -> Result<GateConfig, SettingsError> {
+    let root = STANDARD.decode(required(env, "LATCHKEY_ROOT")?);
+    let mut peppers = vec![Pepper::new(secret(env, "LATCHKEY_PEPPER")?)];
+    if variable(env, "LATCHKEY_PEPPER_2").is_some() {
+        peppers.push(Pepper::new(secret(env, "LATCHKEY_PEPPER_2")?));
+    }
+    Ok(GateConfig {
+        root: root.map_err(|_| SettingsError::Value("LATCHKEY_ROOT", "standard base64"))?,
+        peppers,
+        mint: MintSecret::new(secret(env, "LATCHKEY_MINT")?),
+        floor: floor(env)?,
+        seed,
+    })
+}
+
+fn variable(env: &Env, name: &str) -> Option<String> {
+    env.var(name).ok().map(|value| value.to_string()).filter(|value| !value.is_empty())
+}
+
+fn required(env: &Env, name: &'static str) -> Result<String, SettingsError> {
+    variable(env, name).ok_or(SettingsError::Missing(name))
+}
+
+fn secret(env: &Env, name: &'static str) -> Result<[u8; 32], SettingsError> {
+    let text = required(env, name)?;
+    let lower = blake3::Hash::from_hex(text.as_str()).map_err(|_| SettingsError::Value(name, "64 hexadecimal characters"))?;
+    Ok(*lower.as_bytes())
+}
+
+fn token(env: &Env, name: &'static str) -> Result<Option<Token>, SettingsError> {
+    match variable(env, name) {
+        None => Ok(None),
+        Some(text) => match Token::new(&text) {
+            Some(token) => Ok(Some(token)),
+            None => Err(SettingsError::Value(name, "at least 16 characters")),
+        },
+    }
+}
+
+fn floor(env: &Env) -> Result<Floor, SettingsError> {
+    let wrong = || SettingsError::Value("LATCHKEY_FLOOR", "`root version,generation`");
+    let Some(text) = variable(env, "LATCHKEY_FLOOR") else { return Ok(Floor::default()) };
+    let (root, generation) = text.split_once(',').ok_or_else(wrong)?;
+    let generation = generation.trim().parse().map_err(|_| wrong())?;
+    let root_version = root.trim().parse().map_err(|_| wrong())?;
+    Ok(Floor { root_version, generation: Generation(generation) })
+}
+
+fn family(env: &Env) -> Result<Family, SettingsError> {
+    match variable(env, "LATCHKEY_FORWARD_HEADERS").as_deref() {
+        None | Some("x-original") => Ok(Family::Original),
+        Some("x-forwarded") => Ok(Family::Forwarded),
+        Some(_) => Err(SettingsError::Value("LATCHKEY_FORWARD_HEADERS", "`x-original` or `x-forwarded`")),
+    }
+}
+
+/// A path there would be put before paths that the gate has not seen so, hence none is allowed.
+fn origin(env: &Env) -> Result<Option<String>, SettingsError> {
+    let Some(text) = variable(env, "ORIGIN") else { return Ok(None) };
+    let text = text.trim_end_matches('/');
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
+    match authority {
+        Some(authority) if !authority.is_empty() && authority.bytes().all(plain) => Ok(Some(text.to_owned())),
+        _ => Err(SettingsError::Value("ORIGIN", "`https://host` or `http://host`, with a port perhaps")),
+    }
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(name) => write!(f, "`{name}` is not set"),
+            Self::Value(name, expected) => write!(f, "`{name}` must be {expected}"),
+            Self::Gate(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `/.latchkey/verify`: forward-auth for a proxy that asks before it passes a request on. The proxy proves itself
+//! with a token; the original request is read from one family of headers, and the others are ignored.
+
+use crate::decide::decide;
+use crate::facts::{Facts, Target};
+use crate::isolate::Isolate;
+use crate::settings::Family;
+use crate::{names, respond};
+use latchkey_gate::{Attempt, Outcome, Question};
+use worker::web_sys::{self, Headers};
+use worker::{Env, Result};
+
+const TOKEN_HEADER: &str = "latchkey-forward-token";
+
+pub(crate) async fn answer(isolate: &Isolate, env: &Env, request: &web_sys::Request) -> Result<web_sys::Response> {
+    let Some(token) = &isolate.settings().forward else { return respond::not_found() };
+    let headers = request.headers();
+    if !headers.get(TOKEN_HEADER)?.is_some_and(|given| token.is(&given)) {
+        return respond::forward_token();
+    }
+    let Some((method, target)) = original(&headers, isolate.settings().family)? else {
+        return respond::forward_headers();
+    };
+    let facts = Facts::new(method, &target, &headers);
+    let mut attempt = Attempt::default();
+    let verdict = decide(isolate, env, &facts, Question::Route, &mut attempt).await;
+    match verdict.outcome {
+        Outcome::Refuse(refusal) => respond::refused(refusal, verdict.standing),
+        Outcome::Allow(grant) => match names::of(isolate, env, &grant.binding, &mut attempt).await {
+            Some(names) => respond::verified(&grant, &names, verdict.standing),
+            None => respond::out_of_reach(verdict.standing),
+        },
+    }
+}
+
+/// Method and target of the original request; `None` when one of the two headers is missing, empty or there twice.
+fn original(headers: &Headers, family: Family) -> Result<Option<(String, Target)>> {
+    let (method, target) = family.headers();
+    let method = headers.get(method)?.filter(|text| is_method(text));
+    // The runtime folds two headers into one with a comma and a space, and no request target has a space.
+    let target = headers.get(target)?.filter(|text| !text.is_empty() && !text.contains(' '));
+    Ok(method.zip(target.map(Target::named)))
+}
+
+fn is_method(text: &str) -> bool {
+    (1..=METHOD_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+const METHOD_LEN_MAX: usize = 16;

@@ -1,0 +1,179 @@
+//! The only place in this script that names status codes.
+
+use latchkey_core::UnixMillis;
+use latchkey_push::ledger::Fault;
+use latchkey_push::{Ledger, Refusal};
+use latchkey_snapshot::ObjectDigest;
+use serde::Serialize;
+use worker::{Headers, Response, ResponseBuilder, Result};
+
+/// An error body, `application/problem+json`.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    status: u16,
+    /// The stable word.
+    pub(crate) code: &'static str,
+    detail: Option<String>,
+    missing: Vec<String>,
+    /// Generation and `as_of` of what outranks what was pushed.
+    held: Option<(u64, u64)>,
+}
+
+impl Problem {
+    pub(crate) const NOT_CONFIGURED: Self = Self::new(503, "not_configured");
+    pub(crate) const STORAGE: Self = Self::new(503, "storage_failed");
+    pub(crate) const TOKEN: Self = Self::new(401, "unauthenticated");
+    pub(crate) const NOT_FOUND: Self = Self::new(404, "not_found");
+    pub(crate) const METHOD: Self = Self::new(405, "method_not_allowed");
+    pub(crate) const TOO_LONG: Self = Self::new(413, "too_long");
+
+    const fn new(status: u16, code: &'static str) -> Self {
+        Self { status, code, detail: None, missing: Vec::new(), held: None }
+    }
+
+    /// The head is genuine; these objects must come first.
+    pub(crate) fn missing(missing: &[ObjectDigest]) -> Self {
+        let missing = missing.iter().map(ToString::to_string).collect();
+        Self { missing, ..Self::new(409, "objects_missing") }
+    }
+
+    /// The problem of a refusal; a pusher that is behind is told what is held.
+    pub(crate) fn refused(refusal: &Refusal, ledger: Option<&Ledger>) -> Self {
+        let newest = ledger.filter(|_| *refusal == Refusal::Older).and_then(Ledger::newest_head);
+        Self { held: newest.map(|head| (head.statement.generation.0, head.as_of.0)), ..Self::from(refusal) }
+    }
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        let status = match refusal.fault() {
+            Fault::Bytes => 422,
+            Fault::Held => 409,
+            Fault::NotNamed => 404,
+            Fault::TooLong => 413,
+        };
+        Self { detail: Some(refusal.to_string()), ..Self::new(status, refusal.code()) }
+    }
+}
+
+impl From<worker::Error> for Problem {
+    fn from(error: worker::Error) -> Self {
+        Self { detail: Some(error.to_string()), ..Self::STORAGE }
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    status: u16,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    missing: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<u64>,
+}
+
+/// The problem, as it is sent.
+pub(crate) fn problem(problem: &Problem) -> Result<Response> {
+    let body = Body {
+        r#type: format!("urn:latchkey:problem:{}", problem.code),
+        status: problem.status,
+        code: problem.code,
+        detail: problem.detail.as_deref(),
+        missing: &problem.missing,
+        generation: problem.held.map(|(generation, _)| generation),
+        as_of: problem.held.map(|(_, as_of)| as_of),
+    };
+    json(problem.status, "application/problem+json", &body)
+}
+
+/// 204: taken, now or before.
+pub(crate) fn taken() -> Result<Response> {
+    Ok(ResponseBuilder::new().with_status(204).with_headers(uncached()?).empty())
+}
+
+/// 200 with an object's bytes.
+pub(crate) fn bytes(bytes: Vec<u8>) -> Result<Response, Problem> {
+    let headers = uncached()?;
+    headers.set("content-type", "application/octet-stream")?;
+    Ok(ResponseBuilder::new().with_headers(headers).fixed(bytes))
+}
+
+#[derive(Serialize)]
+struct Taken {
+    generation: Option<u64>,
+    as_of: Option<u64>,
+    now: u64,
+}
+
+/// 200: the head is held; `now` lets the pusher compare clocks.
+pub(crate) fn head(ledger: &Ledger, now: UnixMillis) -> Result<Response, Problem> {
+    Ok(json(200, "application/json", &held(ledger, now))?)
+}
+
+fn held(ledger: &Ledger, now: UnixMillis) -> Taken {
+    let head = ledger.head();
+    Taken {
+        generation: head.map(|head| head.statement.generation.0),
+        as_of: head.map(|head| head.as_of.0),
+        now: now.0,
+    }
+}
+
+#[derive(Serialize)]
+struct Status {
+    version: &'static str,
+    installation: String,
+    root_version: u32,
+    head_root_version: Option<u32>,
+    #[serde(flatten)]
+    held: Taken,
+    use_by: Option<u64>,
+    inline: usize,
+    pending: Option<Pending>,
+    objects: usize,
+    conflicts: u64,
+}
+
+#[derive(Serialize)]
+struct Pending {
+    generation: u64,
+    missing: usize,
+}
+
+/// 200: what is held.
+pub(crate) fn status(ledger: &Ledger, conflicts: u64, now: UnixMillis) -> Result<Response, Problem> {
+    let head = ledger.head();
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        installation: ledger.installation().0.iter().map(|byte| format!("{byte:02x}")).collect(),
+        root_version: ledger.root_version(),
+        head_root_version: head.map(|head| head.root_version),
+        held: held(ledger, now),
+        use_by: head.map(|head| head.statement.use_by.0),
+        inline: head.map_or(0, |head| head.inline.len()),
+        pending: ledger
+            .awaited()
+            .map(|(generation, missing)| Pending { generation: generation.0, missing }),
+        objects: ledger.objects_count(),
+        conflicts,
+    };
+    Ok(json(200, "application/json", &status)?)
+}
+
+fn json(status: u16, content_type: &str, body: &impl Serialize) -> Result<Response> {
+    let headers = uncached()?;
+    headers.set("content-type", content_type)?;
+    let body = serde_json::to_vec(body)?;
+    Ok(ResponseBuilder::new().with_status(status).with_headers(headers).fixed(body))
+}
+
+fn uncached() -> Result<Headers> {
+    let headers = Headers::new();
+    headers.set("cache-control", "no-store")?;
+    Ok(headers)
+}
