@@ -18,7 +18,7 @@ use std::fs;
 use std::path::Path;
 
 /// Keys that are written down.
-const KEYS: usize = 200_000;
+const KEYS: usize = 100_000;
 /// Every so many heads bring a new edition with one change.
 const HEADS_PER_EDITION: u32 = 20;
 const HEAD_EVERY_MS: u64 = 250;

@@ -218,7 +218,7 @@ fn baseline(rig: &Rig, request: &Request<'_>) -> usize {
     let Authorization::One(value) = request.authorization else { return 0 };
     let digest = blake3::hash(value.get(7..).unwrap_or_default());
     let word = digest.as_bytes().first_chunk().copied().map_or(0, u64::from_le_bytes);
-    let index = u128::from(word) * rig.table.len() as u128 >> 64;
+    let index = (u128::from(word) * rig.table.len() as u128) >> 64;
     rig.table.get(index as usize).copied().unwrap_or_default() as usize
 }
 

@@ -92,7 +92,7 @@ impl World {
     pub(crate) fn draw<'a>(&'a self, dice: &'a mut Dice) -> impl Iterator<Item = &'a Key> {
         std::iter::repeat_with(|| {
             let random = u64::from_le_bytes(dice.bytes());
-            (u128::from(random) * self.keys.len() as u128 >> 64) as usize
+            ((u128::from(random) * self.keys.len() as u128) >> 64) as usize
         })
         .filter_map(|index| self.keys.get(index))
         .filter(|key| key.state == KeyState::Active)

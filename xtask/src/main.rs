@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask <command>`. One module a command; `repo` and `step` are what they share.
 
+mod bench;
 mod dev;
 mod repo;
 mod setup;
@@ -21,6 +22,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measures what DESIGN §8 sets targets for and writes docs/benchmarks.md.
+    Bench(bench::Arguments),
     /// Runs the whole product here: for you to try, or once through its story.
     Dev(dev::Arguments),
     /// Installs what the other commands need; quick when all is there.
@@ -35,6 +38,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Setup => setup::all(),
         Command::Vectors(arguments) => vectors::run(&arguments),

@@ -1,8 +1,8 @@
 //! `cargo xtask dev`: the whole product on this machine, for a person to try, or once through its story.
 
-mod client;
+pub(crate) mod client;
 mod process;
-mod stack;
+pub(crate) mod stack;
 mod story;
 mod tour;
 

@@ -1,0 +1,22 @@
+//! The rows that need no workerd: `latchkey-bench` measures them.
+
+use super::Effort;
+use super::row::Value;
+use anyhow::{Context, Result, bail};
+use std::process::{Command, Stdio};
+
+pub(crate) fn measure(effort: Effort) -> Result<Vec<Value>> {
+    let mut command = Command::new(super::binary()?);
+    command.args(["rows", "--rounds", &effort.rounds.to_string()]).stderr(Stdio::inherit());
+    let output = command.output().context("cannot start `latchkey-bench`")?;
+    if !output.status.success() {
+        bail!("`latchkey-bench` failed ({})", output.status);
+    }
+    String::from_utf8(output.stdout)?.lines().map(parse).collect()
+}
+
+fn parse(line: &str) -> Result<Value> {
+    let row: serde_json::Value = serde_json::from_str(line)?;
+    let text = |name: &str| row[name].as_str().with_context(|| format!("a row without `{name}`"));
+    Ok(Value::new(text("id")?, row["value"].as_f64().context("a row without a value")?, text("detail")?))
+}
