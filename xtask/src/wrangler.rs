@@ -194,6 +194,8 @@ fn command(options: &Options, scratch: &Path) -> Result<Command> {
     }
     command.arg("--persist-to").arg(options.persist.clone().unwrap_or_else(|| scratch.join("state")));
     command.arg("--env-file").arg(write_secrets(&options.secrets, scratch)?);
+    // The file is for the first script alone; the others take the secrets that they require from here.
+    command.envs(options.secrets.iter().map(|(name, value)| (name, value)));
     environment(&mut command, scratch)?;
     Ok(command)
 }
@@ -239,6 +241,19 @@ pub(crate) struct ServeArguments {
     /// Where state is kept; without it, it is forgotten at the end.
     #[arg(long)]
     persist: Option<PathBuf>,
+    /// A file of `NAME=VALUE` lines: the variables and secrets of the scripts.
+    #[arg(long)]
+    variables: Option<PathBuf>,
+    /// Where wrangler's output goes; without it, it is forgotten at the end.
+    #[arg(long)]
+    log: Option<PathBuf>,
+}
+
+fn read_variables(path: &Path) -> Result<Vec<(String, String)>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let pair = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines.map(|line| pair(line).context("a line of the variables has no `=`")).collect()
 }
 
 /// Builds the scripts and serves them until wrangler ends or this process is interrupted.
@@ -248,8 +263,11 @@ pub(crate) struct ServeArguments {
 pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
     wasm::build()?;
     let logs = tempfile::tempdir()?;
-    let mut options = Options::new(logs.path().join("wrangler.log"));
+    let mut options = Options::new(arguments.log.clone().unwrap_or_else(|| logs.path().join("wrangler.log")));
     options.port = arguments.port;
+    if let Some(path) = &arguments.variables {
+        options.secrets = read_variables(path)?;
+    }
     options.persist.clone_from(&arguments.persist);
     let mut wrangler = Wrangler::start(&options)?;
     println!("{} (log: {})", wrangler.url(), wrangler.log().display());
