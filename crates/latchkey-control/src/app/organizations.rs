@@ -48,23 +48,33 @@ pub fn create(
 pub fn list(ask: &Ask, query: &api::PageQuery) -> Result<api::Page<api::Organization>, AppError> {
     let limit = pages::limit(query)?;
     let after = pages::after(query, OrganizationId::parse)?;
-    let after = match after {
-        Some(id) => ask.view.organization_by_id(&id)?.map(|organization| organization.number),
-        None => None,
-    };
     let items = match &ask.caller {
-        Caller::Operator { .. } => {
-            ask.permit(Demand::Operator(OperatorAct::Organizations))?;
-            ask.view.organizations(after, limit + 1)?
-        }
-        Caller::Session { user, .. } => {
-            ask.permit(Demand::Own)?;
-            let memberships = ask.view.memberships_of(user)?;
-            let later = memberships.iter().filter(|one| after.is_none_or(|after| one.organization > after));
-            later.take(limit + 1).map(|one| organization_of(ask, one)).collect::<Result<_, _>>()?
-        }
+        Caller::Operator { .. } => all(ask, after, limit + 1)?,
+        Caller::Session { user, .. } => own(ask, user, after, limit + 1)?,
     };
     Ok(pages::page(items, limit, |item| item.id.to_string(), |item| render::organization(&item)))
+}
+
+fn all(ask: &Ask, after: Option<OrganizationId>, limit: usize) -> Result<Vec<Organization>, AppError> {
+    ask.permit(Demand::Operator(OperatorAct::Organizations))?;
+    let number = |id| Ok::<_, AppError>(ask.view.organization_by_id(&id)?.ok_or(pages::NO_CURSOR)?.number);
+    Ok(ask.view.organizations(after.map(number).transpose()?, limit)?)
+}
+
+fn own(
+    ask: &Ask,
+    user: &UserId,
+    after: Option<OrganizationId>,
+    limit: usize,
+) -> Result<Vec<Organization>, AppError> {
+    ask.permit(Demand::Own)?;
+    let memberships = ask.view.memberships_of(user)?;
+    let own = memberships.iter().map(|one| organization_of(ask, one)).collect::<Result<Vec<_>, _>>()?;
+    let first = match after {
+        Some(id) => 1 + own.iter().position(|one| one.id == id).ok_or(pages::NO_CURSOR)?,
+        None => 0,
+    };
+    Ok(own.into_iter().skip(first).take(limit).collect())
 }
 
 /// One organization.

@@ -18,8 +18,11 @@ pub(super) fn after<T>(
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, AppError> {
     let Some(cursor) = &query.cursor else { return Ok(None) };
-    parse(cursor).map(Some).ok_or(AppError::Query("`cursor` is not one that a page gave out"))
+    parse(cursor).map(Some).ok_or(NO_CURSOR)
 }
+
+/// A cursor that no page of this list gave out. Whether it names something elsewhere is not told.
+pub(super) const NO_CURSOR: AppError = AppError::Query("`cursor` is not one that a page gave out");
 
 /// The page of the first `limit` of these; one more than that says that there is a next one.
 pub(super) fn page<T, U>(

@@ -7,7 +7,7 @@ use super::{fields, pages, render};
 use crate::iam::{Collaboration, Name, Organization, Project, SlugHolder, Visibility};
 use crate::store::{Change, StoreError, Write};
 use latchkey_api as api;
-use latchkey_core::{Dice, Permission, ProjectId, Role, Slug, UserId};
+use latchkey_core::{Dice, Permission, ProjectId, ProjectNumber, Role, Slug, UserId};
 
 /// Creates a project; its creator becomes its admin (J3).
 ///
@@ -46,7 +46,7 @@ pub fn list(
     place.permit(ask, Permission::OrgProjectsList)?;
     let limit = pages::limit(query)?;
     let mut after = match pages::after(query, ProjectId::parse)? {
-        Some(id) => ask.view.project_by_id(&id)?.map(|project| project.number),
+        Some(id) => Some(number_of(ask, &id, &place.organization)?),
         None => None,
     };
     let mut seen = Vec::new();
@@ -63,6 +63,13 @@ pub fn list(
     }
     let show = |one: super::ask::InProject| render::project(&one.project, &one.organization, one.role());
     Ok(pages::page(seen, limit, |one| one.project.id.to_string(), show))
+}
+
+/// The number of the project that a cursor of this organization's list names.
+fn number_of(ask: &Ask, id: &ProjectId, organization: &Organization) -> Result<ProjectNumber, AppError> {
+    let project = ask.view.project_by_id(id)?;
+    let project = project.filter(|project| project.organization == organization.number);
+    project.map(|project| project.number).ok_or(pages::NO_CURSOR)
 }
 
 /// One project, by id or slug.

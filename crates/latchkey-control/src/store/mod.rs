@@ -313,3 +313,41 @@ fn decoded<K: redb::Key + 'static, R: Row>(
 ) -> impl Iterator<Item = Answer<R>> + use<K, R> {
     entries.map(|entry| decode(entry?.1.value()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::TableDefinition;
+
+    fn database(write: impl FnOnce(&redb::WriteTransaction)) -> Database {
+        let database = builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        write(&transaction);
+        transaction.commit().unwrap();
+        database
+    }
+
+    fn put_format(transaction: &redb::WriteTransaction, bytes: &[u8]) {
+        let mut tables = WriteTables::open(transaction).unwrap();
+        tables.meta.insert(meta::FORMAT, bytes).unwrap();
+    }
+
+    #[test]
+    fn other_format_is_refused_by_its_number() {
+        let newer = database(|transaction| put_format(transaction, &2u32.to_le_bytes()));
+        let error = settle_format(&newer).unwrap_err();
+        assert!(matches!(error, StoreError::FormatVersion { found: 2, supported: FORMAT_VERSION }));
+        let own = database(|transaction| put_format(transaction, &FORMAT_VERSION.to_le_bytes()));
+        assert!(settle_format(&own).is_ok());
+    }
+
+    #[test]
+    fn database_of_somebody_else_is_refused() {
+        let theirs = database(|transaction| {
+            transaction.open_table(TableDefinition::<u64, u64>::new("theirs")).unwrap();
+        });
+        assert!(matches!(settle_format(&theirs), Err(StoreError::NotOurs)));
+        let unreadable = database(|transaction| put_format(transaction, &[1, 2]));
+        assert!(matches!(settle_format(&unreadable), Err(StoreError::NotOurs)));
+    }
+}

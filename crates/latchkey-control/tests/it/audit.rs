@@ -1,9 +1,13 @@
 //! The audit log (A1).
 
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
 use latchkey_core::Role;
 use latchkey_testkit::Stage;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 fn entries(stage: &Stage) -> Vec<Value> {
     let view = stage.control.store().read().unwrap();
@@ -45,4 +49,20 @@ async fn checkpoint_moves_with_every_change_and_only_then() {
     assert_ne!(after.root, before.root);
     stage.anonymous().get("/v1/me").await.expect(401);
     assert_eq!(checkpoint(), after);
+}
+
+#[tokio::test]
+async fn entry_says_from_where_a1() {
+    let stage = Stage::new().await;
+    let address: SocketAddr = "192.0.2.7:4242".parse().unwrap();
+    let request = Request::builder()
+        .method("POST")
+        .uri("/v1/organizations")
+        .header("authorization", format!("Bearer {}", stage.operator().token()))
+        .header("content-type", "application/json")
+        .extension(ConnectInfo(address))
+        .body(Body::from(r#"{"name":"Acme","owner_email":"owner@acme.test"}"#))
+        .unwrap();
+    stage.anonymous().send(request).await.expect(201);
+    assert_eq!(entries(&stage).last().unwrap()["from"], "192.0.2.7");
 }

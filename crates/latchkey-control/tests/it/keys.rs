@@ -1,10 +1,14 @@
 //! API keys (IAM §5).
 
 use latchkey_api::{CreatedKey, CreatedKeys, Key, KeyStatus, Page};
+use latchkey_control::outside::{NoSeed, Seeds};
+use latchkey_control::store::Store;
 use latchkey_core::{Generation, KeyText, MintSecret, Prefix, Role};
-use latchkey_testkit::{Actor, Stage};
+use latchkey_testkit::{Actor, ManualClock, SeededSeeds, Stage, StageConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 struct Scene {
     stage: Stage,
@@ -205,4 +209,29 @@ async fn list_is_newest_first() {
     let page: Page<Key> = scene.owner.get(&format!("{}?limit=3", scene.keys())).await.read();
     assert_eq!(page.items.into_iter().map(|key| key.id).collect::<Vec<_>>(), made);
     assert_eq!(page.next, None);
+}
+
+/// Seeds that repeat themselves from a moment on.
+struct StuckSeeds(SeededSeeds, Arc<AtomicBool>);
+
+impl Seeds for StuckSeeds {
+    fn seed(&self) -> Result<[u8; 32], NoSeed> {
+        if self.1.load(Ordering::SeqCst) { Ok([9; 32]) } else { self.0.seed() }
+    }
+}
+
+#[tokio::test]
+async fn id_that_is_taken_is_drawn_again() {
+    let (clock, stuck) = (ManualClock::default(), Arc::new(AtomicBool::new(false)));
+    let seeds = StuckSeeds(SeededSeeds::new(1), stuck.clone());
+    let store = Store::in_memory(Arc::new(clock.clone()), Arc::new(seeds)).unwrap();
+    let stage = Stage::on(store, clock, StageConfig::default()).await;
+    let acme = stage.organization("Acme", "owner@acme.test").await;
+    let owner = stage.sign_in("owner@acme.test").await;
+    stuck.store(true, Ordering::SeqCst);
+    let mut ids = BTreeSet::new();
+    for _ in 0..4 {
+        ids.insert(stage.key(&owner, &acme.default_project.id, Role::Member).await.key.id);
+    }
+    assert_eq!(ids.len(), 4);
 }

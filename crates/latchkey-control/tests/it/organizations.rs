@@ -138,6 +138,25 @@ async fn member_sees_open_projects_and_own_ones_only_p4() {
 }
 
 #[tokio::test]
+async fn cursor_of_another_list_is_refused_like_a_missing_one() {
+    let stage = Stage::new().await;
+    let acme = stage.organization("Acme", "owner@acme.test").await;
+    let other = stage.organization("Other", "o@other.test").await;
+    let owner = stage.sign_in("owner@acme.test").await;
+    let projects = format!("/v1/organizations/{}/projects", acme.organization.id);
+    for cursor in [&*other.default_project.id, "proj_aaaaaaaaaaaaaaaa"] {
+        owner.get(&format!("{projects}?cursor={cursor}")).await.problem(400, "invalid_query");
+    }
+    for cursor in [&*other.organization.id, "org_aaaaaaaaaaaaaaaa"] {
+        owner.get(&format!("/v1/organizations?cursor={cursor}")).await.problem(400, "invalid_query");
+    }
+    let page = stage.operator().get("/v1/organizations?limit=1").await.read::<Page<Organization>>();
+    let next = page.next.unwrap();
+    let rest = stage.operator().get(&format!("/v1/organizations?cursor={next}")).await;
+    assert_eq!(rest.read::<Page<Organization>>().items, [other.organization]);
+}
+
+#[tokio::test]
 async fn health_needs_no_credential() {
     let stage = Stage::new().await;
     stage.anonymous().get("/healthz").await.expect(200);

@@ -1,8 +1,8 @@
 //! The store by itself: group commit, crashes, bad files, the outbox.
 
-use latchkey_control::iam::{Actor, Permit, authorize_first_operator};
+use latchkey_control::iam::{Actor, Email, Permit, User, authorize_first_operator};
 use latchkey_control::store::{AuditEntry, Ctx, Effect, Store, StoreError, Touched, View, Write};
-use latchkey_core::{Generation, Role};
+use latchkey_core::{Generation, Role, UserId};
 use latchkey_testkit::{ForgetfulDisk, ManualClock, SeededSeeds, Stage, StageConfig};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -90,6 +90,22 @@ async fn panic_in_a_use_case_kills_nobody_else() {
     assert!(matches!(bad, Err(StoreError::Panicked)));
     assert_eq!(good.unwrap().generation, Generation(1));
     assert_eq!(store.write(note).await.unwrap().generation, Generation(2));
+}
+
+#[tokio::test]
+async fn write_that_would_take_what_is_anothers_fails_alone() {
+    let store = open(&tempfile::tempdir().unwrap().path().join("s")).unwrap();
+    let add = |_: &dyn View, ctx: &mut Ctx| -> Result<Write<()>, StoreError> {
+        let email = Email::parse("ada@example.test").unwrap();
+        let user = User { id: UserId::generate(&mut ctx.dice), email, created_at: ctx.now };
+        Ok(Write::new(AuditEntry::new(&permit(), None, "add", ("test", String::new())), ()).put(user))
+    };
+    store.write(add).await.unwrap();
+    let (before, bad, after) = tokio::join!(store.write(note), store.write(add), store.write(note));
+    assert!(matches!(bad, Err(StoreError::Clash("user_emails"))));
+    let generations = BTreeSet::from([before.unwrap().generation.0, after.unwrap().generation.0]);
+    assert_eq!(generations, BTreeSet::from([2, 3]));
+    assert_eq!(store.read().unwrap().audit_checkpoint().unwrap().size, 3);
 }
 
 #[tokio::test]
