@@ -2,7 +2,7 @@
 //!
 //! [`Store::read`] gives a [`ReadView`] of the committed state, [`Store::write`] runs a use case in the writer.
 //! Use cases see a [`View`] and return a [`Write`]; neither knows a table. For the publisher there are the
-//! [outbox](Store::outbox_after), a [watch](Store::newest) of the newest generation, and room for its bookmarks.
+//! [outbox](ReadView::outbox_after), a [watch](Store::newest) of the newest generation, and room for its bookmarks.
 
 mod audit;
 mod change;
