@@ -2,6 +2,7 @@
 
 mod bench;
 mod dev;
+mod fuzz;
 mod repo;
 mod setup;
 mod step;
@@ -26,6 +27,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Runs the whole product here: for you to try, or once through its story.
     Dev(dev::Arguments),
+    /// Runs the fuzz targets, all or those that are named.
+    Fuzz(fuzz::Arguments),
     /// Installs what the other commands need; quick when all is there.
     Setup,
     /// Makes the test vectors of docs/spec anew, or compares them with what is committed.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Setup => setup::all(),
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Wasm => wasm::build(),

@@ -280,7 +280,6 @@ pub(crate) fn wasm_bindgen() -> Result<PathBuf> {
 }
 
 /// `cargo-fuzz`, installed when it is not.
-#[expect(dead_code, reason = "for the fuzz command, which is not here yet")]
 pub(crate) fn cargo_fuzz() -> Result<PathBuf> {
     on_path("cargo-fuzz").map_or_else(|| tool("cargo-fuzz", CARGO_FUZZ_VERSION, "cargo-fuzz", Locked::No), Ok)
 }

@@ -1,0 +1,20 @@
+//! Any bytes as a page of names of the kind they name: every entry is found under its number.
+
+#![no_main]
+
+use latchkey_fuzz::kind_of;
+use latchkey_snapshot::{Names, ObjectRef};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some(kind) = kind_of(bytes) else { return };
+    let Ok(names) = Names::parse(kind, &ObjectRef::to(bytes), bytes) else { return };
+    match &names {
+        Names::Projects(list) => {
+            assert!(list.iter().all(|entry| names.project(entry.number) == Some(entry)));
+        }
+        Names::Organizations(list) => {
+            assert!(list.iter().all(|entry| names.organization(entry.number) == Some(entry)));
+        }
+    }
+});

@@ -1,0 +1,195 @@
+//! What the fuzz targets share: a small installation whose gate serves, and helpers for their inputs.
+//!
+//! A target states what must hold for any bytes; that nothing panics is only the first of it. Start with
+//! `cargo xtask fuzz <target>`; `--smoke` runs each target for a moment, as CI does.
+
+use latchkey_core::key::Prefix;
+use latchkey_core::{
+    Generation, KeyId, MintSecret, OrganizationNumber, Pepper, Permission, PermissionSet, PlainKey,
+    ProjectNumber, ResourceId, ResourceType, Role, UnixMillis, UnixSeconds,
+};
+use latchkey_gate::{Attempt, Authorization, Floor, Gate, GateConfig, Outcome, Question, Request, Step};
+use latchkey_snapshot::build::{
+    Content, Edition, HeadContent, Record, RootContent, Signer, StatementContent,
+};
+use latchkey_snapshot::manifest::Exceptions;
+use latchkey_snapshot::root::{KeyRole, RootKey};
+use latchkey_snapshot::*;
+
+/// When everything here is issued, and what time it is: as in tests/vectors.
+pub const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+/// The installation of tests/vectors.
+pub const INSTALLATION: Installation = Installation([7; 16]);
+/// How keys begin.
+pub const PREFIX: &str = "lk_live";
+/// The resource that project 10 has.
+pub const FILE: &str = "file-1";
+
+fn signer(seed: u8) -> Signer {
+    Signer::from_seed(&[seed; 32])
+}
+
+/// The mint secret of tests/vectors.
+pub fn mint() -> MintSecret {
+    MintSecret::new([0x4d; 32])
+}
+
+fn pepper() -> Pepper {
+    Pepper::new([0x55; 32])
+}
+
+/// The first key of tests/vectors/key-format.json, the one that the gate knows.
+pub fn key() -> PlainKey {
+    let prefix = Prefix::parse(PREFIX).unwrap();
+    PlainKey::assemble(
+        &prefix,
+        KeyId::from_number(0x9e37_0123_4567_89ab),
+        b"3xJ9mQ0vLr7TzKc5WbN2yHd8GfA",
+        &mint(),
+    )
+}
+
+/// The first root of tests/vectors: the keys 1 offline, 2 release, 3 head.
+pub fn root_bytes() -> Vec<u8> {
+    let key = |seed: u8, role| RootKey {
+        public: signer(seed).public(),
+        role,
+        not_before: UnixSeconds(1_000_000_000),
+        not_after: UnixSeconds(3_000_000_000),
+    };
+    let keys = vec![key(1, KeyRole::Offline), key(2, KeyRole::Release), key(3, KeyRole::Head)];
+    let content = RootContent {
+        installation: INSTALLATION,
+        version: 1,
+        issued: NOW.seconds(),
+        thresholds: [1; 3],
+        keys,
+    };
+    content.sign(&[&signer(1)]).unwrap()
+}
+
+/// The rules that the gate serves.
+pub fn rules() -> Vec<Rule> {
+    let rule = |method: &str, pattern: &str, permission, project: Option<&str>, file: Option<&str>| Rule {
+        method: method.into(),
+        pattern: pattern.into(),
+        permission,
+        freshness: Freshness::Normal,
+        project: project.map_or(ProjectSource::Credential, |name| ProjectSource::Path(name.into())),
+        resource: file.map(|name| ResourceSource { resource: ResourceType::File, parameter: name.into() }),
+    };
+    vec![
+        rule("GET", "/v1/files", Permission::FilesView, None, None),
+        rule("GET", "/v1/files/{file}", Permission::FilesRead, None, Some("file")),
+        rule(
+            "GET",
+            "/v1/projects/{project}/files/{file}",
+            Permission::FilesRead,
+            Some("project"),
+            Some("file"),
+        ),
+        rule("DELETE", "/v1/clusters/{cluster}", Permission::ClustersDelete, None, None),
+        rule("GET", "/v1/any/{*rest}", Permission::InferenceInvoke, None, None),
+    ]
+}
+
+fn content() -> Content {
+    let (project, organization) = (ProjectNumber(10), OrganizationNumber(1));
+    let key = key();
+    let binding = Binding {
+        project,
+        organization,
+        role: Some(Role::Member),
+        permissions: PermissionSet::of_key(Role::Member),
+    };
+    let mut content = Content::new(pepper());
+    content.load([
+        Record::Key { id: key.id(), digest: key.digest(), binding, expiry: None, state: KeyState::Active },
+        Record::Resource {
+            resource: ResourceType::File,
+            id: ResourceId::parse(FILE).unwrap(),
+            project,
+            organization,
+        },
+        Record::ProjectReference { text: "alpha", project, organization },
+        Record::ProjectReference { text: "beta", project: ProjectNumber(11), organization },
+    ]);
+    content
+}
+
+/// A gate that has everything: one key, one file, two projects.
+pub fn gate() -> Gate {
+    let mut content = content();
+    let built = content
+        .build(&Edition {
+            installation: INSTALLATION,
+            generation: Generation(5),
+            pepper_id: content.pepper_id(),
+            grace_secs: 900,
+            prefix: Prefix::parse(PREFIX).unwrap(),
+            exceptions: &Exceptions::default(),
+            session_keys: &[],
+            edge_keys: &[],
+            rules: &rules(),
+        })
+        .unwrap();
+    let mut gate = Gate::new(GateConfig {
+        root: root_bytes(),
+        peppers: vec![pepper()],
+        mint: mint(),
+        floor: Floor::default(),
+        seed: 1,
+    })
+    .unwrap();
+    gate.accept_head(&head(built.manifest.reference), NOW).unwrap();
+    loop {
+        let wanted = gate.wanted(usize::MAX);
+        let Some(first) = wanted.first() else {
+            assert_lets_its_key_in(&gate);
+            return gate;
+        };
+        let object = built
+            .objects
+            .iter()
+            .chain([&built.manifest])
+            .find(|object| object.reference == *first.reference());
+        gate.accept_object(first, object.unwrap().bytes.to_vec(), NOW).unwrap();
+    }
+}
+
+/// Else the fuzzer would only ever see refusals.
+fn assert_lets_its_key_in(gate: &Gate) {
+    let authorization = format!("Bearer {}", key().expose());
+    for path in ["/v1/files", "/v1/projects/alpha/files/file-1"] {
+        let request = Request {
+            method: "GET",
+            path: path.as_bytes(),
+            authorization: Authorization::One(authorization.as_bytes()),
+            min_generation: None,
+        };
+        let step = gate.decide(&request, Question::Route, NOW, &mut Attempt::default());
+        let allowed = matches!(&step, Step::Answer(verdict) if matches!(verdict.outcome, Outcome::Allow(_)));
+        assert!(allowed, "{path}: {step:?}");
+    }
+}
+
+fn head(manifest: ObjectRef) -> Vec<u8> {
+    let statement = StatementContent {
+        installation: INSTALLATION,
+        generation: Generation(5),
+        issued: NOW.seconds(),
+        use_by: NOW.seconds().plus_secs(3600),
+        manifest,
+        audit_size: 0,
+        audit_root: [0; 32],
+    };
+    let statement = statement.sign(&[&signer(2)]).unwrap();
+    HeadContent { root_version: 1, as_of: NOW, statement: &statement, inline: &[] }
+        .sign(&[&signer(3)])
+        .unwrap()
+}
+
+/// The kind that an object's fifth byte names, if any.
+pub fn kind_of(bytes: &[u8]) -> Option<Kind> {
+    bytes.get(4).copied().and_then(Kind::from_byte)
+}

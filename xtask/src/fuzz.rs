@@ -1,0 +1,222 @@
+//! `cargo xtask fuzz`: the targets of fuzz/, fed from tests/vectors; `--smoke` runs each of them for a moment.
+//!
+//! It needs no nightly compiler: without a sanitizer the instrumentation is stable, and the code has no `unsafe` that
+//! one would watch.
+
+use crate::{repo, setup, step, vectors};
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+/// Runs of a target in a smoke run at most.
+const SMOKE_RUNS: u32 = 200_000;
+/// Seconds of a target in a smoke run at most.
+const SMOKE_SECS: u32 = 8;
+/// Targets that run at the same time.
+const AT_ONCE: usize = 2;
+/// Bytes of an input at most: a node with all its pages is smaller.
+const INPUT_LEN_MAX: usize = 16_384;
+/// After so many seconds one input counts as a hang.
+const INPUT_SECS_MAX: u32 = 5;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The targets to run; all of them if none is named.
+    targets: Vec<String>,
+    /// A short run with a fixed seed that keeps nothing, for every day.
+    #[arg(long, conflicts_with = "secs")]
+    smoke: bool,
+    /// How many seconds each target runs.
+    #[arg(long, default_value_t = 60)]
+    secs: u32,
+}
+
+/// Builds the targets, feeds them the vectors, and runs them.
+///
+/// # Errors
+/// A target does not build, or finds an input for which what it states does not hold.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let start = Instant::now();
+    let all = targets()?;
+    if let Some(unknown) = arguments.targets.iter().find(|name| !all.contains(name)) {
+        bail!("there is no fuzz target `{unknown}`; there are {}", all.join(", "));
+    }
+    let chosen = if arguments.targets.is_empty() { &all } else { &arguments.targets };
+    let programs = build()?;
+    let seeds = seeds()?;
+    for name in chosen {
+        plant(name, seeds.get(name.as_str()).map_or(&[], Vec::as_slice))?;
+    }
+    run_all(chosen, &programs, arguments)?;
+    println!("fuzz: {} targets held in {:.0} s", chosen.len(), start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn directory() -> PathBuf {
+    repo::root().join("fuzz")
+}
+
+/// The names of the targets, as fuzz/Cargo.toml lists them.
+fn targets() -> Result<Vec<String>> {
+    let manifest: toml::Table = fs::read_to_string(directory().join("Cargo.toml"))?.parse()?;
+    let bins = manifest.get("bin").and_then(toml::Value::as_array).into_iter().flatten();
+    Ok(bins.filter_map(|bin| Some(bin.get("name")?.as_str()?.to_owned())).collect())
+}
+
+/// Builds every target and returns where the programs are.
+fn build() -> Result<PathBuf> {
+    let host = host()?;
+    let target_dir = directory().join("target");
+    let mut command = Command::new(setup::cargo_fuzz()?);
+    setup::own_environment(&mut command)
+        .args(["fuzz", "build", "--sanitizer", "none", "--target", &host, "--target-dir"])
+        .arg(&target_dir)
+        // cargo-fuzz asks for flags that only a nightly compiler takes unasked.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .current_dir(repo::root());
+    step::run("building the fuzz targets", &mut command)?;
+    Ok(target_dir.join(host).join("release"))
+}
+
+fn host() -> Result<String> {
+    let output =
+        Command::new("rustc").arg("-vV").current_dir(repo::root()).output().context("cannot run `rustc`")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| anyhow!("`rustc -vV` names no host"))
+}
+
+/// Runs the targets, a few at a time, and tells of every one that failed.
+fn run_all(chosen: &[String], programs: &Path, arguments: &Arguments) -> Result<()> {
+    let waiting = Mutex::new(chosen.iter());
+    let failures = Mutex::new(Vec::new());
+    let next = || waiting.lock().ok()?.next();
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(name) = next() {
+                    match run_one(name, programs, arguments) {
+                        Ok(done) => println!("fuzz {name}: {done}"),
+                        Err(error) => failures.lock().unwrap_or_else(|held| held.into_inner()).push(error),
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap_or_else(|held| held.into_inner());
+    let told: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();
+    if told.is_empty() { Ok(()) } else { bail!("{}", told.join("\n")) }
+}
+
+fn run_one(name: &str, programs: &Path, arguments: &Arguments) -> Result<String> {
+    let corpus = corpus(name);
+    let artifacts = directory().join("artifacts").join(name);
+    fs::create_dir_all(&artifacts)?;
+    let scratch = tempfile::tempdir()?;
+    let mut command = Command::new(programs.join(name));
+    command
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        .arg(format!("-max_len={INPUT_LEN_MAX}"))
+        .arg(format!("-timeout={INPUT_SECS_MAX}"))
+        .arg("-print_final_stats=1");
+    if arguments.smoke {
+        // What a run learns goes into its first directory.
+        command.args(["-seed=1", &format!("-runs={SMOKE_RUNS}"), &format!("-max_total_time={SMOKE_SECS}")]);
+        command.arg(scratch.path()).arg(&corpus);
+    } else {
+        command.arg(format!("-max_total_time={}", arguments.secs)).arg(&corpus);
+    }
+    let output = command.output().with_context(|| format!("cannot run the fuzz target `{name}`"))?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        let lines: Vec<&str> = log.lines().collect();
+        let end = lines[lines.len().saturating_sub(30)..].join("\n");
+        bail!("fuzz {name}: {}; the input is in `{}`\n{end}", output.status, artifacts.display());
+    }
+    let done = log.lines().find(|line| line.starts_with("Done "));
+    done.map(str::to_owned).ok_or_else(|| anyhow!("fuzz {name}: it ended without having run"))
+}
+
+fn corpus(name: &str) -> PathBuf {
+    directory().join("corpus").join(name)
+}
+
+/// Puts the seeds of a target where its corpus is.
+fn plant(name: &str, seeds: &[Vec<u8>]) -> Result<()> {
+    fs::create_dir_all(corpus(name))?;
+    for seed in seeds {
+        fs::write(corpus(name).join(blake3::hash(seed).to_hex().as_str()), seed)?;
+    }
+    if seeds.is_empty() { bail!("the fuzz target `{name}` has no seeds") } else { Ok(()) }
+}
+
+/// What each target starts from.
+fn seeds() -> Result<BTreeMap<&'static str, Vec<Vec<u8>>>> {
+    let mut seeds = BTreeMap::new();
+    for name in ["root", "head", "manifest", "node", "page", "names"] {
+        let file = vectors_file(&format!("snapshot/{name}.json"))?;
+        let cases = list(&file, "cases")?.iter().filter_map(|case| unhex(case.get("bytes")?));
+        seeds.insert(name, cases.filter(|bytes| bytes.len() <= INPUT_LEN_MAX).collect());
+    }
+    let keys = vectors_file("key-format.json")?;
+    let mut texts: Vec<Vec<u8>> =
+        list(&keys, "texts")?.iter().filter_map(|case| unhex(case.get("text")?)).collect();
+    texts.extend(list(&keys, "keys")?.iter().filter_map(|case| Some(case.get("text")?.as_str()?.into())));
+    let tokens = list(&keys, "generation_tokens")?;
+    texts.extend(tokens.iter().filter_map(|case| Some(case.get("token")?.as_str()?.into())));
+    seeds.insert("key_text", texts);
+    let known = list(&keys, "keys")?.first().and_then(|key| key.get("text")?.as_str()).unwrap_or_default();
+    seeds.insert("request", requests(known));
+    seeds.insert("routes", ROUTES.iter().map(|text| text.as_bytes().to_vec()).collect());
+    Ok(seeds)
+}
+
+/// Requests with the key that the target's gate knows, and with others.
+fn requests(key: &str) -> Vec<Vec<u8>> {
+    let with = |text: &str| text.replace("KEY", key).into_bytes();
+    REQUESTS.iter().map(|text| with(text)).collect()
+}
+
+const REQUESTS: [&str; 12] = [
+    "GET\n/v1/files\nBearer KEY",
+    "GET\n/v1/files/file-1\nbearer KEY",
+    "GET\n/v1/files/file-2\nBearer KEY",
+    "GET\n/v1/projects/alpha/files/file-1\nBearer KEY",
+    "GET\n/v1/projects/beta/files/file-1\nBearer KEY",
+    "DELETE\n/v1/clusters/c1\nBearer KEY",
+    "GET\n/v1/any/a/b%20c/%C3%A9\nBearer KEY",
+    "GET\n/v1//files/../files\\%2f\nBearer KEY",
+    "POST\n/nowhere\nBearer KEY",
+    "GET\n/v1/files",
+    "GET\n/v1/files\nBasic KEY",
+    "GET\n/v1/files\nBearer KEY\n0000000000g06YY9fUeD52",
+];
+
+const ROUTES: [&str; 4] = [
+    "GET\t/v1/files\nGET\t/v1/files/{file}\t\tfile",
+    "GET\t/v1/projects/{project}/files/{file}\tproject\tfile\nPOST\t/v1/any/{*rest}",
+    "GET\t/a{b}c\nGET\t/{a}/{a}\nGET\t/{*a}/b",
+    "GET\t/v1/{a}\nGET\t/v1/{b}\nget\t/\nGET\tv1",
+];
+
+fn vectors_file(path: &str) -> Result<Value> {
+    let path = vectors::directory().join(path);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn list<'a>(file: &'a Value, name: &str) -> Result<&'a Vec<Value>> {
+    file.get(name).and_then(Value::as_array).ok_or_else(|| anyhow!("tests/vectors: `{name}` is no list"))
+}
+
+fn unhex(value: &Value) -> Option<Vec<u8>> {
+    let digits = value.as_str()?.as_bytes();
+    let nibble = |digit: &u8| char::from(*digit).to_digit(16).map(|value| value as u8);
+    digits.chunks_exact(2).map(|pair| Some(nibble(&pair[0])? << 4 | nibble(&pair[1])?)).collect()
+}
