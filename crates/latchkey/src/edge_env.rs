@@ -1,0 +1,48 @@
+//! `latchkey edge-env`: what the two Worker scripts need to know, as an env file for wrangler.
+
+use crate::installation::{Folder, hex};
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use std::fs::File;
+use std::io::{Write, stdout};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// What `latchkey edge-env` is asked for.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The installation's directory.
+    #[arg(long)]
+    dir: PathBuf,
+    /// Writes a new file that only its owner can read, instead of printing.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Prints or writes it.
+///
+/// # Errors
+/// The installation cannot be read, or the file not be written.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let installation = Folder::new(&arguments.dir).load()?;
+    // The newest root: an edge that is deployed now need not walk there.
+    let root = installation.roots.last().context("there is no root")?;
+    let text = Zeroizing::new(format!(
+        "LATCHKEY_ROOT={}\nLATCHKEY_PEPPER={}\nLATCHKEY_MINT={}\nLATCHKEY_PUSH_TOKEN={}\n",
+        STANDARD.encode(root),
+        hex(installation.pepper.expose()),
+        hex(installation.mint.expose()),
+        *installation.push_token,
+    ));
+    match &arguments.out {
+        None => Ok(stdout().write_all(text.as_bytes())?),
+        Some(path) => {
+            let open = File::options().write(true).create_new(true).mode(0o600).open(path);
+            let mut file = open.with_context(|| format!("cannot create `{}`", path.display()))?;
+            Ok(file.write_all(text.as_bytes())?)
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! An installation on disk: one directory, only its owner can enter, one file a secret.
+//!
+//! ```text
+//! DIR/            0700
+//!   installation  its random name and what its keys begin with, as TOML; no secret
+//!   state.redb    the database
+//!   roots/1 …     the signed roots, binary; no secret
+//!   keys/         0700: Ed25519 seeds as 64 hexadecimal characters, each file 0600
+//!     offline-1 … release  head  session  edge
+//!   secrets/      0700: pepper  mint  push-token, the same
+//! ```
+
+use anyhow::{Context, Result, bail, ensure};
+use latchkey_core::{MintSecret, Pepper, Prefix};
+use latchkey_snapshot::build::Signer;
+use latchkey_snapshot::{Installation as Name, Root};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Bytes the file of a secret may have: 64 characters and a line end.
+const SECRET_FILE_LEN_MAX: u64 = 66;
+/// Roots that are looked for, one after the other.
+const ROOTS_MAX: u32 = 1024;
+
+/// The directory of an installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder(PathBuf);
+
+/// What the file `installation` says.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    /// 32 hexadecimal characters.
+    installation: String,
+    prefix: String,
+}
+
+/// Everything in the directory but the database, read and checked.
+pub(crate) struct Installation {
+    pub(crate) name: Name,
+    pub(crate) prefix: Prefix,
+    /// Every root, version 1 first, as bytes.
+    pub(crate) roots: Vec<Vec<u8>>,
+    /// The newest root.
+    pub(crate) root: Root,
+    pub(crate) release: Signer,
+    pub(crate) head: Signer,
+    pub(crate) session: Signer,
+    pub(crate) edge: Signer,
+    pub(crate) pepper: Pepper,
+    pub(crate) mint: MintSecret,
+    pub(crate) push_token: Zeroizing<String>,
+}
+
+impl Folder {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.join("state.redb")
+    }
+
+    /// Makes the directory and its inner ones; refuses one that holds an installation.
+    pub(crate) fn create(&self) -> Result<()> {
+        for folder in [self.0.clone(), self.0.join("keys"), self.0.join("secrets"), self.0.join("roots")] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&folder)
+                .with_context(|| format!("cannot create `{}`", folder.display()))?;
+        }
+        if self.0.join("installation").exists() || self.database().exists() {
+            bail!("`{}` holds an installation already; nothing was changed", self.0.display());
+        }
+        Ok(())
+    }
+
+    /// Writes what is known of the installation; the last file of `init`, so that a half-made one is seen.
+    pub(crate) fn write_about(&self, name: Name, prefix: &Prefix) -> Result<()> {
+        let about = About { installation: hex(&name.0), prefix: prefix.as_str().to_owned() };
+        self.write("installation", toml::to_string(&about)?.as_bytes())
+    }
+
+    /// Writes 32 secret bytes.
+    pub(crate) fn write_secret(&self, name: &str, bytes: &[u8; 32]) -> Result<()> {
+        let text = Zeroizing::new(format!("{}\n", hex(bytes)));
+        self.write(name, text.as_bytes())
+    }
+
+    /// Writes a new file that only its owner can read, and makes sure that it is on disk.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.0.join(name);
+        let cannot = || format!("cannot write `{}`", path.display());
+        let open = File::options().write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = open.with_context(cannot)?;
+        file.write_all(bytes).with_context(cannot)?;
+        file.sync_all().with_context(cannot)
+    }
+
+    /// Reads everything but the database.
+    ///
+    /// # Errors
+    /// What is wrong with which file, never what a secret says.
+    pub(crate) fn load(&self) -> Result<Installation> {
+        let about = self.about()?;
+        let (roots, root) = self.roots()?;
+        let name = Name(
+            unhex(&about.installation)
+                .context("`installation` in `installation`: not 32 hexadecimal characters")?,
+        );
+        ensure!(root.installation() == name, "`roots/1` belongs to another installation");
+        Ok(Installation {
+            name,
+            prefix: Prefix::parse(&about.prefix).context("`prefix` in `installation`")?,
+            roots,
+            root,
+            release: self.signer("keys/release")?,
+            head: self.signer("keys/head")?,
+            session: self.signer("keys/session")?,
+            edge: self.signer("keys/edge")?,
+            pepper: Pepper::new(*self.secret("secrets/pepper")?),
+            mint: MintSecret::new(*self.secret("secrets/mint")?),
+            push_token: Zeroizing::new(hex(&*self.secret("secrets/push-token")?)),
+        })
+    }
+
+    fn about(&self) -> Result<About> {
+        let path = self.0.join("installation");
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!("no installation in `{}`: `latchkey init --dir` makes one", self.0.display())
+        })?;
+        toml::from_str(&text).with_context(|| format!("`{}`", path.display()))
+    }
+
+    fn roots(&self) -> Result<(Vec<Vec<u8>>, Root)> {
+        let read = |version: u32| {
+            let path = self.0.join(format!("roots/{version}"));
+            match fs::read(&path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+            }
+        };
+        let first = read(1)?.context("`roots/1` is missing")?;
+        let mut root = Root::pinned(&first).context("`roots/1`")?;
+        let mut roots = vec![first];
+        for version in 2..=ROOTS_MAX {
+            let Some(bytes) = read(version)? else { break };
+            root = root.successor(&bytes).with_context(|| format!("`roots/{version}`"))?;
+            roots.push(bytes);
+        }
+        Ok((roots, root))
+    }
+
+    fn signer(&self, name: &str) -> Result<Signer> {
+        Ok(Signer::from_seed(&*self.secret(name)?))
+    }
+
+    /// Reads 32 secret bytes from a file that nobody else can read.
+    fn secret(&self, name: &str) -> Result<Zeroizing<[u8; 32]>> {
+        let path = self.0.join(name);
+        let cannot = || format!("cannot read `{}`", path.display());
+        let about = fs::metadata(&path).with_context(cannot)?;
+        let mode = about.permissions().mode() & 0o777;
+        ensure!(
+            mode & 0o077 == 0,
+            "`{}` can be read by others (mode {mode:o}): make it 0600",
+            path.display()
+        );
+        ensure!(about.len() <= SECRET_FILE_LEN_MAX, "`{}` is not 64 hexadecimal characters", path.display());
+        let text = Zeroizing::new(fs::read_to_string(&path).with_context(cannot)?);
+        let bytes = unhex::<32>(text.trim_end());
+        Ok(Zeroizing::new(
+            bytes.with_context(|| format!("`{}` is not 64 hexadecimal characters", path.display()))?,
+        ))
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    (pairs.len() == N && rest.is_empty()).then_some(())?;
+    let mut out = [0; N];
+    for (slot, pair) in out.iter_mut().zip(pairs) {
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        *slot = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hexadecimal_of_another_length_or_alphabet_is_refused() {
+        assert_eq!(unhex::<2>("00fF"), Some([0, 255]));
+        for text in ["", "00", "00f", "00ff0", "00fg", "00ff00", "  00"] {
+            assert_eq!(unhex::<2>(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn secret_that_others_can_read_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::new(scratch.path());
+        folder.write_secret("pepper", &[7; 32]).unwrap();
+        assert_eq!(*folder.secret("pepper").unwrap(), [7; 32]);
+        for mode in [0o640, 0o604, 0o660] {
+            fs::set_permissions(scratch.path().join("pepper"), fs::Permissions::from_mode(mode)).unwrap();
+            let error = folder.secret("pepper").unwrap_err().to_string();
+            assert!(error.contains("0600") && !error.contains("0707"), "{error}");
+        }
+    }
+
+    #[test]
+    fn malformed_secret_is_refused_without_being_shown() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::new(scratch.path());
+        for (index, text) in ["", "abc", &"g".repeat(64), &"0".repeat(200)].iter().enumerate() {
+            folder.write(&index.to_string(), text.as_bytes()).unwrap();
+            let error = format!("{:#}", folder.secret(&index.to_string()).unwrap_err());
+            assert!(
+                error.contains("64 hexadecimal") && (text.is_empty() || !error.contains(text)),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Latchkey's one binary. Each command is a module; `main` only chooses.
+
+mod config;
+mod edge_env;
+mod init;
+mod inspect;
+mod installation;
+mod routes;
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Identity and access, decided at the CDN's edge.
+#[derive(Parser)]
+#[command(name = "latchkey", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes an installation: signing keys, secrets, an empty database, the first operator token.
+    Init(init::Arguments),
+    /// Serves the control plane and publishes to the edges.
+    Serve(config::Arguments),
+    /// Works with route rules.
+    #[command(subcommand)]
+    Routes(RoutesCommand),
+    /// Prints what the Workers need, as an env file.
+    EdgeEnv(edge_env::Arguments),
+    /// Works with API keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Subcommand)]
+enum RoutesCommand {
+    /// Checks a file of route rules; errors point at line and column.
+    Check {
+        /// The file, as in examples/routes.toml.
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyCommand {
+    /// Reads a key from standard input and tells its id and whether it is well formed; never shows it.
+    Inspect {
+        /// What the installation's keys begin with.
+        #[arg(long)]
+        prefix: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Routes(RoutesCommand::Check { file }) => routes::check(&file),
+        Command::EdgeEnv(arguments) => edge_env::run(&arguments),
+        Command::Key(KeyCommand::Inspect { prefix }) => inspect::run(&prefix),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `latchkey serve`: the control plane's HTTP API and its publisher, until it is asked to stop.
+
+use crate::config::{Arguments, Config, LogFormat};
+use crate::init::validity;
+use crate::installation::{Folder, Installation};
+use crate::routes;
+use anyhow::{Context, Result, anyhow};
+use latchkey_control::app::{Control, ControlConfig};
+use latchkey_control::http;
+use latchkey_control::outside::{SystemClock, SystemSeeds};
+use latchkey_control::publish::{DirectorySink, EdgeSink, Publisher, Settings, Sink};
+use latchkey_control::store::Store;
+use latchkey_snapshot::Rule;
+use latchkey_snapshot::build::Signer;
+use latchkey_snapshot::manifest::TokenKey;
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// What nothing names any more is kept in a directory for the grace and this long.
+const KEEP_BEYOND_GRACE_SECS: u64 = 3600;
+/// How much is logged where `RUST_LOG` does not say.
+const LOG_DEFAULT: &str = "info";
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What is wrong with the configuration or the installation, or why the address cannot be had.
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    let config = Config::resolve(arguments)?;
+    start_log(config.log)?;
+    let folder = Folder::new(&config.dir);
+    let installation = folder.load()?;
+    let rules = config.routes.as_deref().map(routes::load).transpose()?.unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(&config, &folder, installation, rules))
+}
+
+async fn serve(config: &Config, folder: &Folder, installation: Installation, rules: Vec<Rule>) -> Result<()> {
+    let (clock, seeds) = (Arc::new(SystemClock), Arc::new(SystemSeeds));
+    let path = folder.database();
+    let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
+    let store = Arc::new(store);
+    let sinks = sinks(config, &installation)?;
+    let control_config =
+        ControlConfig { prefix: installation.prefix, operator_sign_in: config.operator_sign_in };
+    let control =
+        Arc::new(Control::new(Arc::clone(&store), clock.clone(), installation.mint.clone(), control_config));
+    let settings = settings(config, installation, rules);
+    let publisher = Publisher::start(store, clock, &SystemSeeds, settings, sinks)
+        .map_err(|error| anyhow!("publishing cannot start: {error}"))?;
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+    announce(config, listener.local_addr()?)?;
+    let service = http::router(control).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(asked_to_stop()?).await?;
+    tracing::info!("stopped");
+    drop(publisher);
+    Ok(())
+}
+
+fn sinks(config: &Config, installation: &Installation) -> Result<Vec<Arc<dyn Sink>>> {
+    let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+    for url in &config.edges {
+        let sink = EdgeSink::new(url, &installation.push_token);
+        sinks.push(Arc::new(sink.map_err(|error| anyhow!("the edge `{url}`: {error}"))?));
+    }
+    if let Some(path) = &config.directory {
+        let keep_ms = (u64::from(config.grace_secs) + KEEP_BEYOND_GRACE_SECS) * 1000;
+        let sink = DirectorySink::open(path, installation.root.clone(), keep_ms);
+        sinks.push(Arc::new(sink.with_context(|| format!("cannot publish to `{}`", path.display()))?));
+    }
+    if sinks.is_empty() {
+        tracing::warn!("neither an edge nor a directory is set: nothing is published");
+    }
+    Ok(sinks)
+}
+
+fn settings(config: &Config, installation: Installation, rules: Vec<Rule>) -> Settings {
+    let (not_before, not_after) = validity(installation.root.issued());
+    let token_key = |signer: &Signer| TokenKey { public: signer.public(), not_before, not_after };
+    Settings {
+        installation: installation.name,
+        prefix: installation.prefix,
+        session_keys: vec![token_key(&installation.session)],
+        edge_keys: vec![token_key(&installation.edge)],
+        pepper: installation.pepper,
+        roots: installation.roots,
+        release: vec![installation.release],
+        head: vec![installation.head],
+        rules,
+        grace_secs: config.grace_secs,
+        schedule: latchkey_control::publish::Schedule::default(),
+    }
+}
+
+/// Tells people and programs where the API is.
+fn announce(config: &Config, address: SocketAddr) -> Result<()> {
+    println!("listening on http://{address}");
+    tracing::info!(%address, sign_in = config.operator_sign_in, "serving");
+    let Some(path) = &config.ready_file else { return Ok(()) };
+    fs::write(path, format!("http://{address}\n"))
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    })
+}
+
+fn start_log(format: LogFormat) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => log.with_ansi(false).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|error| anyhow!("the log cannot start: {error}"))
+}

@@ -1,0 +1,160 @@
+//! An installation in a directory of its own, served by a real process on a port of its own.
+
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// An installation on disk, served or not.
+pub(crate) struct Installation {
+    scratch: tempfile::TempDir,
+    pub(crate) operator: String,
+    server: Option<Server>,
+    starts: usize,
+}
+
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Installation {
+    pub(crate) fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = scratch.path().join("data");
+        let output =
+            latchkey().arg("init").arg("--dir").arg(&data).args(["--prefix", "lk_test"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let operator = printed.split_whitespace().find(|word| word.starts_with("lko_")).unwrap().to_owned();
+        let mut installation = Self { scratch, operator, server: None, starts: 0 };
+        installation.start();
+        installation
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// Starts the server (again); each start has its own log.
+    pub(crate) fn start(&mut self) {
+        self.starts += 1;
+        let ready = self.path("ready");
+        let _ = fs::remove_file(&ready);
+        let log = File::create(self.path(&format!("log-{}", self.starts))).unwrap();
+        let child = latchkey()
+            .arg("serve")
+            .arg("--dir")
+            .arg(self.path("data"))
+            .args(["--listen", "127.0.0.1:0", "--operator-sign-in"])
+            .arg("--directory")
+            .arg(self.path("published"))
+            .arg("--ready-file")
+            .arg(&ready)
+            .env("RUST_LOG", "trace")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut server = Server { child, url: String::new() };
+        let address = wait_for(&ready, &mut server.child);
+        server.url = if address.starts_with("http") { address } else { format!("http://{address}") };
+        self.server = Some(server);
+    }
+
+    /// Ends the server as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        self.server = None;
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.as_ref().unwrap().url.clone()
+    }
+
+    /// Makes an organization, signs its owner in, and makes a project: the owner's token and the project's id.
+    pub(crate) fn populate(&self) -> (String, String) {
+        let operator = Client::new(&self.url(), &self.operator);
+        let organization =
+            operator.post("/v1/organizations", &json!({"name": "Acme", "owner_email": "o@acme.example"}));
+        let session = operator.post("/v1/operator/sessions", &json!({"email": "o@acme.example"}));
+        let token = session["token"].as_str().unwrap().to_owned();
+        let organization = organization["organization"]["id"].as_str().unwrap();
+        let owner = Client::new(&self.url(), &token);
+        let path = format!("/v1/organizations/{organization}/projects");
+        let project = owner.post(&path, &json!({"name": "Alpha", "slug": "alpha"}));
+        (token, project["id"].as_str().unwrap().to_owned())
+    }
+}
+
+fn latchkey() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_latchkey"))
+}
+
+fn wait_for(ready: &Path, child: &mut Child) -> String {
+    let start = Instant::now();
+    while start.elapsed() < START_MAX {
+        if let Some(line) =
+            fs::read_to_string(ready).ok().and_then(|text| text.strip_suffix('\n').map(str::to_owned))
+        {
+            return line;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the server ended");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the server was not ready in time");
+}
+
+/// The API, to the holder of a token.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    url: String,
+    token: String,
+}
+
+impl Client {
+    pub(crate) fn new(url: &str, token: &str) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .proxy(None)
+            .build();
+        Self { agent: config.into(), url: url.to_owned(), token: token.to_owned() }
+    }
+
+    /// The answer's status and body, or `None` when the server went away.
+    pub(crate) fn try_post(&self, path: &str, body: &Value) -> Option<(u16, Value)> {
+        let request = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .header("authorization", format!("Bearer {}", self.token))
+            .content_type("application/json");
+        let mut response = request.send(body.to_string()).ok()?;
+        let text = response.body_mut().read_to_string().ok()?;
+        Some((response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.try_post(path, body).unwrap();
+        assert!((200..300).contains(&status), "{path} answered {status}: {answer}");
+        answer
+    }
+
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let mut response = request.header("authorization", format!("Bearer {}", self.token)).call().unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+}
