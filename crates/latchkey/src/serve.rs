@@ -10,18 +10,22 @@ use latchkey_control::http;
 use latchkey_control::outside::{SystemClock, SystemSeeds};
 use latchkey_control::publish::{DirectorySink, EdgeSink, Publisher, Settings, Sink};
 use latchkey_control::store::Store;
+use latchkey_core::Generation;
 use latchkey_snapshot::Rule;
 use latchkey_snapshot::build::Signer;
 use latchkey_snapshot::manifest::TokenKey;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// What nothing names any more is kept in a directory for the grace and this long.
 const KEEP_BEYOND_GRACE_SECS: u64 = 3600;
+/// How long a stop waits for the sinks.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// How much is logged where `RUST_LOG` does not say.
 const LOG_DEFAULT: &str = "info";
 
@@ -50,6 +54,7 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let control =
         Arc::new(Control::new(Arc::clone(&store), clock.clone(), installation.mint.clone(), control_config));
     let settings = settings(config, installation, rules);
+    let newest = store.newest();
     let publisher = Publisher::start(store, clock, &SystemSeeds, settings, sinks)
         .map_err(|error| anyhow!("publishing cannot start: {error}"))?;
     let listener = TcpListener::bind(config.listen).await;
@@ -57,9 +62,19 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     announce(config, listener.local_addr()?)?;
     let service = http::router(control).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(asked_to_stop()?).await?;
+    settle(publisher, newest.borrow().to_owned()).await;
     tracing::info!("stopped");
-    drop(publisher);
     Ok(())
+}
+
+/// Lets what was committed last reach the sinks, for a moment: what does not make it goes out at the next start.
+async fn settle(publisher: Publisher, newest: Generation) {
+    if !publisher.status().sinks.is_empty()
+        && tokio::time::timeout(SETTLE_MAX, publisher.wait(newest)).await.is_err()
+    {
+        tracing::warn!(lag = publisher.status().lag(), "stopped before every sink had the last changes");
+    }
+    publisher.stop().await;
 }
 
 fn sinks(config: &Config, installation: &Installation) -> Result<Vec<Arc<dyn Sink>>> {
