@@ -8,6 +8,7 @@ mod setup;
 mod step;
 mod vectors;
 mod wasm;
+mod worker_tests;
 mod wrangler;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +38,8 @@ enum Command {
     Wasm,
     /// Serves both scripts locally with `wrangler dev` until interrupted.
     Worker(wrangler::ServeArguments),
+    /// Runs the tests of the Worker scripts, in the real workerd.
+    WorkerTests(worker_tests::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Wasm => wasm::build(),
         Command::Worker(arguments) => wrangler::serve(&arguments),
+        Command::WorkerTests(arguments) => worker_tests::run_some(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

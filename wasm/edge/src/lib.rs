@@ -35,15 +35,16 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::
     let Some(isolate) = isolate::of(&env) else { return respond::not_configured() };
     let request = request.inner();
     let target = Target::of(request);
+    if let Some(rest) = target.path().strip_prefix(PUSH_PREFIX) {
+        // No look at the head behind it: before the first publication ends, that would fail and open the breaker.
+        return push::answer(&isolate, &env, request, rest).await;
+    }
     let response = match target.path() {
         STATUS_PATH => status::answer(&isolate, request),
         VERIFY_PATH => verify::answer(&isolate, &env, request).await,
         WHOAMI_PATH if request.method() == "GET" => whoami::answer(&isolate, &env, request, &target).await,
-        path => match path.strip_prefix(PUSH_PREFIX) {
-            Some(rest) => push::answer(&isolate, &env, request, rest).await,
-            None if path.starts_with(OWN_PREFIX) => respond::not_found(),
-            None => gateway::answer(&isolate, &env, request, &target).await,
-        },
+        path if path.starts_with(OWN_PREFIX) => respond::not_found(),
+        _ => gateway::answer(&isolate, &env, request, &target).await,
     };
     refresh_behind(&isolate, env, &context);
     response

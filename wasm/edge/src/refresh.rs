@@ -42,8 +42,8 @@ pub(crate) async fn perform(isolate: &Isolate, env: &Env, ask: Ask) {
 
 /// A look at the head behind an answer, and then the objects that are wanted.
 pub(crate) async fn behind(isolate: &Isolate, env: &Env) {
-    look(isolate, env, BEHIND_BUDGET_MS, |isolate, end| {
-        isolate.with(|gate| gate.refresh_ended(end, now()));
+    look(isolate, env, BEHIND_BUDGET_MS, |isolate, _| {
+        isolate.with(|gate| gate.refresh_ended(now()));
     })
     .await;
     let mut fetched = 0;

@@ -1,0 +1,69 @@
+//! `cargo xtask worker-tests`: the tests of the Worker scripts. What needs no Worker runs on the host; everything
+//! else is in tests/worker, run by Node's own test runner against the real workerd.
+
+mod fixture;
+
+use crate::{repo, setup, step, wasm};
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Which of them to run.
+#[derive(clap::Args, Default)]
+pub(crate) struct Arguments {
+    /// Only the files of tests/worker whose names contain this word.
+    file: Option<String>,
+}
+
+/// Builds the scripts and runs every test of theirs.
+///
+/// # Errors
+/// Something does not build, or a test failed.
+pub(crate) fn run() -> Result<()> {
+    run_some(&Arguments::default())
+}
+
+/// Builds the scripts and runs some of their tests.
+///
+/// # Errors
+/// Something does not build, or a test failed.
+pub(crate) fn run_some(arguments: &Arguments) -> Result<()> {
+    setup::npm()?;
+    wasm::build()?;
+    let files = files(arguments)?;
+    if arguments.file.is_none() {
+        push_protocol()?;
+    }
+    let scratch = tempfile::tempdir()?;
+    let fixture = scratch.path().join("fixture.json");
+    fs::write(&fixture, serde_json::to_vec(&fixture::installation()?)?)?;
+    let mut node = Command::new(setup::node());
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
+    node.env("LATCHKEY_FIXTURE", fixture).env("LATCHKEY_XTASK", env::current_exe()?);
+    node.env(wasm::PREBUILT, "1").env_remove("NODE_OPTIONS");
+    let status = node.current_dir(repo::root()).stdin(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { bail!("a test of tests/worker failed") }
+}
+
+/// The push protocol's own tests, which need no Worker.
+fn push_protocol() -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    setup::own_environment(&mut cargo).args(["test", "--quiet", "--package", "latchkey-push"]);
+    cargo.args(["--manifest-path", "wasm/Cargo.toml"]).current_dir(repo::root());
+    step::run("testing latchkey-push", &mut cargo)
+}
+
+fn files(arguments: &Arguments) -> Result<Vec<PathBuf>> {
+    let directory = repo::root().join("tests/worker");
+    let wanted = arguments.file.as_deref().unwrap_or_default();
+    let entries = fs::read_dir(&directory).with_context(|| format!("no `{}`", directory.display()))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".test.mjs") && name.contains(wanted)
+    });
+    files.sort();
+    if files.is_empty() { bail!("no file of tests/worker has that in its name") } else { Ok(files) }
+}
