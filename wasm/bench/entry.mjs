@@ -7,8 +7,8 @@ import module from "./gate.wasm";
 
 const { memory } = initSync({ module });
 
-/** How many objects an edge fetches behind one answer. */
-const OBJECTS_PER_REQUEST = 8;
+/** How many objects an edge fetches behind one answer; wasm/edge/src/refresh.rs says so. */
+const OBJECTS_PER_REQUEST = 32;
 /** The clock here ticks once a millisecond, so that one sample is many chunks. */
 const CHUNKS = 100;
 /** Requests in a chunk, as in src/lib.rs. */

@@ -4,6 +4,7 @@
 //! as missed and fails nothing; a part that cannot be measured is shown as such and fails the command at its end.
 
 mod native;
+mod overhead;
 mod page;
 mod revocations;
 mod row;
@@ -26,6 +27,9 @@ pub(crate) struct Arguments {
     /// Writes the rows to this file, each `{id, value, unit, target, met, compared_with}`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measures this part alone, and leaves docs/benchmarks.md as it is.
+    #[arg(long, value_name = "PART")]
+    only: Option<String>,
 }
 
 /// How thoroughly to measure.
@@ -49,6 +53,7 @@ type Part = fn(Effort) -> Result<Vec<Value>>;
 const PARTS: &[(&str, Part)] = &[
     ("native", native::measure),
     ("workerd", worker::measure),
+    ("overhead", overhead::measure),
     ("scripts", scripts::measure),
     ("revocations", revocations::measure),
 ];
@@ -58,36 +63,52 @@ const PARTS: &[(&str, Part)] = &[
 /// # Errors
 /// A part could not be measured; what the others gave is written all the same.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let effort = if arguments.quick { QUICK } else { FULL };
     let machine = page::Machine::look();
     setup::npm()?;
-    let (mut values, mut failures) = (Vec::new(), Vec::new());
-    for (name, measure) in PARTS {
-        println!("measuring: {name}");
-        match measure(effort) {
-            Ok(more) => values.extend(more),
-            Err(error) => failures.push(format!("{name}: {error:#}")),
-        }
+    let (values, failures) = measure(arguments)?;
+    let mut rows = row::judge(&values);
+    if arguments.only.is_some() {
+        rows.retain(|row| row.value.is_some());
     }
-    let rows = row::judge(&values);
-    rows.iter().for_each(|row| println!("{row}"));
-    write(arguments, &machine, &rows, &failures)?;
+    rows.iter().for_each(|row| println!("{row}\n    {}", row.compared_with));
+    if arguments.only.is_none() {
+        let page = repo::root().join("docs/benchmarks.md");
+        fs::write(&page, page::render(arguments.quick, &machine, &rows, &failures))?;
+        println!("wrote `{}`", page.display());
+    }
+    if let Some(path) = &arguments.json {
+        write_json(path, &rows)?;
+    }
     match failures.len() {
         0 => Ok(()),
         count => bail!("{count} parts were not measured:\n{}", failures.join("\n")),
     }
 }
 
-fn write(arguments: &Arguments, machine: &page::Machine, rows: &[Row], failures: &[String]) -> Result<()> {
-    let page = repo::root().join("docs/benchmarks.md");
-    fs::write(&page, page::render(arguments.quick, machine, rows, failures))?;
-    println!("wrote `{}`", page.display());
-    if let Some(path) = &arguments.json {
-        let list: Vec<_> = rows.iter().map(Row::json).collect();
-        fs::write(path, serde_json::to_string_pretty(&list)? + "\n")
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
+/// What the parts gave, and why some gave nothing.
+fn measure(arguments: &Arguments) -> Result<(Vec<Value>, Vec<String>)> {
+    let effort = if arguments.quick { QUICK } else { FULL };
+    let asked = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let parts: Vec<_> = PARTS.iter().filter(|(name, _)| asked(name)).collect();
+    if parts.is_empty() {
+        let known: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
+        bail!("there is no such part; the parts are {}", known.join(", "));
     }
-    Ok(())
+    let (mut values, mut failures) = (Vec::new(), Vec::new());
+    for (name, measure) in parts {
+        println!("measuring: {name}");
+        match measure(effort) {
+            Ok(more) => values.extend(more),
+            Err(error) => failures.push(format!("{name}: {error:#}")),
+        }
+    }
+    Ok((values, failures))
+}
+
+fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
+    let list: Vec<_> = rows.iter().map(Row::json).collect();
+    fs::write(path, serde_json::to_string_pretty(&list)? + "\n")
+        .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
 /// Builds `latchkey-bench` for release, beside our own binary, and returns it.
