@@ -248,8 +248,8 @@ class Statement:
         self.generation = cursor.number("generation", 8)
         self.issued = cursor.number("issued", 8)
         self.use_by = cursor.number("use by", 8)
-        cursor.ensure(self.use_by > self.issued, "use by")
-        self.manifest = read_reference(cursor, "manifest")
+        cursor.ensure(self.issued < self.use_by <= self.issued + 86400, "use by")
+        self.manifest = read_reference(cursor, "manifest", 4194304)
         for field, length in (("delta tip", 36), ("previous", 80)):
             cursor.ensure(not any(cursor.take(field, length)), field)
         self.audit_size = cursor.number("audit size", 8)
@@ -274,7 +274,7 @@ class Head:
         signed = data[: cursor.at]
         signatures = read_signatures(cursor)
         cursor.finish()
-        self.digest = blake3(data).digest()
+        self.digest = blake3(signed).digest()
         self.verify(root, signed, signatures)
 
     def read_inline(self, cursor):
@@ -329,9 +329,9 @@ class Reference:
         return data
 
 
-def read_reference(cursor, field):
+def read_reference(cursor, field, most):
     length = cursor.number(field, 4)
-    cursor.ensure(length > 0, field)
+    cursor.ensure(0 < length <= most, field)
     return Reference(length, cursor.take(field, 32))
 
 
@@ -390,7 +390,7 @@ class Manifest:
         cursor.ensure(records > 0, "section records")
         count = cursor.number("node count", 2)
         cursor.ensure(count > 0, "node count")
-        node = lambda: (cursor.number("node first place", 8), read_reference(cursor, "node"))
+        node = lambda: (cursor.number("node first place", 8), read_reference(cursor, "node", 12295))
         nodes = cursor.many(count, "nodes", node, key=lambda node: node[0])
         return {"kind": kind, "records": records, "nodes": nodes}
 
@@ -458,15 +458,16 @@ class Node:
         cursor.ensure(self.kind == kind, "kind")
         count = cursor.number("page count", 2)
         cursor.ensure(1 <= count <= 256, "page count")
-        self.pages = cursor.many(count, "first place", lambda: self.read_page(cursor), key=lambda page: page[0])
+        self.pages = cursor.many(count, "first place", lambda: self.read_page(cursor, kind), key=lambda page: page[0])
         cursor.finish()
 
     @staticmethod
-    def read_page(cursor):
+    def read_page(cursor, kind):
         """(first place, records, reference)"""
         first_place = cursor.number("first place", 8)
         length = cursor.number("page length", 4)
-        cursor.ensure(length > 0, "page length")
+        most = 149001 if kind in (PROJECT_NAMES, ORGANIZATION_NAMES) else 119868
+        cursor.ensure(0 < length <= most, "page length")
         records = cursor.number("record count", 4)
         cursor.ensure(records > 0, "record count")
         return first_place, records, Reference(length, cursor.take("page digest", 32))

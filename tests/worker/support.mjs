@@ -199,8 +199,11 @@ export function configuration() {
 export async function origin(handle) {
   const server = http.createServer(handle);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  // Upgraded connections are no longer the server's own.
+  const sockets = new Set();
+  server.on('connection', (socket) => sockets.add(socket));
   const close = () => {
-    server.closeAllConnections();
+    for (const socket of sockets) socket.destroy();
     return new Promise((resolve) => server.close(resolve));
   };
   return { server, url: `http://127.0.0.1:${server.address().port}`, close };

@@ -39,8 +39,6 @@ pub struct Gate {
     pub(crate) pending: Vec<Pending>,
     pub(crate) refused_manifest: Option<(ObjectRef, AdoptError)>,
     pub(crate) overlay: Overlay,
-    /// The newest change that what is served and the overlay together contain.
-    pub(crate) known: Generation,
     pub(crate) clock: Clock,
     pub(crate) tally: Tally,
 }
@@ -125,7 +123,6 @@ impl Gate {
             pending: Vec::new(),
             refused_manifest: None,
             overlay: Overlay::default(),
-            known: Generation(0),
             clock: Clock::new(config.seed),
             tally: Tally::default(),
         })
@@ -196,7 +193,6 @@ impl Gate {
             health: self.health(now),
             root_version: self.root.version(),
             generation: self.serving.as_ref().map(|serving| serving.statement.generation),
-            known: self.serving.is_some().then_some(self.known),
             pending: self.pending.last().map(|pending| pending.statement.generation),
             as_of: self.clock.as_of(),
             age_ms: self.clock.age_ms(now),
@@ -232,7 +228,7 @@ impl Gate {
         let key = KeyText::parse(token, &serving.manifest.prefix);
         let key = key.map_err(|error| unproven(Unproven::Malformed(error)))?;
         let (entry, tag) = self.prove(serving, &key, case)?;
-        self.check_generation(case)?;
+        self.check_generation(serving, case)?;
         if let Some(reason) = self.out_of_force(serving, &entry, &tag, case.now) {
             return refuse(Refusal::OutOfForce(reason));
         }
@@ -262,7 +258,7 @@ impl Gate {
             return Err(self.fetch(wanted, case));
         }
         self.catch_up(Urge::Forced, case)?;
-        self.check_generation(case)?;
+        self.check_generation(serving, case)?;
         if standing.stale {
             return refuse(Refusal::Unavailable(Unavailable::StaleUnknown));
         }
@@ -288,7 +284,7 @@ impl Gate {
             self.note_failure(case);
         }
         let standing = Standing {
-            generation: self.known,
+            generation: serving.statement.generation,
             age_ms: self.clock.age_ms(case.now).unwrap_or(u64::MAX),
             stale,
         };
@@ -299,13 +295,14 @@ impl Gate {
         Ok(standing)
     }
 
-    /// Whether the generation that the client waits for is here. A token that was not made here is ignored.
-    fn check_generation(&self, case: &mut Case<'_>) -> Decided<()> {
+    /// Whether the generation that the client waits for is here. A token that was not made here is ignored. What
+    /// rides inline does not count: a grant that came before it may still be on its way.
+    fn check_generation(&self, serving: &Serving, case: &mut Case<'_>) -> Decided<()> {
         let token = case.request.min_generation;
         let Some(least) = token.and_then(|token| Generation::from_token(token, &self.generations)) else {
             return Ok(());
         };
-        if self.known >= least {
+        if serving.statement.generation >= least {
             return Ok(());
         }
         self.catch_up(Urge::Forced, case)?;
@@ -592,7 +589,8 @@ fn increment(counter: &AtomicU64) {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gate(root {}, generation {})", self.root.version(), self.known)
+        let generation = self.serving.as_ref().map(|serving| serving.statement.generation);
+        write!(f, "Gate(root {}, generation {generation:?})", self.root.version())
     }
 }
 

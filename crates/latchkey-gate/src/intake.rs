@@ -9,7 +9,7 @@ use crate::{AS_OF_AHEAD_MS_MAX, INLINE_HELD_MAX, RefreshEnd};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use latchkey_core::{Generation, UnixMillis};
+use latchkey_core::UnixMillis;
 use latchkey_snapshot::head::{Rank, Statement};
 use latchkey_snapshot::node::PageRef;
 use latchkey_snapshot::{
@@ -92,7 +92,6 @@ pub enum AdoptError {
 pub(crate) struct Pending {
     pub(crate) statement: Statement,
     as_of: UnixMillis,
-    newest: Generation,
     candidate: Option<Box<Candidate>>,
 }
 
@@ -145,17 +144,16 @@ impl Gate {
     }
 
     fn take_head(&mut self, bytes: &[u8], now: UnixMillis) -> Result<HeadAccepted, HeadRefusal> {
-        let digest = ObjectDigest::of(bytes);
+        let unverified = UnverifiedHead::parse(bytes).map_err(HeadRefusal::Head)?;
         if let Some(held) = &self.held
-            && held.digest == digest
+            && held.digest == unverified.digest()
             && held.rank.root_version == self.root.version()
         {
-            // These very bytes were verified before.
-            let (rank, newest) = (held.rank, held.newest);
-            check_as_of(rank.as_of, now)?;
-            return Ok(self.weigh(rank.as_of, newest, now));
+            // What it says was verified before, whoever's signatures it carries this time.
+            let as_of = held.rank.as_of;
+            check_as_of(as_of, now)?;
+            return Ok(self.weigh(as_of, now));
         }
-        let unverified = UnverifiedHead::parse(bytes).map_err(HeadRefusal::Head)?;
         if unverified.root_version() > self.root.version() {
             return Err(HeadRefusal::RootNeeded { next: self.root.version().saturating_add(1) });
         }
@@ -183,32 +181,30 @@ impl Gate {
 
     /// Holds a head that outranks the one before.
     fn hold(&mut self, head: Head, now: UnixMillis) -> HeadAccepted {
-        let (rank, newest) = (head.rank(), head.newest_generation());
+        let rank = head.rank();
         let new_root = self.held.as_ref().is_some_and(|held| held.rank.root_version < rank.root_version);
         if new_root {
             // Whoever held the old head key may have said anything.
             self.overlay.clear();
             self.clock.forget();
             self.pending.clear();
-            self.known = self.serving.as_ref().map_or(Generation(0), |serving| serving.statement.generation);
         }
         self.overlay.add(&head.inline);
-        self.held = Some(Held { digest: head.digest, rank, newest, statement: head.statement.clone() });
+        self.held = Some(Held { digest: head.digest, rank, statement: head.statement.clone() });
         if let Some(serving) = &mut self.serving
             && is_same(&serving.statement, &head.statement)
         {
             serving.statement.use_by = serving.statement.use_by.max(head.statement.use_by);
         } else {
-            self.await_manifest(head.statement, rank.as_of, newest);
+            self.await_manifest(head.statement, rank.as_of);
         }
-        self.weigh(rank.as_of, newest, now)
+        self.weigh(rank.as_of, now)
     }
 
     /// What the head that is held means for freshness.
-    fn weigh(&mut self, as_of: UnixMillis, newest: Generation, now: UnixMillis) -> HeadAccepted {
+    fn weigh(&mut self, as_of: UnixMillis, now: UnixMillis) -> HeadAccepted {
         let Some(held) = &self.held else { return HeadAccepted::Pending };
         if self.serving.as_ref().is_some_and(|serving| is_same(&serving.statement, &held.statement)) {
-            self.known = self.known.max(newest);
             self.clock.confirm(as_of, now);
             return HeadAccepted::Confirmed;
         }
@@ -220,20 +216,20 @@ impl Gate {
         }
     }
 
-    fn await_manifest(&mut self, statement: Statement, as_of: UnixMillis, newest: Generation) {
+    fn await_manifest(&mut self, statement: Statement, as_of: UnixMillis) {
         if self.refused_manifest.is_some_and(|(reference, _)| reference == statement.manifest) {
             return;
         }
         if let Some(pending) = self.pending.iter_mut().find(|pending| is_same(&pending.statement, &statement))
         {
-            (pending.as_of, pending.newest, pending.statement) = (as_of, newest, statement);
+            (pending.as_of, pending.statement) = (as_of, statement);
             return;
         }
         if self.pending.len() >= PENDING_MAX {
             // The oldest are nearest to serving: under a stream of publications one of them must get there.
             self.pending.pop();
         }
-        self.pending.push(Pending { statement, as_of, newest, candidate: None });
+        self.pending.push(Pending { statement, as_of, candidate: None });
     }
 
     /// Takes in an object that was wanted. One that is no longer wanted is let go without a word.
@@ -400,8 +396,7 @@ impl Gate {
     fn adopt_ready(&mut self, now: UnixMillis) {
         let Some(at) = self.pending.iter().rposition(Pending::is_ready) else { return };
         let mut up_to_this = self.pending.drain(..=at);
-        let Some(Pending { statement, as_of, newest, candidate: Some(candidate) }) = up_to_this.next_back()
-        else {
+        let Some(Pending { statement, as_of, candidate: Some(candidate) }) = up_to_this.next_back() else {
             return;
         };
         drop(up_to_this);
@@ -414,7 +409,6 @@ impl Gate {
         };
         let shelves = shelves.succeed(&manifest, keys, resources, references);
         self.overlay.settle(statement.generation);
-        self.known = self.known.max(newest);
         self.refused_manifest = None;
         self.serving = Some(Serving { statement, manifest, routes, pepper, shelves });
         self.clock.confirm(as_of, now);
@@ -426,7 +420,6 @@ impl Gate {
 pub(crate) struct Held {
     pub(crate) digest: ObjectDigest,
     pub(crate) rank: Rank,
-    newest: Generation,
     statement: Statement,
 }
 

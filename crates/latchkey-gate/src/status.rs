@@ -12,8 +12,6 @@ pub struct Status {
     pub root_version: u32,
     /// The generation it serves.
     pub generation: Option<Generation>,
-    /// The newest change it knows, inline revocations included.
-    pub known: Option<Generation>,
     /// The generation whose manifest or pages it is fetching.
     pub pending: Option<Generation>,
     /// The confirmed `as_of`.

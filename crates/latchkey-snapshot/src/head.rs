@@ -25,6 +25,7 @@
 //! | 236 | – | signatures of release keys |
 
 use crate::cursor::{Cursor, Fault, ParseError};
+use crate::manifest::MANIFEST_LEN_MAX;
 use crate::object::{ObjectDigest, ObjectRef};
 use crate::root::{Installation, KeyRole, Root};
 use crate::signature::{Domain, Signatures};
@@ -34,6 +35,9 @@ use latchkey_core::{Generation, OrganizationNumber, ProjectNumber, UnixMillis, U
 
 /// Bytes a head may have at most.
 pub const HEAD_LEN_MAX: usize = 4096;
+/// How long a statement may be good for: one day. It bounds what a stolen signing key that has expired can
+/// still backdate.
+pub const USE_BY_SECS_MAX: u64 = 86_400;
 /// Inline revocations a head may carry at most.
 pub const INLINE_MAX: usize = 64;
 pub(crate) const HEAD_MAGIC: &[u8; 4] = b"LKH1";
@@ -66,7 +70,8 @@ pub struct Head {
     pub statement: Statement,
     /// Revocations newer than the statement, ascending by generation.
     pub inline: Vec<Inline>,
-    /// The digest of the head's bytes: two heads of one rank must be the same head.
+    /// The digest of what the head keys signed: two heads of one rank must say the same. The signatures are left
+    /// out, since whoever carries a head could add or drop one.
     pub digest: ObjectDigest,
 }
 
@@ -187,6 +192,15 @@ impl<'a> UnverifiedHead<'a> {
         self.root_version
     }
 
+    /// The digest of what head keys signed. Equal to that of a verified head, it says the same.
+    pub fn digest(&self) -> ObjectDigest {
+        ObjectDigest::of(self.signed())
+    }
+
+    fn signed(&self) -> &'a [u8] {
+        self.bytes.get(..self.signed_len).unwrap_or_default()
+    }
+
     /// Believes the head if enough keys of `root`, valid when they signed, vouch for it and for its statement.
     ///
     /// # Errors
@@ -200,8 +214,7 @@ impl<'a> UnverifiedHead<'a> {
             return Err(HeadError::Installation);
         }
         let at = self.as_of.seconds();
-        let signed = self.bytes.get(..self.signed_len).unwrap_or_default();
-        if !root.vouches(KeyRole::Head, at, Domain::Head, signed, &self.signatures) {
+        if !root.vouches(KeyRole::Head, at, Domain::Head, self.signed(), &self.signatures) {
             return Err(HeadError::HeadSignatures);
         }
         let issued = statement.content.issued;
@@ -210,11 +223,11 @@ impl<'a> UnverifiedHead<'a> {
             return Err(HeadError::StatementSignatures);
         }
         Ok(Head {
+            digest: self.digest(),
             root_version: self.root_version,
             as_of: self.as_of,
             statement: self.statement.content,
             inline: self.inline,
-            digest: ObjectDigest::of(self.bytes),
         })
     }
 
@@ -247,8 +260,9 @@ impl<'a> UnverifiedStatement<'a> {
         let issued = UnixSeconds(cursor.u64("issued")?);
         let before = cursor.clone();
         let use_by = UnixSeconds(cursor.u64("use by")?);
-        before.ensure("use by", issued < use_by, Fault::OutOfRange)?;
-        let manifest = read_reference(&mut cursor, "manifest")?;
+        let allowed = issued < use_by && use_by <= issued.plus_secs(USE_BY_SECS_MAX);
+        before.ensure("use by", allowed, Fault::OutOfRange)?;
+        let manifest = read_reference(&mut cursor, "manifest", MANIFEST_LEN_MAX)?;
         read_zero(&mut cursor, "delta tip", 36)?;
         read_zero(&mut cursor, "previous", 80)?;
         let audit_size = cursor.u64("audit size")?;
@@ -262,11 +276,15 @@ impl<'a> UnverifiedStatement<'a> {
     }
 }
 
-/// A length and a digest, together the name of an object that is not empty.
-pub(crate) fn read_reference(cursor: &mut Cursor<'_>, field: &'static str) -> Result<ObjectRef, ParseError> {
+/// A length and a digest, together the name of an object that is neither empty nor longer than its kind allows.
+pub(crate) fn read_reference(
+    cursor: &mut Cursor<'_>,
+    field: &'static str,
+    len_max: usize,
+) -> Result<ObjectRef, ParseError> {
     let before = cursor.clone();
     let len_bytes = cursor.u32(field)?;
-    before.ensure(field, len_bytes > 0, Fault::OutOfRange)?;
+    before.ensure(field, (1..=len_max).contains(&(len_bytes as usize)), Fault::OutOfRange)?;
     Ok(ObjectRef::named(ObjectDigest(cursor.array(field)?), len_bytes))
 }
 
@@ -297,6 +315,8 @@ fn read_one_inline(cursor: &mut Cursor<'_>) -> Result<Inline, ParseError> {
     let generation = Generation(cursor.u64("inline generation")?);
     let before_kind = cursor.clone();
     let kind = cursor.u8("inline subject kind")?;
+    let known = (INLINE_TAG..=INLINE_ORGANIZATION).contains(&kind);
+    before_kind.ensure("inline subject kind", known, Fault::OutOfRange)?;
     let before = cursor.clone();
     let reason = cursor.u8("inline reason")?;
     let reason = Reason::from_byte(reason).ok_or_else(|| before.fault("inline reason", Fault::OutOfRange))?;

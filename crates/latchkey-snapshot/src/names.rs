@@ -21,6 +21,9 @@ use latchkey_core::{OrganizationId, OrganizationNumber, ProjectId, ProjectNumber
 pub const NAME_LEN_MAX: usize = 200;
 /// Entries a page of names may have at most.
 pub const NAMES_MAX: usize = 512;
+/// Bytes a page of names may have at most: a project's entry is the longer one.
+pub const NAMES_LEN_MAX: usize =
+    9 + NAMES_MAX * (4 + 4 + 16 + 2 + latchkey_core::slug::LEN_MAX + 2 + NAME_LEN_MAX);
 pub(crate) const MAGIC: &[u8; 4] = b"LKT1";
 
 /// A verified page of names.

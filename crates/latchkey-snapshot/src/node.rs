@@ -9,7 +9,9 @@
 
 use crate::cursor::{Cursor, Fault, ParseError};
 use crate::head::read_reference;
+use crate::names::NAMES_LEN_MAX;
 use crate::object::{ObjectError, ObjectRef};
+use crate::page::PAGE_LEN_MAX;
 use crate::query::Kind;
 use alloc::vec::Vec;
 
@@ -70,17 +72,18 @@ impl Node {
             let first_place = cursor.u64("first place")?;
             let ascending = pages.last().is_none_or(|last| last.first_place < first_place);
             before.ensure("first place", ascending, Fault::NotAscending)?;
-            pages.push(read_page(&mut cursor, first_place)?);
+            pages.push(read_page(&mut cursor, kind, first_place)?);
         }
         cursor.finish()?;
         Ok(Self { kind, pages })
     }
 }
 
-fn read_page(cursor: &mut Cursor<'_>, first_place: u64) -> Result<PageRef, ParseError> {
+fn read_page(cursor: &mut Cursor<'_>, kind: Kind, first_place: u64) -> Result<PageRef, ParseError> {
     let length = cursor.clone();
     let len_bytes = cursor.u32("page length")?;
-    length.ensure("page length", len_bytes > 0, Fault::OutOfRange)?;
+    let len_max = if kind.is_names() { NAMES_LEN_MAX } else { PAGE_LEN_MAX };
+    length.ensure("page length", (1..=len_max).contains(&(len_bytes as usize)), Fault::OutOfRange)?;
     let before = cursor.clone();
     let records = cursor.u32("record count")?;
     before.ensure("record count", records > 0, Fault::OutOfRange)?;
@@ -100,6 +103,6 @@ pub struct NodeRef {
 impl NodeRef {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, ParseError> {
         let first_place = cursor.u64("node first place")?;
-        Ok(Self { first_place, object: read_reference(cursor, "node")? })
+        Ok(Self { first_place, object: read_reference(cursor, "node", NODE_LEN_MAX)? })
     }
 }

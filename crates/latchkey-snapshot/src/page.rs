@@ -28,6 +28,11 @@ pub const RECORDS_MAX: usize = 4096;
 pub const RECORD_LEN: usize = 16;
 /// Bytes of a binding.
 pub const BINDING_LEN: usize = 12;
+/// Bytes a page may have at most.
+pub const PAGE_LEN_MAX: usize = HEADER_LEN
+    + (bucket_count(RECORDS_MAX) as usize + 1) * 2
+    + RECORDS_MAX * (RECORD_LEN + BINDING_LEN)
+    + 255 * SET_LEN;
 /// Bytes a permission set takes.
 pub const SET_LEN: usize = 16;
 /// Bytes before the directory.
@@ -234,6 +239,8 @@ fn check_records(
         let binding = used.get_mut(usize::from(u16::from_le_bytes([record[10], record[11]])));
         *binding.ok_or_else(|| here.fault("record binding", Fault::OutOfRange))? = true;
         let expiry = u32::from_le_bytes([record[12], record[13], record[14], 0]);
+        let fits = expiry == EXPIRY_NEVER || counts.epoch.checked_add(expiry).is_some();
+        here.ensure("record expiry", fits, Fault::OutOfRange)?;
         earliest = earliest.min(expiry);
         let plain = kind == Kind::NativeKey || (expiry == EXPIRY_NEVER && record[15] == 0);
         let known = plain && KeyState::from_flags(record[15]).is_some();

@@ -225,14 +225,21 @@ fn read_key(cursor: &mut Cursor<'_>) -> Result<RootKey, ParseError> {
     Ok(RootKey { public, role, not_before, not_after })
 }
 
-/// An Ed25519 public key that is a point of full order in its canonical encoding.
+/// An Ed25519 public key in its canonical encoding, not of small order.
 pub(crate) fn read_public_key(cursor: &mut Cursor<'_>) -> Result<VerifyingKey, ParseError> {
     let before = cursor.clone();
     let bytes = cursor.array::<32>("public key")?;
     VerifyingKey::from_bytes(&bytes)
         .ok()
+        .filter(|_| is_reduced(&bytes))
         .filter(|key| !key.is_weak())
         .ok_or_else(|| before.fault("public key", Fault::OutOfRange))
+}
+
+/// Whether the y-coordinate is below 2^255 − 19; the decoder takes greater ones as well (RFC 8032, 5.1.3).
+fn is_reduced(public: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = public;
+    *low < 0xED || high & 0x7F != 0x7F || middle.iter().any(|byte| *byte != 0xFF)
 }
 
 pub(crate) fn read_validity(cursor: &mut Cursor<'_>) -> Result<(UnixSeconds, UnixSeconds), ParseError> {

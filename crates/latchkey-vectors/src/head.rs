@@ -142,6 +142,20 @@ fn refuse_statement(cases: &mut Cases) {
     refuse("a statement with another magic", statement_with(0, b"LKS2"), "magic", Fault::Magic);
     refuse("use by at issued", statement_with(USE_BY, &ISSUED.to_le_bytes()), "use by", Fault::OutOfRange);
     refuse("use by before issued", statement_with(USE_BY, &1u64.to_le_bytes()), "use by", Fault::OutOfRange);
+    let too_late = (ISSUED + 86_401).to_le_bytes();
+    refuse(
+        "use by more than a day after issued",
+        statement_with(USE_BY, &too_late),
+        "use by",
+        Fault::OutOfRange,
+    );
+    let too_long = ((4u32 << 20) + 1).to_le_bytes();
+    refuse(
+        "a manifest of more than 4 MiB",
+        statement_with(MANIFEST, &too_long),
+        "manifest",
+        Fault::OutOfRange,
+    );
     refuse("an empty manifest", statement_with(MANIFEST, &[0; 4]), "manifest", Fault::OutOfRange);
     refuse("a delta tip", statement_with(DELTA_TIP, &[1]), "delta tip", Fault::OutOfRange);
     refuse(

@@ -82,7 +82,7 @@ impl Parts {
             sections: vec![
                 Section { kind: 1, records: 5000, nodes: vec![(0, 100, [1; 32]), (1 << 63, 100, [2; 32])] },
                 Section { kind: 3, records: 1, nodes: vec![(7, 55, [3; 32])] },
-                Section { kind: 6, records: u64::MAX, nodes: vec![(0, u32::MAX, [4; 32])] },
+                Section { kind: 6, records: u64::MAX, nodes: vec![(0, 12_295, [4; 32])] },
             ],
             exceptions: vec![(1, vec![3]), (2, vec![1, 256, 65_536, u32::MAX])],
             session_keys,

@@ -54,7 +54,13 @@ fn refuse_form(cases: &mut Cases) {
     refuse("a byte behind the end", PROJECTS, &[&good[..], &[0]].concat(), "end", Fault::Trailing);
     refuse("another magic", PROJECTS, &[b"LKT2", &good[4..]].concat(), "magic", Fault::Magic);
     refuse("projects for organizations", ORGANIZATIONS, &good, "kind", Fault::OutOfRange);
-    refuse("a kind of records", Kind::NativeKey, &page(1, std::slice::from_ref(&alpha)), "kind", Fault::OutOfRange);
+    refuse(
+        "a kind of records",
+        Kind::NativeKey,
+        &page(1, std::slice::from_ref(&alpha)),
+        "kind",
+        Fault::OutOfRange,
+    );
     refuse("no entries", PROJECTS, &projects(&[]), "count", Fault::OutOfRange);
     let mut many = good.clone();
     many[5..9].copy_from_slice(&513u32.to_le_bytes());

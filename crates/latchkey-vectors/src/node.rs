@@ -33,7 +33,7 @@ pub(crate) fn vectors() -> Value {
         (
             "places that begin above 0",
             Kind::Resource,
-            vec![(1, 1, 1, [1; 32]), (u64::MAX, u32::MAX, u32::MAX, [2; 32])],
+            vec![(1, 1, 1, [1; 32]), (u64::MAX, 119_868, u32::MAX, [2; 32])],
         ),
         ("256 pages", Kind::OrganizationNames, full),
     ] {
@@ -81,6 +81,12 @@ fn refuse(cases: &mut Cases) {
     refuse("one first place twice", &bytes(1, &[page, page]), "first place", Fault::NotAscending);
     let before = (4, 156, 4, [2; 32]);
     refuse("first places out of order", &bytes(1, &[page, before]), "first place", Fault::NotAscending);
+    refuse(
+        "a page that is too long",
+        &bytes(1, &[(5, 119_869, 4, [1; 32])]),
+        "page length",
+        Fault::OutOfRange,
+    );
     refuse("an empty page", &bytes(1, &[(5, 0, 4, [1; 32])]), "page length", Fault::OutOfRange);
     refuse("a page without records", &bytes(1, &[(5, 156, 0, [1; 32])]), "record count", Fault::OutOfRange);
 }

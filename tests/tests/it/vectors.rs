@@ -15,15 +15,6 @@ use latchkey_vectors::describe::{self, wide};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// Refusals that the specification demands and the reader does not make yet: each is a bug, and when it is gone its
-/// line here fails and goes as well.
-const OPEN: &[&str] = &[
-    "root: a public key that is not canonical",
-    "manifest: session keys: one that is not canonical",
-    "manifest: edge keys: one that is not canonical",
-    "page: an expiry beyond 32 bits",
-];
-
 /// Prefixes longer than this are cut at this many places, evenly spread, instead of at every byte.
 const CUTS_MAX: usize = 400;
 
@@ -85,9 +76,7 @@ fn run(path: &str, object: &str, read: impl Fn(&Value, &[u8]) -> Verdict) {
         let name = format!("{object}: {}", text(&case["name"]));
         let bytes = case_bytes(case);
         let verdict = read(case, &bytes);
-        if OPEN.contains(&name.as_str()) {
-            assert!(verdict.is_ok(), "`{name}` is refused now: take it out of `OPEN`");
-        } else if let Some(why) = case.get("refused") {
+        if let Some(why) = case.get("refused") {
             assert_eq!(verdict.as_ref(), Err(why), "{name}");
             refused += 1;
         } else {

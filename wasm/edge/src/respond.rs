@@ -181,7 +181,7 @@ pub(crate) fn status(status: &Status, trusted: bool) -> Result<Response> {
     let mut body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "health": health,
-        "generation": status.known.map(|generation| generation.0),
+        "generation": status.generation.map(|generation| generation.0),
         "age_ms": status.age_ms,
         "stale": status.health != Health::Fresh,
     });
