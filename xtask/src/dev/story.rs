@@ -305,7 +305,7 @@ fn replay(world: &mut World) -> Result<String> {
 fn stale(world: &mut World) -> Result<String> {
     world.stack.kill_control()?;
     let key = world.project(0)?.key.clone();
-    let fresh_only = format!("/v1/projects/{}/clusters/none/admin_kubeconfig", world.project(0)?.id);
+    let fresh_only = format!("/v1/projects/{}/batches", world.project(0)?.id);
     let start = Instant::now();
     until(BOUND * 2, || {
         let reply = world.ask(&key, "/v1/whoami")?.success()?;
@@ -313,7 +313,7 @@ fn stale(world: &mut World) -> Result<String> {
         Ok(())
     })?;
     let silent = start.elapsed();
-    let refused = world.ask(&key, &fresh_only)?;
+    let refused = world.stack.edge().holding(&key.secret).post(&fresh_only, &json!({}))?;
     ensure!(refused.status == 503, "a fresh-only route answered {}", refused.status);
     ensure!(refused.header("retry-after").is_some(), "no `Retry-After`");
     world.stack.start_control()?;
