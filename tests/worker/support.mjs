@@ -80,7 +80,7 @@ export const bearer = (name) => ({ authorization: `Bearer ${key(name)}` });
 
 /** A running edge with its hub, in workerd. */
 export class Worker {
-  static async start({ variables = {}, persist } = {}) {
+  static async start({ variables = {}, persist, hub } = {}) {
     const worker = new Worker();
     worker.scratch = mkdtempSync(join(tmpdir(), 'latchkey-worker-test-'));
     worker.log = join(worker.scratch, 'wrangler.log');
@@ -90,6 +90,7 @@ export class Worker {
     writeFileSync(file, lines.map(([name, value]) => `${name}=${value}\n`).join(''), { mode: 0o600 });
     const args = ['worker', '--port', '0', '--variables', file, '--log', worker.log];
     if (persist) args.push('--persist', persist);
+    if (hub) args.push('--hub', hub);
     worker.child = spawn(process.env.LATCHKEY_XTASK, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     worker.ended = new Promise((resolve) => worker.child.once('exit', resolve));
     worker.url = await worker.#ready();

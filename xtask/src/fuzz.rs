@@ -37,6 +37,13 @@ pub(crate) struct Arguments {
     secs: u32,
 }
 
+impl Arguments {
+    /// The short run of every target.
+    pub(crate) const fn smoke() -> Self {
+        Self { targets: Vec::new(), smoke: true, secs: SMOKE_SECS }
+    }
+}
+
 /// Builds the targets, feeds them the vectors, and runs them.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod fuzz;
 mod repo;
 mod setup;
 mod step;
+mod test;
 mod vectors;
 mod wasm;
 mod worker_tests;
@@ -32,6 +33,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Installs what the other commands need; quick when all is there.
     Setup,
+    /// Sets everything up and runs every test; what CI runs.
+    Test(test::Arguments),
     /// Makes the test vectors of docs/spec anew, or compares them with what is committed.
     Vectors(vectors::Arguments),
     /// Builds the two Worker scripts for release.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Setup => setup::all(),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),
         Command::Wasm => wasm::build(),
         Command::Worker(arguments) => wrangler::serve(&arguments),

@@ -285,7 +285,6 @@ pub(crate) fn cargo_fuzz() -> Result<PathBuf> {
 }
 
 /// `cargo-nextest`: the one on the PATH, else installed.
-#[expect(dead_code, reason = "for the test command, which is not here yet")]
 pub(crate) fn nextest() -> Result<PathBuf> {
     on_path("cargo-nextest")
         .map_or_else(|| tool("cargo-nextest", NEXTEST_VERSION, "cargo-nextest", Locked::Yes), Ok)

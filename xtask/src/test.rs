@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is, after all the set-up it needs. CI runs this and nothing else.
 
-use crate::{dev, repo, setup};
+use crate::{repo, setup};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::process::{Command, Stdio};
@@ -65,12 +65,20 @@ fn lints() -> Result<()> {
 
 fn host() -> Result<()> {
     let mut command = Command::new(setup::nextest()?);
-    command.args(["nextest", "run", "--workspace", "--no-fail-fast", "--status-level", "fail"]);
+    command.args([
+        "nextest",
+        "run",
+        "--workspace",
+        "--no-fail-fast",
+        "--status-level",
+        "fail",
+        "--hide-progress-bar",
+    ]);
     shown(command.current_dir(repo::root()))
 }
 
 fn vectors() -> Result<()> {
-    crate::vectors::run(true)
+    crate::vectors::run(&crate::vectors::Arguments { check: true })
 }
 
 fn stranger() -> Result<()> {
@@ -78,11 +86,10 @@ fn stranger() -> Result<()> {
 }
 
 fn fuzz() -> Result<()> {
-    crate::fuzz::smoke()
+    crate::fuzz::run(&crate::fuzz::Arguments::smoke())
 }
 
 fn worker() -> Result<()> {
-    dev::prepare()?;
     crate::worker_tests::run()
 }
 

@@ -14,7 +14,7 @@ const BYTES_MAX: usize = 400_000;
 pub(crate) struct Arguments {
     /// Fails when a committed file is not what would be written, and changes nothing.
     #[arg(long)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
 /// Where the vectors are.

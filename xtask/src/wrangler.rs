@@ -247,6 +247,9 @@ pub(crate) struct ServeArguments {
     /// Where wrangler's output goes; without it, it is forgotten at the end.
     #[arg(long)]
     log: Option<PathBuf>,
+    /// The wrangler.toml of another script in the hub's place.
+    #[arg(long)]
+    hub: Option<PathBuf>,
 }
 
 fn read_variables(path: &Path) -> Result<Vec<(String, String)>> {
@@ -267,6 +270,9 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
     options.port = arguments.port;
     if let Some(path) = &arguments.variables {
         options.secrets = read_variables(path)?;
+    }
+    if let Some(path) = &arguments.hub {
+        options.configurations = vec![wasm::Script::Edge.configuration(), path.clone()];
     }
     options.persist.clone_from(&arguments.persist);
     let mut wrangler = Wrangler::start(&options)?;
