@@ -65,7 +65,11 @@ impl Facts {
                 Some(value) if is_folded(value) => Authorization::Many,
                 Some(value) => Authorization::One(value.as_bytes()),
             },
-            min_generation: self.min_generation.as_deref().filter(|value| !is_folded(value)).map(str::as_bytes),
+            min_generation: self
+                .min_generation
+                .as_deref()
+                .filter(|value| !is_folded(value))
+                .map(str::as_bytes),
         }
     }
 }

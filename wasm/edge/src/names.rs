@@ -23,7 +23,12 @@ enum Next {
 }
 
 /// The names of a binding; `None` when they are out of reach.
-pub(crate) async fn of(isolate: &Isolate, env: &Env, binding: &Binding, attempt: &mut Attempt) -> Option<Names> {
+pub(crate) async fn of(
+    isolate: &Isolate,
+    env: &Env,
+    binding: &Binding,
+    attempt: &mut Attempt,
+) -> Option<Names> {
     loop {
         let next = isolate.with(|gate| match gate.names(binding, now(), attempt) {
             NamesStep::Names(names) => Next::Found(Names {

@@ -118,7 +118,8 @@ pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Result<Re
 
 /// 200: who a key is.
 pub(crate) fn whoami(grant: &Grant, names: &Names, standing: Option<Standing>) -> Result<Response> {
-    let permissions: Vec<&str> = grant.binding.permissions.iter().map(|permission| permission.as_str()).collect();
+    let permissions: Vec<&str> =
+        grant.binding.permissions.iter().map(|permission| permission.as_str()).collect();
     let body = json!({
         "key": { "id": grant.key.to_string() },
         "project": {
@@ -152,8 +153,7 @@ pub(crate) fn verified(grant: &Grant, names: &Names, standing: Option<Standing>)
 pub(crate) fn from_origin(response: &Response, standing: Option<Standing>) -> Result<Response> {
     // The runtime takes status, headers, body and WebSocket over without touching them.
     let body = response.body();
-    let response =
-        Response::new_with_opt_readable_stream_and_init(body.as_ref(), response.unchecked_ref())?;
+    let response = Response::new_with_opt_readable_stream_and_init(body.as_ref(), response.unchecked_ref())?;
     let headers = response.headers();
     gateway::strip(&headers)?;
     tell_standing(&headers, standing)?;

@@ -89,7 +89,8 @@ fn required(env: &Env, name: &'static str) -> Result<String, SettingsError> {
 
 fn secret(env: &Env, name: &'static str) -> Result<[u8; 32], SettingsError> {
     let text = required(env, name)?;
-    let lower = blake3::Hash::from_hex(text.as_str()).map_err(|_| SettingsError::Value(name, "64 hexadecimal characters"))?;
+    let lower = blake3::Hash::from_hex(text.as_str())
+        .map_err(|_| SettingsError::Value(name, "64 hexadecimal characters"))?;
     Ok(*lower.as_bytes())
 }
 
@@ -125,7 +126,8 @@ fn origin(env: &Env) -> Result<Option<String>, SettingsError> {
     let Some(text) = variable(env, "ORIGIN") else { return Ok(None) };
     let text = text.trim_end_matches('/');
     let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']' | b'_');
     match authority {
         Some(authority) if !authority.is_empty() && authority.bytes().all(plain) => Ok(Some(text.to_owned())),
         _ => Err(SettingsError::Value("ORIGIN", "`https://host` or `http://host`, with a port perhaps")),

@@ -12,7 +12,11 @@ use worker::{Env, Result};
 
 const TOKEN_HEADER: &str = "latchkey-forward-token";
 
-pub(crate) async fn answer(isolate: &Isolate, env: &Env, request: &web_sys::Request) -> Result<web_sys::Response> {
+pub(crate) async fn answer(
+    isolate: &Isolate,
+    env: &Env,
+    request: &web_sys::Request,
+) -> Result<web_sys::Response> {
     let Some(token) = &isolate.settings().forward else { return respond::not_found() };
     let headers = request.headers();
     if !headers.get(TOKEN_HEADER)?.is_some_and(|given| token.is(&given)) {

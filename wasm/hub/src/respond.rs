@@ -156,9 +156,7 @@ pub(crate) fn status(ledger: &Ledger, conflicts: u64, now: UnixMillis) -> Result
         held: held(ledger, now),
         use_by: head.map(|head| head.statement.use_by.0),
         inline: head.map_or(0, |head| head.inline.len()),
-        pending: ledger
-            .awaited()
-            .map(|(generation, missing)| Pending { generation: generation.0, missing }),
+        pending: ledger.awaited().map(|(generation, missing)| Pending { generation: generation.0, missing }),
         objects: ledger.objects_count(),
         conflicts,
     };

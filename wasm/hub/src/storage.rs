@@ -101,16 +101,15 @@ impl Storage {
 
     /// The bytes of a root that was stored, older than the pinned one perhaps.
     pub(crate) fn root(&self, version: u32) -> Result<Option<Vec<u8>>, Problem> {
-        let rows = self
-            .rows("SELECT bytes FROM roots WHERE version = ?", vec![Value::Integer(i64::from(version))])?;
+        let rows =
+            self.rows("SELECT bytes FROM roots WHERE version = ?", vec![Value::Integer(i64::from(version))])?;
         Ok(rows.into_iter().flatten().find_map(blob))
     }
 
     /// The bytes of an object; `None` when it is not there or cannot be read.
     pub(crate) fn object(&self, digest: &ObjectDigest) -> Option<Vec<u8>> {
-        let parts = self
-            .rows("SELECT bytes FROM parts WHERE digest = ? ORDER BY part", vec![text(digest)])
-            .ok()?;
+        let parts =
+            self.rows("SELECT bytes FROM parts WHERE digest = ? ORDER BY part", vec![text(digest)]).ok()?;
         let mut parts = parts.into_iter().flatten().filter_map(blob);
         let mut bytes = parts.next()?;
         parts.for_each(|part| bytes.extend_from_slice(&part));
@@ -184,7 +183,8 @@ impl Storage {
     pub(crate) async fn wake_at(&self, moment: Option<UnixMillis>, now: UnixMillis) {
         // Never sooner than a minute from now, so that a long sweep leaves room for requests.
         let moment = moment.map(|moment| moment.max(now.plus_ms(60_000)));
-        let Some(moment) = moment.filter(|moment| self.alarm.get().is_none_or(|set| *moment < set || set <= now))
+        let Some(moment) =
+            moment.filter(|moment| self.alarm.get().is_none_or(|set| *moment < set || set <= now))
         else {
             return;
         };

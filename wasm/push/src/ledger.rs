@@ -284,9 +284,7 @@ impl Ledger {
     /// Counts a judged object as held, once it is stored.
     pub fn apply_object(&mut self, change: ObjectChange) {
         self.objects.insert(change.digest, None);
-        for (edition, learned) in
-            [(&mut self.current, change.current), (&mut self.pending, change.pending)]
-        {
+        for (edition, learned) in [(&mut self.current, change.current), (&mut self.pending, change.pending)] {
             let Some(edition) = edition else { continue };
             match learned {
                 Some(index) => edition.index = Rc::new(index),
@@ -406,8 +404,7 @@ impl Ledger {
         let mut unnamed = Vec::new();
         for before in self.editions().filter(|edition| !kept(&edition.index)) {
             let gone = |digest: &ObjectDigest| {
-                self.objects.get(digest) == Some(&None)
-                    && !after().any(|edition| edition.index.names(digest))
+                self.objects.get(digest) == Some(&None) && !after().any(|edition| edition.index.names(digest))
             };
             unnamed.extend(before.index.names_all().filter(|digest| gone(digest)));
         }

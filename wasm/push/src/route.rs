@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn other_spellings_are_refused() {
         let upper = ObjectDigest::of(b"x").to_string().to_uppercase();
-        for path in ["", "head/", "/head", "Head", "root/", "root/0", "root/01", "root/+1", "root/4294967296"] {
+        for path in ["", "head/", "/head", "Head", "root/", "root/0", "root/01", "root/+1", "root/4294967296"]
+        {
             assert_eq!(Target::parse(path), None, "{path}");
         }
         assert_eq!(Target::parse(&format!("objects/{upper}")), None);

@@ -45,7 +45,9 @@ mod tests {
     fn only_the_very_token_opens() {
         let token = Token::new("0123456789abcdef").unwrap();
         assert!(token.is_bearer("Bearer 0123456789abcdef") && token.is_bearer("bearer 0123456789abcdef"));
-        for header in ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Bearer  0123456789abcdef", "Basic x"] {
+        for header in
+            ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Bearer  0123456789abcdef", "Basic x"]
+        {
             assert!(!token.is_bearer(header), "{header}");
         }
     }

@@ -98,7 +98,12 @@ impl Index {
     }
 
     /// Expands whatever is held of these, and of what they lead to. One that cannot be read counts as missing.
-    fn follow(&mut self, mut new: Vec<ObjectDigest>, holds: Holds<'_>, read: Read<'_>) -> Result<(), Refusal> {
+    fn follow(
+        &mut self,
+        mut new: Vec<ObjectDigest>,
+        holds: Holds<'_>,
+        read: Read<'_>,
+    ) -> Result<(), Refusal> {
         while let Some(digest) = new.pop() {
             let Some(named) = self.named.get(&digest).copied().filter(|_| holds(&digest)) else { continue };
             if let Role::Page = named.role {

@@ -239,7 +239,10 @@ fn young_head_over_the_held_statement_is_taken_while_another_awaits_its_objects(
 fn older_and_conflicting_heads_are_refused() {
     let mut hub = Hub::at(&[3, 4]);
     assert_eq!(hub.head(&Head1::default().over(3)), Err(Refusal::Older));
-    assert_eq!(hub.head(&Head1 { as_of: UnixMillis(NOW.0 - 1), ..Head1::default() }.over(4)), Err(Refusal::Older));
+    assert_eq!(
+        hub.head(&Head1 { as_of: UnixMillis(NOW.0 - 1), ..Head1::default() }.over(4)),
+        Err(Refusal::Older)
+    );
     let inline = Inline {
         generation: Generation(9),
         subject: latchkey_snapshot::InlineSubject::Tag([1; 10]),
