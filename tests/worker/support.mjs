@@ -99,7 +99,7 @@ export class Worker {
 
   #ready() {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('the Worker did not start')), START_MAX_MS);
+      const timer = setTimeout(() => reject(new Error('the Worker did not start')), START_MAX_MS).unref();
       let said = '';
       this.child.stdout.on('data', (data) => {
         said += data;
