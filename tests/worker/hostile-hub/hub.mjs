@@ -13,9 +13,9 @@ export class Hub extends DurableObject {
     const { hang, status, huge } = this.order;
     if (hang) await new Promise((resolve) => setTimeout(resolve, hang));
     if (status) return new Response('out of order', { status });
-    if (huge) return new Response(new Uint8Array(huge));
+    if (huge) return served(new Uint8Array(huge));
     const bytes = this.held.get(path);
-    return bytes ? new Response(bytes) : new Response('absent', { status: 404 });
+    return bytes ? served(bytes) : new Response('absent', { status: 404 });
   }
 
   async take(path, request) {
@@ -25,6 +25,8 @@ export class Hub extends DurableObject {
     return new Response(null, { status: 204 });
   }
 }
+
+const served = (bytes) => new Response(bytes, { headers: { 'content-length': `${bytes.length}` } });
 
 export default {
   fetch: () => new Response('a hub is reached through its binding', { status: 404 }),

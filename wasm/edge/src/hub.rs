@@ -58,7 +58,8 @@ async fn read_within(
     init.set_signal(Some(signal));
     let request = web_sys::Request::new_with_str_and_init(&format!("{BASE}/{target}"), &init)?;
     let response = fetch(isolate, env, &request).await?;
-    if !response.ok() {
+    let declared = response.headers().get("content-length")?.and_then(|text| text.parse::<usize>().ok());
+    if !response.ok() || declared.is_none_or(|len| len > target.len_max()) {
         // A body that nobody reads keeps its connection.
         if let Some(body) = response.body() {
             let _ = body.cancel();

@@ -100,6 +100,8 @@ pub(crate) fn taken() -> Result<Response> {
 pub(crate) fn bytes(bytes: Vec<u8>) -> Result<Response, Problem> {
     let headers = uncached()?;
     headers.set("content-type", "application/octet-stream")?;
+    // An edge reads no body whose length it is not told.
+    headers.set("content-length", &bytes.len().to_string())?;
     Ok(ResponseBuilder::new().with_headers(headers).fixed(bytes))
 }
 
