@@ -82,7 +82,7 @@ pub enum RootJudgement {
     /// Nothing: it is held.
     Held,
     /// It becomes the newest.
-    Take(RootChange),
+    Take(Box<RootChange>),
 }
 
 /// A new newest root.
@@ -245,13 +245,15 @@ impl Ledger {
         }
         let root = self.newest().root.successor(bytes).map_err(Refusal::Root)?;
         let heads = self.change(self.current.clone(), None);
-        Ok(RootJudgement::Take(RootChange { held: Held { root, bytes: bytes.to_vec() }, heads }))
+        let held = Held { root, bytes: bytes.to_vec() };
+        Ok(RootJudgement::Take(Box::new(RootChange { held, heads })))
     }
 
     /// Makes a judged root the newest, once it is stored.
-    pub fn apply_root(&mut self, change: RootChange, now: UnixMillis) {
-        self.later.push(change.held);
-        self.apply_head(change.heads, now);
+    pub fn apply_root(&mut self, change: Box<RootChange>, now: UnixMillis) {
+        let RootChange { held, heads } = *change;
+        self.later.push(held);
+        self.apply_head(heads, now);
     }
 
     /// Judges an object that was pushed; `None`: it is held.
