@@ -130,7 +130,8 @@ impl Page {
         let start = self.records_at + first * RECORD_LEN;
         let records = self.bytes.get(start..self.records_at + end * RECORD_LEN)?;
         let (records, _) = records.as_chunks::<RECORD_LEN>();
-        let record = records.iter().find(|record| record[..TAG_LEN] == query.tag)?;
+        let wanted = tag_words(&query.tag);
+        let record = records.iter().find(|record| record_words(record) == wanted)?;
         self.entry(record)
     }
 
@@ -310,6 +311,17 @@ fn check_sets(cursor: &mut Cursor<'_>, sets: usize) -> Result<(), ParseError> {
         last = Some(bits);
     }
     Ok(())
+}
+
+/// A tag as two numbers: comparing those needs no call, which a comparison of slices does.
+const fn tag_words(tag: &[u8; TAG_LEN]) -> (u64, u16) {
+    let [a, b, c, d, e, f, g, h, i, j] = *tag;
+    (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]))
+}
+
+const fn record_words(record: &[u8; RECORD_LEN]) -> (u64, u16) {
+    let [a, b, c, d, e, f, g, h, i, j, ..] = *record;
+    (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
