@@ -1,4 +1,9 @@
 //! The facts of a request, as they were received.
+//!
+//! What stands in front of the script may tidy a URL up before anybody here sees it. `wrangler dev` 4.164 resolves
+//! dot segments and `\`, cuts at `#`, encodes `^` and `"`, and leaves `//`, escapes and a slash at the end alone; a
+//! zone's own URL normalisation does as much, or more. Then the tidy path is what is matched and what the origin gets,
+//! so the two never differ. Whatever arrives untidied is the gate's to refuse.
 
 use latchkey_gate::{Authorization, Request};
 use worker::web_sys::{self, Headers};
