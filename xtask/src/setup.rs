@@ -345,5 +345,15 @@ pub(crate) fn own_environment(command: &mut Command) -> &mut Command {
     {
         command.env_remove(name);
     }
+    // Of the package that runs us. Some build scripts (ring's) are run again when these differ.
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+            .iter()
+            .any(|of| name.starts_with(of))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }

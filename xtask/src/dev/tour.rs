@@ -3,13 +3,15 @@
 use super::client::{Api, text, until};
 use super::stack::{Settings, Stack, write_private};
 use crate::repo;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 const OWNER: &str = "owner@acme.example";
+const PROJECT: &str = "demo";
 const KNOWN_MAX: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -21,18 +23,17 @@ pub(crate) fn stay(port: u16, control_port: u16) -> Result<()> {
     let dir = repo::root().join(".dev");
     let mut stack = Stack::start(&Settings { dir: dir.clone(), edge_port: port, control_port })?;
     let kept = dir.join("first.json");
-    let first = match fs::read(&kept) {
+    let mut first = match fs::read(&kept) {
         Ok(bytes) => {
             serde_json::from_slice(&bytes).context("`.dev/first.json` is not ours; remove `.dev`")?
         }
-        Err(_) => {
-            let first = create_first(&stack.operator()?, &stack.control())?;
-            write_private(&kept, &first.to_string())?;
-            first
-        }
+        Err(_) => keep(&kept, create_first(&stack)?)?,
     };
-    let secret = text(&first, "/secret")?;
-    until(KNOWN_MAX, || stack.edge().holding(&secret).get("/v1/whoami")?.success())?;
+    if !is_in_force(&stack, &first)? {
+        // Revoked while trying things out: the next one.
+        first = keep(&kept, create_key(&stack)?)?;
+        is_in_force(&stack, &first)?;
+    }
     introduce(&stack, &first)?;
     let (interrupt, interrupted) = mpsc::channel();
     ctrlc::set_handler(move || {
@@ -46,16 +47,42 @@ pub(crate) fn stay(port: u16, control_port: u16) -> Result<()> {
     stack.stop()
 }
 
-fn create_first(operator: &Api, control: &Api) -> Result<Value> {
+fn keep(path: &Path, first: Value) -> Result<Value> {
+    write_private(path, &first.to_string())?;
+    Ok(first)
+}
+
+/// Waits until the edge knows the key, and says whether it is accepted.
+fn is_in_force(stack: &Stack, first: &Value) -> Result<bool> {
+    let edge = stack.edge().holding(&text(first, "/secret")?);
+    until(KNOWN_MAX, || {
+        let reply = edge.get("/v1/whoami")?;
+        match (reply.status, reply.code().as_str()) {
+            (200, _) => Ok(true),
+            (401, "revoked" | "disabled" | "expired") => Ok(false),
+            (status, code) => bail!("the edge answered {status} `{code}`"),
+        }
+    })
+}
+
+fn create_first(stack: &Stack) -> Result<Value> {
     let organization = json!({ "name": "Acme Research", "owner_email": OWNER });
-    let organization = operator.post("/v1/organizations", &organization)?.success()?.json();
-    let session = operator.post("/v1/operator/sessions", &json!({ "email": OWNER }))?.success()?.json();
-    let owner = control.holding(&text(&session, "/token")?);
+    let organization = stack.operator()?.post("/v1/organizations", &organization)?.success()?.json();
     let path = format!("/v1/organizations/{}/projects", text(&organization, "/organization/id")?);
-    let project = owner.post(&path, &json!({ "name": "Demo", "slug": "demo" }))?.success()?.json();
-    let path = format!("/v1/projects/{}/keys", text(&project, "/id")?);
-    let key = owner.post(&path, &json!({ "name": "first" }))?.success()?.json();
-    Ok(json!({ "key": text(&key, "/key/id")?, "secret": text(&key, "/secret")?, "project": "demo" }))
+    owner(stack)?.post(&path, &json!({ "name": "Demo", "slug": PROJECT }))?.success()?;
+    create_key(stack)
+}
+
+fn create_key(stack: &Stack) -> Result<Value> {
+    let path = format!("/v1/projects/{PROJECT}/keys");
+    let key = owner(stack)?.post(&path, &json!({ "name": "first" }))?.success()?.json();
+    Ok(json!({ "key": text(&key, "/key/id")?, "secret": text(&key, "/secret")? }))
+}
+
+fn owner(stack: &Stack) -> Result<Api> {
+    let session = json!({ "email": OWNER });
+    let session = stack.operator()?.post("/v1/operator/sessions", &session)?.success()?.json();
+    Ok(stack.control().holding(&text(&session, "/token")?))
 }
 
 fn introduce(stack: &Stack, first: &Value) -> Result<()> {

@@ -5,7 +5,7 @@ use super::content::{Edition, Slot};
 use crate::manifest::{self, ExceptionClass, Section, TokenKey};
 use crate::names::{self, OrganizationNames, ProjectNames};
 use crate::node::{self, NodeRef, PageRef};
-use crate::page::{self, EXPIRY_NEVER, bucket_count};
+use crate::page::{self, EXPIRY_NEVER, KeyState, bucket_count};
 use crate::query::Kind;
 use crate::rule::{ProjectSource, Rule};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -99,7 +99,7 @@ pub(super) fn page(kind: Kind, slots: &[Slot], sets: &[PermissionSet]) -> Result
         bytes.put(slot.tag);
         bytes.put(tables.binding_index(slot).to_le_bytes());
         bytes.put(&expiry_offset(slot.expiry, epoch).to_le_bytes()[..3]);
-        bytes.put([slot.state as u8]);
+        bytes.put([state(slot, epoch) as u8]);
     }
     tables.write(&mut bytes);
     Ok(Object::new(bytes.0))
@@ -153,8 +153,13 @@ impl Tables {
     }
 }
 
+/// The state of a record. One that expires before its page's epoch cannot say when: it is written as revoked, so that
+/// it is refused whatever the clock says.
+fn state(slot: &Slot, epoch: u32) -> KeyState {
+    if slot.expiry.is_some_and(|expiry| expiry < epoch) { KeyState::Revoked } else { slot.state }
+}
+
 /// The minute that a page counts from: its earliest expiry, yet never so early that its latest does not fit.
-/// What expired before that has long expired, and stays so.
 fn epoch(slots: &[Slot]) -> u32 {
     let expiries = || slots.iter().filter_map(|slot| slot.expiry);
     match (expiries().min(), expiries().max()) {

@@ -66,6 +66,21 @@ fn key_is_found_with_all_that_was_said_of_it() {
     assert_eq!(entries[3], expected(20, Role::Member, None, KeyState::Revoked));
 }
 
+/// 24 bits hold 31.9 years of minutes. What does not fit must not come back to life.
+#[test]
+fn key_that_expires_too_long_before_its_pages_latest_is_refused_for_good() {
+    let mut content = Content::new(pepper());
+    let (early, late) = (30_000_000, 30_000_000 + 0x00FF_FFFF);
+    content.load([
+        key_record(10, 1, Role::Member, Some(early), KeyState::Active),
+        key_record(10, 2, Role::Member, Some(late), KeyState::Active),
+    ]);
+    let built = build(&mut content, 1);
+    assert_eq!(find_key(&built, key(10, 1)).unwrap().state, KeyState::Revoked);
+    let kept = find_key(&built, key(10, 2)).unwrap();
+    assert_eq!((kept.state, kept.expiry), (KeyState::Active, Some(ExpiryMinute(late))));
+}
+
 #[test]
 fn manifest_says_what_the_edition_said() {
     let manifest = manifest(&small());
