@@ -173,6 +173,7 @@ impl Gate {
         }
         if !wanted.is_empty() {
             let step = fetch(wanted, now, attempt).map_or(NamesStep::Unavailable, NamesStep::Ask);
+            attempt.begun.get_or_insert(now);
             attempt.asks = attempt.asks.saturating_add(1);
             return step;
         }
@@ -370,7 +371,13 @@ impl Gate {
         let query = Query::project_reference(self.pepper(serving)?, &text);
         match self.look_up(&serving.shelves.references, &query, case)? {
             Some(entry) if entry.binding.project == binding.project => Ok(()),
-            _ => Err(absent(Absent::Project)),
+            found => {
+                if found.is_some() {
+                    // As much is done as for one that nobody has: how long a 404 takes tells nothing.
+                    self.catch_up(Urge::Forced, case)?;
+                }
+                Err(absent(Absent::Project))
+            }
         }
     }
 
@@ -476,6 +483,9 @@ impl Gate {
     }
 }
 
+/// Objects of one ask at most: a request looks up again in between, and sees that its time is over.
+const OBJECTS_AN_ASK_MAX: usize = 8;
+
 /// The ask for those of `wanted` that this attempt has not asked for yet, each once.
 fn fetch(mut wanted: Vec<Wanted>, now: UnixMillis, attempt: &mut Attempt) -> Option<Ask> {
     if attempt.is_spent(now) {
@@ -484,6 +494,7 @@ fn fetch(mut wanted: Vec<Wanted>, now: UnixMillis, attempt: &mut Attempt) -> Opt
     wanted.retain(|wanted| attempt.may_fetch(wanted));
     wanted.sort_unstable_by_key(|wanted| wanted.reference);
     wanted.dedup_by_key(|wanted| wanted.reference);
+    wanted.truncate(OBJECTS_AN_ASK_MAX);
     attempt.fetched.extend(wanted.iter().map(|wanted| wanted.reference.digest()));
     (!wanted.is_empty()).then_some(Ask::Objects(wanted))
 }

@@ -262,7 +262,8 @@ impl Gate {
     }
 
     /// Up to `most` objects that a shell may fetch behind its answers: what the next manifest waits for, then
-    /// what is missing of the one that serves. Pages of names are fetched for `whoami` alone.
+    /// what is missing of the one that serves. Pages of names come last: no verdict
+    /// waits for them, yet no origin is told of a caller without them.
     pub fn wanted(&self, most: usize) -> Vec<Wanted> {
         let pending = self.pending.iter().flat_map(Pending::wanted);
         let serving = self.serving.iter().flat_map(|serving| serving.shelves.missing_records());
@@ -490,7 +491,8 @@ impl Candidate {
 
 impl Shelves {
     fn missing_records(&self) -> impl Iterator<Item = Wanted> + '_ {
-        self.keys.missing().chain(self.references.missing()).chain(self.resources.missing())
+        let records = self.keys.missing().chain(self.references.missing()).chain(self.resources.missing());
+        records.chain(self.project_names.missing()).chain(self.organization_names.missing())
     }
 
     fn records(&self, kind: Kind) -> Option<&Shelf<Page>> {

@@ -109,7 +109,13 @@ fn check_bytes(raw: &[u8], plain: &Characters) -> Result<bool, PathError> {
             b'%' => {
                 escaped = true;
                 let (digits, behind) = behind.split_first_chunk::<2>().ok_or(PathError::BadEscape)?;
-                check_escape(hex_pair(*digits).ok_or(PathError::BadEscape)?, plain)?;
+                let byte = hex_pair(*digits).ok_or(PathError::BadEscape)?;
+                check_escape(byte, plain)?;
+                if byte == b'%' && behind.first_chunk::<2>().is_some_and(|digits| hex_pair(*digits).is_some())
+                {
+                    // Whoever decodes twice would read another path.
+                    return Err(PathError::NeedlessEscape);
+                }
                 behind
             }
             b'\\' => return Err(PathError::Backslash),
@@ -136,6 +142,7 @@ fn check_escape(byte: u8, plain: &Characters) -> Result<(), PathError> {
     match byte {
         b'/' => Err(PathError::EncodedSlash),
         b'\\' => Err(PathError::Backslash),
+        b';' => Err(PathError::Byte),
         byte if byte.is_ascii_control() => Err(PathError::ControlByte),
         byte if is_unreserved(byte) || plain.contains(byte) => Err(PathError::NeedlessEscape),
         _ => Ok(()),

@@ -20,12 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 /// What nothing names any more is kept in a directory for the grace and this long.
 const KEEP_BEYOND_GRACE_SECS: u64 = 3600;
 /// How long a stop waits for the sinks.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// How long running requests may take once the process is asked to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// How much is logged where `RUST_LOG` does not say.
 const LOG_DEFAULT: &str = "info";
 
@@ -61,7 +64,22 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     announce(config, listener.local_addr()?)?;
     let service = http::router(control).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(asked_to_stop()?).await?;
+    let (stopping, mut stopped) = watch::channel(false);
+    let asked = asked_to_stop()?;
+    let drain = async move {
+        asked.await;
+        // The receiver below lives as long as this future.
+        let _ = stopping.send(true);
+    };
+    let overdue = async move {
+        if stopped.wait_for(|stopping| *stopping).await.is_ok() {
+            tokio::time::sleep(DRAIN_MAX).await;
+        }
+    };
+    tokio::select! {
+        served = axum::serve(listener, service).with_graceful_shutdown(drain) => served?,
+        () = overdue => tracing::warn!("requests that did not end in time were cut off"),
+    }
     settle(publisher, newest.borrow().to_owned()).await;
     tracing::info!("stopped");
     Ok(())

@@ -112,7 +112,7 @@ impl Desk {
 
     async fn attempt(&self, edition: &Arc<Edition>, greeted: &mut bool) -> Result<(), Delay> {
         if !*greeted {
-            self.greet().await.map_err(Delay::Sink)?;
+            self.greet().await?;
             *greeted = true;
         }
         self.deliver(edition).await?;
@@ -124,12 +124,16 @@ impl Desk {
         Ok(())
     }
 
-    /// Hands over the roots that the sink does not have.
-    async fn greet(&self) -> Result<(), SinkError> {
-        let held = self.sink.held().await?;
+    /// Makes sure that the sink holds nothing newer than this run began with, and hands over the roots that it does
+    /// not have.
+    async fn greet(&self) -> Result<(), Delay> {
+        let held = self.sink.held().await.map_err(Delay::Sink)?;
+        if let Some((generation, _)) = held.head {
+            self.heads.meet(generation).await.map_err(Delay::Heads)?;
+        }
         for (version, root) in (1u32..).zip(self.roots.iter()) {
             if version > held.root_version {
-                self.sink.put_root(version, root).await?;
+                self.sink.put_root(version, root).await.map_err(Delay::Sink)?;
             }
         }
         Ok(())

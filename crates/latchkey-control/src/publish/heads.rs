@@ -9,7 +9,7 @@ use crate::store::{Store, StoreError, View};
 use latchkey_core::{Generation, Pepper, UnixMillis};
 use latchkey_snapshot::build::{BuildError, HeadContent, Signer};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 
 /// Signs heads, for all sinks.
@@ -20,6 +20,10 @@ pub(super) struct Heads {
     root_version: u32,
     signers: Vec<Signer>,
     board: Board,
+    /// Where the committed state stood when this run began.
+    began_at: Generation,
+    /// A generation that a sink holds and this run did not begin with: the database is an older copy.
+    overtaken: OnceLock<Generation>,
     state: Mutex<State>,
 }
 
@@ -50,6 +54,13 @@ pub(super) enum HeadsError {
     Clock(ClockBehind),
     /// The format cannot say it.
     Build(BuildError),
+    /// A sink holds what this database never had. Signing on would bring back what was revoked since.
+    Overtaken {
+        /// Where the database stood at the start.
+        began_at: Generation,
+        /// What a sink holds.
+        held: Generation,
+    },
 }
 
 /// What a run before this one left behind.
@@ -73,11 +84,44 @@ impl Heads {
     ) -> Self {
         let stamp = Stamp::above(bookmark.as_of);
         let state = State { stamp, ledger: Ledger::after(committed), kept: bookmark };
-        Self { store, clock, pepper, root_version, signers, board, state: Mutex::new(state) }
+        let (began_at, overtaken) = (committed, OnceLock::new());
+        Self {
+            store,
+            clock,
+            pepper,
+            root_version,
+            signers,
+            board,
+            began_at,
+            overtaken,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Compares what a sink holds with what this database can have published.
+    ///
+    /// # Errors
+    /// [`HeadsError::Overtaken`], now and for the rest of the run, at every sink.
+    pub(super) async fn meet(&self, held: Generation) -> Result<(), HeadsError> {
+        // A statement of this run may have been taken though its answer was lost.
+        let own = self.began_at.max(self.state.lock().await.kept.generation);
+        if held > own {
+            // The first one is as good as any.
+            let _ = self.overtaken.set(held);
+        }
+        self.check_not_overtaken()
+    }
+
+    fn check_not_overtaken(&self) -> Result<(), HeadsError> {
+        match self.overtaken.get() {
+            Some(held) => Err(HeadsError::Overtaken { began_at: self.began_at, held: *held }),
+            None => Ok(()),
+        }
     }
 
     /// The head of an edition for a sink that last got a head as of `after`.
     pub(super) async fn sign(&self, edition: &Edition, after: UnixMillis) -> Result<SignedHead, HeadsError> {
+        self.check_not_overtaken()?;
         let mut state = self.state.lock().await;
         let (now, committed) = self.look(&mut state)?;
         let Riding { inline, lacking } = state.ledger.riding(edition.generation);
@@ -173,6 +217,10 @@ impl fmt::Display for HeadsError {
             Self::Store(error) => error.fmt(f),
             Self::Clock(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
+            Self::Overtaken { began_at, held } => write!(
+                f,
+                "the database stood at generation {began_at}, but {held} was published: it is an older copy, and nothing is signed from it"
+            ),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 pub(in crate::publish) mod stage;
 
-use super::{DirectorySink, PublishError, Publisher, Schedule, Sink};
+use super::{DirectorySink, PublishError, PublishStatus, Publisher, Schedule, Sink};
 use crate::iam::Key;
 use crate::store::Change;
 use latchkey_core::{Generation, Role, UnixMillis};
@@ -199,6 +199,25 @@ async fn state_older_than_what_was_published_is_refused() {
     let started = Publisher::start(stage.store.clone(), clock, &seeds, stage.settings(quick()), Vec::new());
     let error = started.map(drop).unwrap_err();
     assert!(matches!(error, PublishError::StateIsOlder { published: Generation(999), .. }), "{error}");
+}
+
+/// An older copy of the database would bring back what was revoked since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_signed_once_a_sink_holds_what_the_database_never_had() {
+    let (newer, hub, publisher, _) = published().await;
+    let generation = newer.commit([created(2), revoked(2)]).await;
+    hub.statement(generation).await;
+    publisher.stop().await;
+    let before = hub.last();
+    let copy = Stage::new().await;
+    let publisher = copy.start(vec![hub.clone()]);
+    let mut status = publisher.watch();
+    let reported = |status: &PublishStatus| {
+        let error = status.sinks[0].last_error.as_deref();
+        error.is_some_and(|error| error.contains("older copy"))
+    };
+    tokio::time::timeout(Duration::from_secs(10), status.wait_for(reported)).await.unwrap().unwrap();
+    assert_eq!(hub.last(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

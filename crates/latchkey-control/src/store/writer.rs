@@ -28,6 +28,8 @@ pub struct Ctx {
 
 /// Writes that one commit carries at most.
 pub const BATCH_WRITES_MAX: usize = 512;
+/// Rows after which a commit takes no further write: one write may bring 10,000.
+const BATCH_ROWS_MAX: usize = 10_000;
 
 pub(super) struct Writer {
     pub(super) database: Arc<Database>,
@@ -50,11 +52,11 @@ impl Writer {
     }
 
     fn serve(&self, mut jobs: Vec<Box<dyn Job>>) {
-        loop {
+        while !jobs.is_empty() {
             match self.attempt(&mut jobs) {
-                Ok(generation) => {
+                Ok((done, generation)) => {
                     self.newest.send_if_modified(|newest| std::mem::replace(newest, generation) < generation);
-                    return jobs.into_iter().for_each(|job| job.answer(Ok(())));
+                    jobs.drain(..done).for_each(|job| job.answer(Ok(())));
                 }
                 Err(Fault::Job(index, error)) => {
                     tracing::error!(%error, "a write failed and was taken out of its batch");
@@ -68,17 +70,26 @@ impl Writer {
         }
     }
 
-    /// Runs every job in one transaction and commits it, unless none of them wrote.
-    fn attempt(&self, jobs: &mut [Box<dyn Job>]) -> Result<Generation, Fault> {
+    /// Runs jobs in one transaction, in their order and until it is large, and commits it unless none of them
+    /// wrote. Says how many were run.
+    fn attempt(&self, jobs: &mut [Box<dyn Job>]) -> Result<(usize, Generation), Fault> {
         let mut transaction = self.database.begin_write().map_err(Fault::batch)?;
         transaction.set_durability(Durability::Immediate).map_err(Fault::batch)?;
         let mut tables = WriteTables::open(&transaction).map_err(Fault::batch)?;
-        let mut has_written = false;
+        let (mut done, mut has_written, mut rows) = (0, false, 0);
         for (index, job) in jobs.iter_mut().enumerate() {
             let run = catch_unwind(AssertUnwindSafe(|| job.run(&mut tables, self.clock.now())));
             let effect =
                 run.unwrap_or(Err(StoreError::Panicked)).map_err(|error| Fault::Job(index, error))?;
-            has_written |= effect == JobEffect::Wrote;
+            done = index + 1;
+            if let JobEffect::Wrote(written) = effect {
+                has_written = true;
+                rows += written;
+            }
+            if rows >= BATCH_ROWS_MAX {
+                // Whoever waits for a small change must not wait for everybody's large ones.
+                break;
+            }
         }
         let generation = tables.generation().map_err(Fault::batch)?;
         drop(tables);
@@ -87,7 +98,7 @@ impl Writer {
         } else {
             transaction.abort().map_err(Fault::batch)?;
         }
-        Ok(generation)
+        Ok((done, generation))
     }
 }
 
@@ -113,8 +124,8 @@ pub(super) trait Job: Send {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum JobEffect {
-    /// The transaction holds something new.
-    Wrote,
+    /// The transaction holds so many new rows.
+    Wrote(usize),
     /// The use case refused.
     Nothing,
 }
@@ -147,9 +158,10 @@ where
         let mut ctx = Ctx { now, dice: Dice::from_seed(&self.seed) };
         match (self.decide)(tables, &mut ctx) {
             Ok(write) => {
+                let rows = write.changes.len();
                 let (reply, generation) = write.record(tables, &mut ctx)?;
                 self.outcome = Some(Ok(Committed { reply, generation }));
-                Ok(JobEffect::Wrote)
+                Ok(JobEffect::Wrote(rows))
             }
             Err(refusal) => {
                 self.outcome = Some(Err(refusal));
@@ -192,7 +204,7 @@ pub(super) struct Chore<F> {
 
 impl<F: FnMut(&mut WriteTables) -> Result<(), StoreError> + Send> Job for Chore<F> {
     fn run(&mut self, tables: &mut WriteTables, _now: UnixMillis) -> Result<JobEffect, StoreError> {
-        (self.act)(tables).map(|()| JobEffect::Wrote)
+        (self.act)(tables).map(|()| JobEffect::Wrote(1))
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {

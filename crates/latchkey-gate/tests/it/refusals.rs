@@ -303,7 +303,7 @@ fn names_out_of_reach_end_the_loop() {
     let mut stage = Stage::new();
     let key = stage.add_key(2, Role::Admin);
     stage.publish();
-    let mut shell = stage.warm_shell();
+    let mut shell = Shell::new(stage.gate());
     let grant = assert_allowed(&shell.invoke(&mut stage, &key.text));
     let mut attempt = Attempt::default();
     let first = shell.gate.names(&grant.binding, stage.now, &mut attempt);
