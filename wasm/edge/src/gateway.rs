@@ -3,11 +3,11 @@
 //! The origin gets exactly the path that was matched. It never gets the credential; who calls is told in
 //! `Latchkey-*` headers, and such headers of the caller's own are taken away, whatever their spelling.
 
-use crate::decide::decide;
+use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
 use crate::{names, respond};
-use latchkey_gate::{Attempt, Grant, Outcome, Question};
+use latchkey_gate::{Grant, Question};
 use worker::js_sys::{Object, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -21,23 +21,19 @@ pub(crate) async fn answer(
     target: &Target,
 ) -> Result<web_sys::Response> {
     let facts = Facts::new(request.method(), target, &request.headers());
-    let mut attempt = Attempt::default();
-    let verdict = decide(isolate, env, &facts, Question::Route, &mut attempt).await;
-    let grant = match verdict.outcome {
-        Outcome::Refuse(refusal) => return respond::refused(refusal, verdict.standing),
-        Outcome::Allow(grant) => grant,
+    let (grant, names, standing) = match decide(isolate, env, &facts, Question::Route).await {
+        Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
+        Decision::OutOfReach(standing) => return respond::out_of_reach(standing),
+        Decision::Admitted(grant, names, standing) => (grant, names, standing),
     };
     let Some(origin) = &isolate.settings().origin else {
-        return respond::no_origin(verdict.standing);
-    };
-    let Some(names) = names::of(isolate, env, &grant.binding, &mut attempt).await else {
-        return respond::out_of_reach(verdict.standing);
+        return respond::no_origin(standing);
     };
     match pass_on(request, &format!("{origin}{}", target.as_str()), &grant, &names).await {
-        Ok(response) => respond::from_origin(&response, verdict.standing),
+        Ok(response) => respond::from_origin(&response, standing),
         Err(error) => {
             worker::console_error!("the origin did not answer: {error}");
-            respond::origin_unreachable(verdict.standing)
+            respond::origin_unreachable(standing)
         }
     }
 }
@@ -71,13 +67,13 @@ async fn pass_on(
     Ok(JsFuture::from(scope.fetch_with_request(&onward)).await?.dyn_into()?)
 }
 
-/// Takes away every header that could be taken for one of ours.
+/// Takes away every header that could be taken for one of ours, or that makes another request of this one.
 pub(crate) fn strip(headers: &Headers) -> Result<()> {
     let names: Vec<String> = headers
         .keys()
         .into_iter()
         .filter_map(|name| name.ok()?.as_string())
-        .filter(|name| is_ours(name))
+        .filter(|name| is_ours(name) || steers(name))
         .collect();
     for name in names {
         headers.delete(&name)?;
@@ -85,10 +81,22 @@ pub(crate) fn strip(headers: &Headers) -> Result<()> {
     Ok(())
 }
 
-/// Whether a name begins with `Latchkey-`, in any case and with `_` for `-`, as some origins read it.
+/// Whether a name begins with `Latchkey-`, as some origin may read it.
 fn is_ours(name: &str) -> bool {
-    let same = |(byte, ours): (u8, u8)| byte.to_ascii_lowercase() == ours || (byte == b'_' && ours == b'-');
-    name.len() >= OURS.len() && name.bytes().zip(OURS.bytes()).all(same)
+    name.len() >= OURS.len() && name.bytes().zip(OURS.bytes()).all(reads_as)
+}
+
+/// Whether a name is one by which an origin may take the request for another than was judged.
+fn steers(name: &str) -> bool {
+    STEERING.iter().any(|known| known.len() == name.len() && name.bytes().zip(known.bytes()).all(reads_as))
+}
+
+/// Some origins (CGI and its heirs) read any mark as `_`, in any case.
+fn reads_as((byte, known): (u8, u8)) -> bool {
+    byte.to_ascii_lowercase() == known || (known == b'-' && !byte.is_ascii_alphanumeric())
 }
 
 const OURS: &str = "latchkey-";
+/// What frameworks take for the method or the path.
+const STEERING: [&str; 5] =
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];

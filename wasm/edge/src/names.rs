@@ -1,11 +1,9 @@
 //! What a project and its organization are called, for `whoami` and for origins.
 
 use crate::isolate::{Isolate, now};
-use crate::refresh;
 use latchkey_core::{OrganizationId, ProjectId};
 use latchkey_gate::{Ask, Attempt, NamesStep};
 use latchkey_snapshot::Binding;
-use worker::Env;
 
 /// The names of a grant.
 pub(crate) struct Names {
@@ -16,35 +14,28 @@ pub(crate) struct Names {
     pub(crate) organization_name: String,
 }
 
-enum Next {
-    Found(Names),
+/// One step towards the names of a grant.
+pub(crate) enum Next {
+    /// They are here.
+    Found(Box<Names>),
+    /// Something must be fetched first; then the request is judged again.
     Ask(Ask),
+    /// They are out of reach.
     Unavailable,
 }
 
-/// The names of a binding; `None` when they are out of reach.
-pub(crate) async fn of(
-    isolate: &Isolate,
-    env: &Env,
-    binding: &Binding,
-    attempt: &mut Attempt,
-) -> Option<Names> {
-    loop {
-        let next = isolate.with(|gate| match gate.names(binding, now(), attempt) {
-            NamesStep::Names(names) => Next::Found(Names {
-                project: names.project.id,
-                project_slug: names.project.slug.as_str().to_owned(),
-                project_name: names.project.name.as_ref().to_owned(),
-                organization: names.organization.id,
-                organization_name: names.organization.name.as_ref().to_owned(),
-            }),
-            NamesStep::Ask(ask) => Next::Ask(ask),
-            NamesStep::Unavailable => Next::Unavailable,
-        });
-        match next? {
-            Next::Found(names) => return Some(names),
-            Next::Ask(ask) => refresh::perform(isolate, env, ask).await,
-            Next::Unavailable => return None,
-        }
-    }
+/// The names of a binding, without waiting for anything.
+pub(crate) fn of(isolate: &Isolate, binding: &Binding, attempt: &mut Attempt) -> Next {
+    let next = isolate.with(|gate| match gate.names(binding, now(), attempt) {
+        NamesStep::Names(names) => Next::Found(Box::new(Names {
+            project: names.project.id,
+            project_slug: names.project.slug.as_str().to_owned(),
+            project_name: names.project.name.as_ref().to_owned(),
+            organization: names.organization.id,
+            organization_name: names.organization.name.as_ref().to_owned(),
+        })),
+        NamesStep::Ask(ask) => Next::Ask(ask),
+        NamesStep::Unavailable => Next::Unavailable,
+    });
+    next.unwrap_or(Next::Unavailable)
 }

@@ -1,12 +1,12 @@
 //! `/.latchkey/verify`: forward-auth for a proxy that asks before it passes a request on. The proxy proves itself
 //! with a token; the original request is read from one family of headers, and the others are ignored.
 
-use crate::decide::decide;
+use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
+use crate::respond;
 use crate::settings::Family;
-use crate::{names, respond};
-use latchkey_gate::{Attempt, Outcome, Question};
+use latchkey_gate::Question;
 use worker::web_sys::{self, Headers};
 use worker::{Env, Result};
 
@@ -26,14 +26,10 @@ pub(crate) async fn answer(
         return respond::forward_headers();
     };
     let facts = Facts::new(method, &target, &headers);
-    let mut attempt = Attempt::default();
-    let verdict = decide(isolate, env, &facts, Question::Route, &mut attempt).await;
-    match verdict.outcome {
-        Outcome::Refuse(refusal) => respond::refused(refusal, verdict.standing),
-        Outcome::Allow(grant) => match names::of(isolate, env, &grant.binding, &mut attempt).await {
-            Some(names) => respond::verified(&grant, &names, verdict.standing),
-            None => respond::out_of_reach(verdict.standing),
-        },
+    match decide(isolate, env, &facts, Question::Route).await {
+        Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
+        Decision::OutOfReach(standing) => respond::out_of_reach(standing),
+        Decision::Admitted(grant, names, standing) => respond::verified(&grant, &names, standing),
     }
 }
 
