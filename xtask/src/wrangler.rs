@@ -312,30 +312,4 @@ mod tests {
         let path = write_secrets(&[("TOKEN".to_owned(), "abc".to_owned())], scratch.path()).unwrap();
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     }
-
-    fn get(url: &str, path: &str) -> String {
-        use std::io::Read;
-        let host = url.trim_start_matches("http://");
-        let mut stream = std::net::TcpStream::connect(host).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
-        response
-    }
-
-    #[test]
-    #[ignore = "builds the scripts and starts workerd"]
-    fn the_edge_reaches_the_hub_whose_state_survives_a_stop() {
-        wasm::build().unwrap();
-        let scratch = tempfile::tempdir().unwrap();
-        let mut options = Options::new(scratch.path().join("wrangler.log"));
-        options.persist = Some(scratch.path().join("state"));
-        for asked in ["\"asked\":1", "\"asked\":2"] {
-            let wrangler = Wrangler::start(&options).unwrap();
-            let response = get(wrangler.url(), "/.latchkey/status");
-            assert!(response.starts_with("HTTP/1.1 200") && response.contains(asked), "{response}");
-            wrangler.stop().unwrap();
-        }
-    }
 }

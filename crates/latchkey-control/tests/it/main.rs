@@ -8,5 +8,4 @@ mod keys;
 mod organizations;
 mod refusals;
 mod secrets;
-mod speed;
 mod store;
