@@ -153,6 +153,18 @@ public_id! {
     /// The id of a signed-in session, `sess_…`.
     SessionId, "sess_"
 }
+public_id! {
+    /// The permanent id of who acts, a person or a service account, `idn_…`; never an email address (IAM M10).
+    IdentityId, "idn_"
+}
+public_id! {
+    /// The id of an invitation, `inv_…`. It is no secret: the invitation's token is another text.
+    InvitationId, "inv_"
+}
+public_id! {
+    /// The id of a notice, `note_…`.
+    NoticeId, "note_"
+}
 
 /// Fibonacci hashing (Knuth, TAOCP 3, 6.4): consecutive numbers land far apart and fill the range evenly.
 fn affine_hint(number: u32) -> u16 {

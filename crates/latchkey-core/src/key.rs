@@ -7,6 +7,7 @@ use crate::dice::Dice;
 use crate::id::{KEY_ID_LEN, KeyId};
 use crate::secret::MintSecret;
 use core::fmt;
+use sha2::Digest as _;
 use zeroize::ZeroizeOnDrop;
 
 /// Bytes of a native key at most: one BLAKE3 block.
@@ -26,7 +27,11 @@ pub const PREFIX_LEN_MIN: usize = 2;
 const REST_LEN: usize = 1 + KEY_ID_LEN + 1 + SECRET_LEN + MINT_CHECK_LEN + CHECKSUM_LEN;
 const _: () = assert!(PREFIX_LEN_MAX + REST_LEN <= LEN_MAX);
 
-/// The installation's own beginning of every key: 2 to 12 of `a-z`, `0-9`, `_`, not ending in `_`.
+/// Prefixes that Latchkey's own tokens have. A key prefix is none of them and begins with none of them and `_`, so
+/// that the beginning of a credential tells its kind.
+pub const RESERVED_PREFIXES: [&str; 6] = ["lko", "lks", "lkt", "lku", "lka", "lki"];
+
+/// The installation's own beginning of every key: 2 to 12 of `a-z`, `0-9`, `_`, not ending in `_`, not reserved.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Prefix {
     text: [u8; PREFIX_LEN_MAX],
@@ -42,6 +47,8 @@ pub enum PrefixError {
     Character(usize),
     /// `_` at the end.
     Underscore,
+    /// One of [`RESERVED_PREFIXES`].
+    Reserved,
 }
 
 impl Prefix {
@@ -60,6 +67,9 @@ impl Prefix {
         }
         if bytes.ends_with(b"_") {
             return Err(PrefixError::Underscore);
+        }
+        if RESERVED_PREFIXES.contains(&text.split('_').next().unwrap_or_default()) {
+            return Err(PrefixError::Reserved);
         }
         let mut prefix = Self { text: [0; PREFIX_LEN_MAX], len: bytes.len() as u8 };
         prefix.text[..bytes.len()].copy_from_slice(bytes);
@@ -170,6 +180,23 @@ impl fmt::Debug for KeyDigest {
     }
 }
 
+/// The digest of an imported key's whole text: SHA-256, by which keys of another system come in (IAM K9).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImportedDigest(pub [u8; 32]);
+
+impl ImportedDigest {
+    /// The digest under which a key with this text is looked up.
+    pub fn of(text: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(text).into())
+    }
+}
+
+impl fmt::Debug for ImportedDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ImportedDigest(..)")
+    }
+}
+
 /// A key's text at the moment of its creation, the only time it is shown (IAM K2). Wiped when dropped.
 #[derive(ZeroizeOnDrop)]
 pub struct PlainKey {
@@ -273,6 +300,7 @@ impl fmt::Display for PrefixError {
                 )
             }
             Self::Underscore => f.write_str("a key prefix does not end with `_`"),
+            Self::Reserved => f.write_str("a key prefix is none that other tokens of Latchkey have"),
         }
     }
 }
@@ -366,10 +394,13 @@ mod tests {
             ("abcdefghijklm", PrefixError::Length),
             ("aB", PrefixError::Character(1)),
             ("ab_", PrefixError::Underscore),
+            ("lkt", PrefixError::Reserved),
+            ("lko_live", PrefixError::Reserved),
         ] {
             assert_eq!(Prefix::parse(text), Err(error));
         }
         assert!(Prefix::parse("abcdefghijkl").is_ok() && Prefix::parse("a_b").is_ok());
+        assert!(Prefix::parse("lkt1").is_ok() && Prefix::parse("a_lkt").is_ok());
     }
 
     proptest! {

@@ -13,6 +13,8 @@ pub mod dice;
 pub mod generation;
 pub mod id;
 pub mod key;
+pub mod narrowing;
+pub mod network;
 pub mod permission;
 pub mod resource;
 pub mod role;
@@ -22,8 +24,13 @@ pub mod time;
 
 pub use dice::Dice;
 pub use generation::Generation;
-pub use id::{KeyId, OrganizationId, OrganizationNumber, ProjectId, ProjectNumber, SessionId, UserId};
-pub use key::{KeyDigest, KeyError, KeyText, PlainKey, Prefix};
+pub use id::{
+    IdentityId, InvitationId, KeyId, NoticeId, OrganizationId, OrganizationNumber, ProjectId, ProjectNumber,
+    SessionId, UserId,
+};
+pub use key::{ImportedDigest, KeyDigest, KeyError, KeyText, PlainKey, Prefix};
+pub use narrowing::{Matching, ModelName};
+pub use network::Network;
 pub use permission::{Permission, PermissionSet};
 pub use resource::{ResourceId, ResourceType};
 pub use role::Role;

@@ -135,6 +135,16 @@ impl Permission {
     pub const fn number(self) -> u8 {
         self as u8
     }
+
+    /// Whether what it allows costs money, so that an exhausted budget refuses it (IAM B2).
+    pub const fn is_metered(self) -> bool {
+        PermissionSet::METERED.contains(self)
+    }
+
+    /// Whether a request under it names a model, so that a key narrowed to models must see which (IAM K7).
+    pub const fn bears_model(self) -> bool {
+        matches!(self, Self::InferenceInvoke | Self::BatchCreate | Self::FineTuningCreate)
+    }
 }
 
 impl fmt::Display for Permission {
@@ -150,6 +160,22 @@ pub struct PermissionSet(u128);
 impl PermissionSet {
     /// The set of nothing.
     pub const EMPTY: Self = Self(0);
+
+    /// What costs money.
+    const METERED: Self = Self::EMPTY
+        .with(Permission::InferenceInvoke)
+        .with(Permission::FineTuningCreate)
+        .with(Permission::BatchCreate)
+        .with(Permission::EndpointsInvoke)
+        .with(Permission::EndpointsCreate)
+        .with(Permission::EndpointsModify)
+        .with(Permission::EvaluationsCreate)
+        .with(Permission::ModelsCreate)
+        .with(Permission::ClustersCreate)
+        .with(Permission::ClustersScale)
+        .with(Permission::VolumesCreate)
+        .with(Permission::VolumesResize)
+        .with(Permission::FilesCreate);
 
     /// What a member of the organization with this role may do there (P1).
     pub const fn of_organization(role: Role) -> Self {
@@ -266,6 +292,26 @@ mod tests {
             assert!(table(Role::Member).is_subset_of(table(Role::Admin)));
             assert_ne!(table(Role::Member), table(Role::Admin));
         }
+    }
+
+    /// Nothing that only looks, takes away or manages is ever refused for want of money.
+    #[test]
+    fn what_costs_nothing_is_not_metered_b2() {
+        for permission in Permission::ALL.iter().filter(|permission| permission.is_metered()) {
+            let verb = permission.as_str().rsplit('.').next().unwrap();
+            assert!(["invoke", "create", "modify", "scale", "resize"].contains(&verb), "{permission}");
+            assert!(PermissionSet::of_key(Role::Admin).contains(*permission), "{permission}");
+        }
+        assert_eq!(Permission::ALL.iter().filter(|permission| permission.is_metered()).count(), 13);
+        assert!(!Permission::ModelsModify.is_metered() && !Permission::KeysCreate.is_metered());
+    }
+
+    #[test]
+    fn what_bears_a_model_is_metered_too() {
+        let bearing = Permission::ALL.iter().filter(|permission| permission.bears_model());
+        let words: std::vec::Vec<&str> = bearing.clone().map(|permission| permission.as_str()).collect();
+        assert_eq!(words, ["inference.invoke", "fine_tuning.create", "batch.create"]);
+        assert!(bearing.clone().all(|permission| permission.is_metered()));
     }
 
     #[test]

@@ -334,6 +334,7 @@ fn base62_prefix_hint_and_token_vectors_hold() {
             PrefixError::Length => "length",
             PrefixError::Character(_) => "character",
             PrefixError::Underscore => "underscore",
+            PrefixError::Reserved => "reserved",
         });
         assert_eq!(why.map(Value::from), option(&case["refused"]), "{case}");
     }
