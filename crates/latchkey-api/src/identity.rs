@@ -3,18 +3,32 @@
 use crate::organization::Membership;
 use crate::revealed::Revealed;
 use crate::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/operator/sessions`: the operator signs a person in, where the installation allows it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateSession {
     /// The person's e-mail address.
     pub email: String,
+    /// Who vouches for them, where the operator passes on another provider's word; the operator unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<SignInIdentity>,
+}
+
+/// What a provider says somebody is. It never changes, whatever becomes of the address (IAM M10).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignInIdentity {
+    /// The provider: 1 to 200 characters, like an issuer's URL. `operator` and `service` are taken.
+    pub provider: String,
+    /// What it calls the person: 1 to 255 characters.
+    pub subject: String,
 }
 
 /// A session as its owner sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// `sess_…`
     pub id: String,
@@ -27,7 +41,7 @@ pub struct Session {
 }
 
 /// The reply that shows a session's token, the only time it is shown.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedSession {
     /// The session.
     pub session: Session,
@@ -39,14 +53,14 @@ pub struct CreatedSession {
 }
 
 /// `GET /v1/me/sessions`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SessionList {
     /// The caller's sessions that have not ended, the newest first.
     pub items: Vec<Session>,
 }
 
 /// `GET /v1/me`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Me {
     /// An operator of the installation.
@@ -61,6 +75,15 @@ pub enum Me {
         /// The address they signed in with.
         email: String,
         /// The organizations they are a member of.
+        organizations: Vec<Membership>,
+    },
+    /// A service account.
+    Service {
+        /// `user_…`
+        id: String,
+        /// Its name.
+        name: String,
+        /// The organization it is a member of.
         organizations: Vec<Membership>,
     },
 }

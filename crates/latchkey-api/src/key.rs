@@ -3,13 +3,14 @@
 use crate::revealed::Revealed;
 use crate::role::Role;
 use crate::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Keys that one call of `POST /v1/projects/{project}/keys:batch` makes at most.
 pub const BATCH_KEYS_MAX: usize = 10_000;
 
 /// `POST /v1/projects/{project}/keys`, and one entry of a batch.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKey {
     /// Its name, 1 to 100 characters.
@@ -23,7 +24,7 @@ pub struct CreateKey {
 }
 
 /// `POST /v1/projects/{project}/keys:batch`: all of them, or none.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateKeys {
     /// 1 to 10,000 keys.
@@ -31,7 +32,7 @@ pub struct CreateKeys {
 }
 
 /// `PATCH /v1/keys/{key}`: what is absent stays as it is.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeKey {
     /// A new name.
@@ -43,7 +44,7 @@ pub struct ChangeKey {
 }
 
 /// What a key is worth at the moment of the answer. Of several reasons the most lasting is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyStatus {
     /// It is accepted.
@@ -57,7 +58,7 @@ pub enum KeyStatus {
 }
 
 /// A key, without its secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Key {
     /// Its public id: the 11 characters in the middle of the key.
     pub id: String,
@@ -85,7 +86,7 @@ pub struct Key {
 }
 
 /// The reply that shows a key's secret, the only time it is shown (IAM K2).
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedKey {
     /// The key.
     pub key: Key,
@@ -95,7 +96,7 @@ pub struct CreatedKey {
 }
 
 /// The reply to a batch: in the order of the request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedKeys {
     /// The keys with their secrets.
     pub items: Vec<CreatedKey>,

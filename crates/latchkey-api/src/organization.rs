@@ -3,10 +3,11 @@
 use crate::project::Project;
 use crate::role::Role;
 use crate::timestamp::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/organizations`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateOrganization {
     /// Its name, 1 to 100 characters.
@@ -16,7 +17,7 @@ pub struct CreateOrganization {
 }
 
 /// An organization.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Organization {
     /// `org_…`
     pub id: String,
@@ -32,7 +33,7 @@ pub struct Organization {
 }
 
 /// The reply to a creation: the organization and the project every member is in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedOrganization {
     /// The organization.
     pub organization: Organization,
@@ -41,7 +42,7 @@ pub struct CreatedOrganization {
 }
 
 /// One organization of `GET /v1/me`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Membership {
     /// `org_…`
     pub organization_id: String,

@@ -1,5 +1,6 @@
 //! Lists in pages.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Items a page has unless told.
@@ -8,7 +9,7 @@ pub const PAGE_ITEMS_DEFAULT: usize = 50;
 pub const PAGE_ITEMS_MAX: usize = 200;
 
 /// The query of every list.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// 1 to 200 items; 50 unless told.
@@ -20,7 +21,7 @@ pub struct PageQuery {
 }
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,

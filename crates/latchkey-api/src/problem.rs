@@ -1,11 +1,12 @@
 //! Errors: RFC 9457 bodies with a stable `code` (IAM R3).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $word:literal, $title:literal;)*) => {
         /// What went wrong, as a word that never changes its meaning.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Code {
             $($(#[$doc])* #[serde(rename = $word)] $variant,)*
         }
@@ -38,8 +39,44 @@ codes! {
     NotFound = "not_found", "there is nothing here";
     /// The caller may know of it and lacks the named permission (IAM R2).
     Forbidden = "forbidden", "the caller lacks a permission";
-    /// The organization is suspended (IAM O6).
+    /// The organization is suspended (IAM O6), or, to a key, its project archived.
     Suspended = "suspended", "the organization is suspended";
+    /// The key is switched off (IAM K5).
+    Disabled = "disabled", "the key is disabled";
+    /// The project is archived (IAM J10).
+    Archived = "archived", "the project is archived";
+    /// The owner cannot be removed or demoted, and cannot leave (IAM O3).
+    Owner = "owner", "the owner cannot be removed, demoted, or leave";
+    /// There would be no admin left (IAM M9).
+    LastAdmin = "last_admin", "the last admin cannot be removed or demoted";
+    /// They are a member already.
+    AlreadyMember = "already_member", "they are a member already";
+    /// They take part in the project already.
+    AlreadyCollaborator = "already_collaborator", "they take part in the project already";
+    /// They were removed from the organization (IAM M7, X6).
+    Removed = "removed", "only an organization admin lets them in again";
+    /// The organization's people join by single sign-on (IAM M1).
+    SsoOrganization = "sso_organization", "the organization's people join by single sign-on";
+    /// The invitation cannot be accepted any more (IAM M2).
+    InvitationClosed = "invitation_closed", "the invitation is no longer open";
+    /// There is an offer of the ownership already (IAM O3a).
+    OfferOpen = "offer_open", "there is an offer of the ownership already";
+    /// The Default Project stays open, joined and there (IAM J7).
+    DefaultProject = "default_project", "this cannot be done to the Default Project";
+    /// The project takes no external collaborators (IAM X1).
+    ExternalsOff = "externals_off", "the project takes no external collaborators";
+    /// An organization admin is a project's admin while that lasts (IAM J5, X6).
+    OrganizationAdmin = "organization_admin", "an organization admin stays the project's admin";
+    /// The project is not archived (IAM J10).
+    NotArchived = "not_archived", "the project must be archived first";
+    /// Importing keys is not open for the organization (IAM K9).
+    ImportClosed = "import_closed", "the operator has not opened the import of keys";
+    /// A digest of the batch was imported before (IAM K9).
+    DigestTaken = "digest_taken", "a digest was imported before";
+    /// The key has a successor already (IAM K8).
+    KeyRotated = "key_rotated", "the key was rotated before";
+    /// What was asked is so already.
+    NothingToDo = "nothing_to_do", "that is so already";
     /// Signing people in by an operator is switched off in this installation.
     OperatorSignInOff = "operator_sign_in_off", "signing in by an operator is switched off";
     /// The path exists, with other methods.
@@ -67,7 +104,7 @@ codes! {
 }
 
 /// The body of every error, `application/problem+json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `urn:latchkey:problem:<code>`
     #[serde(rename = "type")]

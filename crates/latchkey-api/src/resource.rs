@@ -2,10 +2,11 @@
 
 use crate::timestamp::Timestamp;
 use latchkey_core as core_words;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kinds of resource that can be registered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each is the word of IAM.md, table P3")]
 pub enum ResourceType {
@@ -18,7 +19,7 @@ pub enum ResourceType {
 }
 
 /// `POST /v1/projects/{project}/resources`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterResource {
     /// Its type.
@@ -29,7 +30,7 @@ pub struct RegisterResource {
 }
 
 /// A registered resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Resource {
     /// Its type.
     #[serde(rename = "type")]

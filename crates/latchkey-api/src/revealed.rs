@@ -1,5 +1,6 @@
 //! A secret inside the one reply that shows it.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serializer};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -9,6 +10,16 @@ use zeroize::Zeroizing;
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub struct Revealed(String);
+
+impl JsonSchema for Revealed {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Revealed".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "A secret, shown this once." })
+    }
+}
 
 impl Revealed {
     /// Takes the secret's text.

@@ -1,10 +1,11 @@
 //! The role as JSON.
 
 use latchkey_core as core_words;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `member` or `admin`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Uses what is there.

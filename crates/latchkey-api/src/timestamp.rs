@@ -1,6 +1,7 @@
 //! Moments as JSON: RFC 3339 in UTC, whole seconds.
 
 use latchkey_core::{UnixMillis, UnixSeconds};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 /// A moment, written `2026-11-23T10:00:00Z`. Read with any offset; fractions of a second are refused.
@@ -10,6 +11,16 @@ pub struct Timestamp(pub UnixSeconds);
 impl From<UnixMillis> for Timestamp {
     fn from(at: UnixMillis) -> Self {
         Self(at.seconds())
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
     }
 }
 

@@ -82,10 +82,20 @@ impl Prefix {
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
+    /// Whether a text begins as this installation's keys do. Such a text is never read as another system's key.
+    pub fn begins(&self, text: &[u8]) -> bool {
+        text.strip_prefix(self.as_bytes()).is_some_and(|rest| rest.starts_with(b"_"))
+    }
+
     fn as_bytes(&self) -> &[u8] {
         &self.text[..self.len as usize]
     }
 }
+
+/// Bytes that another system's key has at least.
+pub const IMPORTED_LEN_MIN: usize = 8;
+/// Bytes that another system's key has at most.
+pub const IMPORTED_LEN_MAX: usize = 512;
 
 impl fmt::Debug for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,6 +198,13 @@ impl ImportedDigest {
     /// The digest under which a key with this text is looked up.
     pub fn of(text: &[u8]) -> Self {
         Self(sha2::Sha256::digest(text).into())
+    }
+
+    /// The digest of what a request presented, if it could be another system's key at all: 8 to 512 printable
+    /// ASCII characters without space.
+    pub fn of_presented(text: &[u8]) -> Option<Self> {
+        let could_be = (IMPORTED_LEN_MIN..=IMPORTED_LEN_MAX).contains(&text.len());
+        (could_be && text.iter().all(u8::is_ascii_graphic)).then(|| Self::of(text))
     }
 }
 

@@ -217,6 +217,18 @@ impl PermissionSet {
         Self(self.0 | 1 << permission.number())
     }
 
+    /// The set with the permission taken away.
+    #[must_use]
+    pub const fn without(self, permission: Permission) -> Self {
+        Self(self.0 & !(1 << permission.number()))
+    }
+
+    /// The permissions in both.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether everything in `self` is in `other`.
     pub const fn is_subset_of(self, other: Self) -> bool {
         self.0 & !other.0 == 0

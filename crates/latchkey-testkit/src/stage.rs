@@ -6,11 +6,13 @@ use axum::Router;
 use latchkey_api::organization::CreatedOrganization;
 use latchkey_api::{CreatedKey, CreatedSession};
 use latchkey_control::app::{AppError, Control, ControlConfig, operators};
+use latchkey_control::iam::person::PROVIDER_OPERATOR;
 use latchkey_control::iam::{
-    Caller, Collaboration, Demand, Email, Membership, OperatorAct, Standing, User, authorize,
+    Caller, Collaboration, Contact, Demand, Email, Identity, Membership, OperatorAct, Standing, User,
+    authorize,
 };
 use latchkey_control::store::{AuditEntry, Ctx, Store, View, Write};
-use latchkey_core::{MintSecret, OrganizationId, Prefix, ProjectId, Role, UserId};
+use latchkey_core::{IdentityId, MintSecret, OrganizationId, Prefix, ProjectId, Role, UserId};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -109,19 +111,37 @@ impl Stage {
                 Some(user) => user,
                 None => User {
                     id: UserId::generate(&mut ctx.dice),
-                    email: email_parsed.clone(),
+                    contact: Contact::Person(email_parsed.clone()),
                     created_at: ctx.now,
                 },
             };
-            let mut write = Write::new(casting_entry(&user), ()).put(user.clone());
+            let subject = email_parsed.as_str();
+            let identity = view.identity_of(PROVIDER_OPERATOR, subject)?.unwrap_or_else(|| Identity {
+                id: IdentityId::generate(&mut ctx.dice),
+                user: user.id,
+                provider: PROVIDER_OPERATOR.to_owned(),
+                subject: subject.to_owned(),
+                created_at: ctx.now,
+            });
+            let mut write = Write::new(casting_entry(&user), ()).put(user.clone()).put(identity.clone());
+            let identity = identity.id;
             if let Some((id, role)) = organization {
                 let organization = view.organization_by_id(&id)?.expect("it exists").number;
-                write = write.put(Membership { organization, user: user.id, role });
+                let joined_at = ctx.now;
+                write = write.put(Membership { organization, user: user.id, role, identity, joined_at });
             }
             if let Some((id, role)) = project {
                 let project = view.project_by_id(&id)?.expect("it exists").number;
                 let is_external = organization.is_none();
-                write = write.put(Collaboration { project, user: user.id, role, is_external });
+                write = write.put(Collaboration {
+                    project,
+                    user: user.id,
+                    role,
+                    is_external,
+                    identity,
+                    added_at: ctx.now,
+                    ends_at: None,
+                });
             }
             Ok::<_, AppError>(write)
         };

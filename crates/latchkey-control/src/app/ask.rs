@@ -2,25 +2,48 @@
 
 use super::error::{AppError, Ended};
 use crate::iam::{
-    Actor, Caller, Collaboration, Demand, Membership, OperatorAct, Organization, Permit, PlainToken, Project,
-    Standing, TokenDigest, TokenKind, authorize,
+    Actor, Caller, Collaboration, Demand, KeyProof, KeyState, Membership, OperatorAct, Organization, Permit,
+    PlainToken, Project, Standing, TokenDigest, TokenKind, authorize,
 };
 use crate::store::{AuditEntry, StoreError, View};
-use latchkey_core::{OrganizationId, Permission, ProjectId, ProjectNumber, Role, Slug, UnixMillis, UserId};
+use latchkey_core::{
+    IdentityId, ImportedDigest, KeyDigest, KeyId, KeyText, OrganizationId, Permission, Prefix, ProjectId,
+    ProjectNumber, Role, Slug, UnixMillis, UserId,
+};
 use std::net::IpAddr;
 
 /// A well-formed credential that nobody has looked up yet, and where it came from.
 #[derive(Debug, Clone)]
 pub struct Asker {
-    kind: TokenKind,
-    digest: TokenDigest,
+    proof: Proof,
     from: Option<IpAddr>,
 }
 
+/// What a credential is looked up by.
+#[derive(Debug, Clone)]
+enum Proof {
+    Token(TokenKind, TokenDigest),
+    Native(KeyId, KeyDigest),
+    Imported(ImportedDigest),
+}
+
 impl Asker {
-    /// Whoever holds this token.
-    pub fn new(token: &PlainToken, from: Option<IpAddr>) -> Self {
-        Self { kind: token.kind(), digest: token.digest(), from }
+    /// Whoever holds this credential: a token, a key of this installation, or one that may have been imported.
+    /// `None` if it is none of these.
+    pub fn new(text: &str, prefix: &Prefix, from: Option<IpAddr>) -> Option<Self> {
+        let proof = match (PlainToken::parse(text), KeyText::parse(text.as_bytes(), prefix)) {
+            (Some(token), _) => Proof::Token(token.kind(), token.digest()),
+            (None, Ok(key)) => Proof::Native(key.id(), key.digest()),
+            // A text with the installation's own prefix is only ever read as native.
+            (None, Err(_)) if prefix.begins(text.as_bytes()) => return None,
+            (None, Err(_)) => Proof::Imported(ImportedDigest::of_presented(text.as_bytes())?),
+        };
+        Some(Self { proof, from })
+    }
+
+    /// Where the request came from.
+    pub const fn from(&self) -> Option<IpAddr> {
+        self.from
     }
 }
 
@@ -41,16 +64,25 @@ impl<'a> Ask<'a> {
     /// # Errors
     /// [`AppError::Unauthenticated`] if it is unknown, [`AppError::Ended`] if it was genuine once.
     pub fn identify(view: &'a dyn View, now: UnixMillis, asker: &Asker) -> Result<Self, AppError> {
-        let caller = match asker.kind {
-            TokenKind::Operator => operator(view, &asker.digest)?,
-            TokenKind::Session => session(view, now, &asker.digest)?,
+        let caller = match &asker.proof {
+            Proof::Token(TokenKind::Operator, digest) => operator(view, digest)?,
+            Proof::Token(TokenKind::Session | TokenKind::Service, digest) => session(view, now, digest)?,
+            Proof::Token(TokenKind::Usage, digest) => reporter(view, digest)?,
+            // An invitation's link names an address, and proves nobody.
+            Proof::Token(TokenKind::Invitation, _) => return Err(AppError::Unauthenticated),
+            Proof::Native(id, digest) => key(view, now, *id, &KeyProof::Native(*digest))?,
+            Proof::Imported(digest) => imported(view, now, digest)?,
         };
         Ok(Self { view, now, caller, from: asker.from })
     }
 
     /// The permit for something that concerns the installation or the caller alone.
     pub(super) fn permit(&self, demand: Demand) -> Result<Permit, AppError> {
-        Ok(authorize(&self.caller, demand, &Standing::Installation)?)
+        let standing = match self.caller {
+            Caller::Reporter(_) => Standing::Reporter,
+            _ => Standing::Installation,
+        };
+        Ok(authorize(&self.caller, demand, &standing)?)
     }
 
     /// The organization with this id, and what the caller is to it.
@@ -84,6 +116,11 @@ impl<'a> Ask<'a> {
         self.caller.user().ok_or(AppError::Denied(crate::iam::Denied::Forbidden("me")))
     }
 
+    /// The identity through which they act.
+    pub(super) fn identity(&self) -> Result<&IdentityId, AppError> {
+        self.caller.identity().ok_or(AppError::Denied(crate::iam::Denied::Forbidden("me")))
+    }
+
     /// An audit entry for what the permit allows.
     pub(super) fn entry(
         &self,
@@ -103,12 +140,20 @@ impl<'a> Ask<'a> {
             Some(user) => self.view.collaboration(project.number, user)?,
             None => None,
         };
+        // Only the identity that accepted it acts through it (M10), and an external one until it ends (X4).
+        let collaboration = collaboration.filter(|one| {
+            Some(&one.identity) == self.caller.identity()
+                && !one.ends_at.is_some_and(|end| end.has_passed(self.now))
+        });
         Ok(InProject { organization, project, membership, collaboration })
     }
 
     fn membership(&self, organization: &Organization) -> Result<Option<Membership>, AppError> {
         match self.caller.user() {
-            Some(user) => Ok(self.view.membership(organization.number, user)?),
+            Some(user) => {
+                let membership = self.view.membership(organization.number, user)?;
+                Ok(membership.filter(|one| Some(&one.identity) == self.caller.identity()))
+            }
             None => Ok(None),
         }
     }
@@ -129,7 +174,7 @@ impl InOrganization {
         self.authorize(ask, Demand::Operator(act))
     }
 
-    fn authorize(&self, ask: &Ask, demand: Demand) -> Result<Permit, AppError> {
+    pub(super) fn authorize(&self, ask: &Ask, demand: Demand) -> Result<Permit, AppError> {
         let standing = Standing::Organization(&self.organization, self.membership.as_ref());
         Ok(authorize(&ask.caller, demand, &standing)?)
     }
@@ -145,11 +190,15 @@ pub(super) struct InProject {
 
 impl InProject {
     pub(super) fn permit(&self, ask: &Ask, permission: Permission) -> Result<Permit, AppError> {
-        Ok(authorize(&ask.caller, Demand::Permission(permission), &self.standing())?)
+        self.authorize(ask, Demand::Permission(permission))
     }
 
     pub(super) fn permit_operator(&self, ask: &Ask, act: OperatorAct) -> Result<Permit, AppError> {
-        Ok(authorize(&ask.caller, Demand::Operator(act), &self.standing())?)
+        self.authorize(ask, Demand::Operator(act))
+    }
+
+    pub(super) fn authorize(&self, ask: &Ask, demand: Demand) -> Result<Permit, AppError> {
+        Ok(authorize(&ask.caller, demand, &self.standing())?)
     }
 
     /// The caller's own role in it.
@@ -185,5 +234,41 @@ fn session(view: &dyn View, now: UnixMillis, digest: &TokenDigest) -> Result<Cal
     if session.has_expired(now) {
         return Err(AppError::Ended(Ended::Expired));
     }
-    Ok(Caller::Session { user: session.user, session: session.id })
+    Ok(Caller::Session {
+        user: session.user,
+        session: session.id,
+        identity: session.identity,
+        is_service: session.is_service,
+    })
+}
+
+fn reporter(view: &dyn View, digest: &TokenDigest) -> Result<Caller, AppError> {
+    let token = view.usage_token(digest)?.ok_or(AppError::Unauthenticated)?;
+    if token.revoked_at.is_some() {
+        return Err(AppError::Ended(Ended::Revoked));
+    }
+    Ok(Caller::Reporter(token.name))
+}
+
+fn imported(view: &dyn View, now: UnixMillis, digest: &ImportedDigest) -> Result<Caller, AppError> {
+    let id = view.imported_key(digest)?.ok_or(AppError::Unauthenticated)?;
+    key(view, now, id, &KeyProof::Imported(*digest))
+}
+
+/// A hit proves the whole secret; then the reason may be told (R1).
+fn key(view: &dyn View, now: UnixMillis, id: KeyId, proof: &KeyProof) -> Result<Caller, AppError> {
+    let key = view.key(id)?.filter(|key| key.proof == *proof).ok_or(AppError::Unauthenticated)?;
+    let project = view.project(key.project)?.ok_or(StoreError::Corrupt("projects"))?;
+    let organization =
+        view.organization(project.organization)?.ok_or(StoreError::Corrupt("organizations"))?;
+    match key.state(now) {
+        KeyState::Revoked => return Err(AppError::Ended(Ended::Revoked)),
+        KeyState::Expired => return Err(AppError::Ended(Ended::Expired)),
+        KeyState::Disabled => return Err(AppError::Ended(Ended::Disabled)),
+        KeyState::Active => {}
+    }
+    if organization.is_suspended() || project.is_archived() || project.deleted_at.is_some() {
+        return Err(AppError::Ended(Ended::Suspended));
+    }
+    Ok(Caller::Key(id))
 }

@@ -29,10 +29,49 @@ pub enum AppError {
     ResourceTaken,
     /// The key is revoked for good (K5).
     KeyRevoked,
+    /// The state does not allow it, for this reason.
+    Conflict(Conflict),
     /// The installation does not let operators sign people in.
     OperatorSignInOff,
     /// The storage failed: ours.
     Store(StoreError),
+}
+
+/// Why the state does not allow what was asked; the caller may know the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// The owner cannot be removed, demoted, or leave (O3).
+    Owner,
+    /// There would be no admin left (M9).
+    LastAdmin,
+    /// They are a member already.
+    AlreadyMember,
+    /// They take part in the project already.
+    AlreadyCollaborator,
+    /// They were removed: only an organization admin lets them in again (M7, X6).
+    Removed,
+    /// The organization's people join by single sign-on (M1).
+    SsoOrganization,
+    /// The invitation was accepted or cancelled before.
+    InvitationClosed,
+    /// There is an offer of the ownership already (O3a).
+    OfferOpen,
+    /// The Default Project stays open, joined and there (J7).
+    DefaultProject,
+    /// The project takes no external collaborators (X1).
+    ExternalsOff,
+    /// An organization admin is a project's admin while that lasts (J5, X6).
+    OrganizationAdmin,
+    /// The project is not archived (J10).
+    NotArchived,
+    /// Importing is not open for the organization (K9).
+    ImportClosed,
+    /// A digest was imported before, here or elsewhere (K9).
+    DigestTaken,
+    /// The key was rotated before: its successor is rotated instead (K8).
+    KeyRotated,
+    /// What was asked is there already, or done already.
+    NothingToDo,
 }
 
 /// Why a genuine credential is refused.
@@ -42,6 +81,10 @@ pub enum Ended {
     Expired,
     /// It was revoked.
     Revoked,
+    /// It is switched off.
+    Disabled,
+    /// Its organization is suspended, or its project archived.
+    Suspended,
 }
 
 impl AppError {
@@ -51,6 +94,12 @@ impl AppError {
     /// A field that is wrong, with what is wrong about it.
     pub(super) fn field(path: impl Into<String>, message: impl Display) -> Self {
         Self::Field { path: path.into(), message: message.to_string() }
+    }
+}
+
+impl From<Conflict> for AppError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(conflict)
     }
 }
 

@@ -12,6 +12,16 @@ pub(super) fn name(path: impl Into<String>, text: &str) -> Result<Name, AppError
     Name::parse(text).map_err(|error| AppError::field(path, error))
 }
 
+/// A text of 1 to `most` characters on one line.
+pub(super) fn plain(path: &str, text: &str, most: usize) -> Result<(), AppError> {
+    let is_plain = (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if is_plain {
+        Ok(())
+    } else {
+        Err(AppError::field(path, format!("this is 1 to {most} characters on one line")))
+    }
+}
+
 pub(super) fn email(path: &str, text: &str) -> Result<Email, AppError> {
     Email::parse(text).map_err(|error| AppError::field(path, error))
 }

@@ -5,7 +5,7 @@ use super::ask::{Ask, InProject};
 use super::error::AppError;
 use super::{fields, pages, render};
 use crate::iam::key::lasts_longer;
-use crate::iam::{Key, Permit};
+use crate::iam::{Key, KeyProof, Narrowing, Permit};
 use crate::store::{KeyPlace, StoreError, Write};
 use latchkey_api as api;
 use latchkey_api::key::BATCH_KEYS_MAX;
@@ -193,10 +193,14 @@ impl Mint<'_> {
         let plain = self.plain()?;
         let key = Key {
             id: plain.id(),
-            digest: plain.digest(),
+            proof: KeyProof::Native(plain.digest()),
             project: self.place.project.number,
             name,
             role,
+            narrowing: Narrowing::default(),
+            family: plain.id(),
+            predecessor: None,
+            successor: None,
             created_by,
             created_at: self.ask.now,
             expires,

@@ -2,7 +2,7 @@
 
 use super::ask::Ask;
 use super::error::AppError;
-use crate::iam::{Caller, Membership};
+use crate::iam::{Caller, Contact, Denied, Membership};
 use crate::store::StoreError;
 use latchkey_api as api;
 use latchkey_api::organization::Membership as Shown;
@@ -15,10 +15,15 @@ pub fn read(ask: &Ask) -> Result<api::Me, AppError> {
     let user = match &ask.caller {
         Caller::Operator { name, .. } => return Ok(api::Me::Operator { name: name.clone() }),
         Caller::Session { user, .. } => ask.view.user(user)?.ok_or(StoreError::Corrupt("users"))?,
+        Caller::Key(_) | Caller::Reporter(_) => return Err(AppError::Denied(Denied::Forbidden("me"))),
     };
     let memberships = ask.view.memberships_of(&user.id)?;
     let organizations = memberships.iter().map(|one| show(ask, one)).collect::<Result<_, _>>()?;
-    Ok(api::Me::User { id: user.id.to_string(), email: user.email.as_str().to_owned(), organizations })
+    let id = user.id.to_string();
+    Ok(match &user.contact {
+        Contact::Person(email) => api::Me::User { id, email: email.as_str().to_owned(), organizations },
+        Contact::Service(name) => api::Me::Service { id, name: name.as_str().to_owned(), organizations },
+    })
 }
 
 fn show(ask: &Ask, membership: &Membership) -> Result<Shown, AppError> {

@@ -11,13 +11,14 @@ pub mod me;
 pub mod operators;
 pub mod organizations;
 mod pages;
+mod people;
 pub mod projects;
 mod render;
 pub mod resources;
 pub mod sessions;
 
 pub use ask::{Ask, Asker};
-pub use error::{AppError, Ended};
+pub use error::{AppError, Conflict, Ended};
 
 use crate::outside::Clock;
 use crate::store::{Committed, Store, StoreError, View, Write};

@@ -2,8 +2,8 @@
 
 use super::ask::Ask;
 use super::error::AppError;
-use super::{fields, pages, projects, render};
-use crate::iam::{Caller, Demand, Email, Membership, Name, OperatorAct, Organization, User};
+use super::{fields, pages, people, projects, render};
+use crate::iam::{Caller, Demand, Denied, Membership, Name, OperatorAct, Organization, Settings};
 use crate::store::{StoreError, Write};
 use latchkey_api as api;
 use latchkey_api::organization::CreatedOrganization;
@@ -20,16 +20,19 @@ pub fn create(
 ) -> Result<Write<CreatedOrganization>, AppError> {
     let permit = ask.permit(Demand::Operator(OperatorAct::Organizations))?;
     let name = fields::name("name", &body.name)?;
-    let (owner, newcomer) = person(ask, dice, fields::email("owner_email", &body.owner_email)?)?;
+    let email = fields::email("owner_email", &body.owner_email)?;
+    let owner = people::by_email(ask, dice, &email)?;
     let organization = Organization {
         number: ask.view.next_organization()?,
         id: OrganizationId::generate(dice),
         name,
-        owner,
+        owner: owner.user,
         created_at: ask.now,
         suspended_at: None,
+        settings: Settings::default(),
+        imports_keys: false,
     };
-    let made = projects::make_default(ask, dice, &organization)?;
+    let made = projects::make_default(ask, dice, &organization, owner.identity)?;
     let shown = CreatedOrganization {
         organization: render::organization(&organization),
         default_project: render::project(&made.project, &organization, None),
@@ -37,8 +40,18 @@ pub fn create(
     let entry = ask
         .entry(&permit, "organizations.create", ("organization", organization.id.to_string()))
         .after(&shown);
-    let membership = Membership { organization: organization.number, user: owner, role: Role::Admin };
-    Ok(Write::new(entry, shown).put_all(newcomer).put(organization).put(membership).put_all(made.changes()))
+    let membership = Membership {
+        organization: organization.number,
+        user: owner.user,
+        role: Role::Admin,
+        identity: owner.identity,
+        joined_at: ask.now,
+    };
+    Ok(Write::new(entry, shown)
+        .put_all(owner.newcomer)
+        .put(organization)
+        .put(membership)
+        .put_all(made.changes()))
 }
 
 /// The organizations: all for an operator, their own for a person.
@@ -51,6 +64,7 @@ pub fn list(ask: &Ask, query: &api::PageQuery) -> Result<api::Page<api::Organiza
     let items = match &ask.caller {
         Caller::Operator { .. } => all(ask, after, limit + 1)?,
         Caller::Session { user, .. } => own(ask, user, after, limit + 1)?,
+        Caller::Key(_) | Caller::Reporter(_) => return Err(AppError::Denied(Denied::Forbidden("me"))),
     };
     Ok(pages::page(items, limit, |item| item.id.to_string(), |item| render::organization(&item)))
 }
@@ -69,7 +83,8 @@ fn own(
 ) -> Result<Vec<Organization>, AppError> {
     ask.permit(Demand::Own)?;
     let memberships = ask.view.memberships_of(user)?;
-    let own = memberships.iter().map(|one| organization_of(ask, one)).collect::<Result<Vec<_>, _>>()?;
+    let own = memberships.iter().filter(|one| Some(&one.identity) == ask.caller.identity());
+    let own = own.map(|one| organization_of(ask, one)).collect::<Result<Vec<_>, _>>()?;
     let first = match after {
         Some(id) => 1 + own.iter().position(|one| one.id == id).ok_or(pages::NO_CURSOR)?,
         None => 0,
@@ -118,15 +133,6 @@ fn changed(
 ) -> Write<api::Organization> {
     let shown = render::organization(&now);
     Write::new(entry.before(&render::organization(before)).after(&shown), shown).put(now)
-}
-
-/// The person with this address, and the account to make if they have none.
-fn person(ask: &Ask, dice: &mut Dice, email: Email) -> Result<(UserId, Option<User>), AppError> {
-    if let Some(user) = ask.view.user_by_email(&email)? {
-        return Ok((user.id, None));
-    }
-    let user = User { id: UserId::generate(dice), email, created_at: ask.now };
-    Ok((user.id, Some(user)))
 }
 
 fn organization_of(ask: &Ask, membership: &Membership) -> Result<Organization, AppError> {

@@ -7,7 +7,7 @@ use super::{fields, pages, render};
 use crate::iam::{Collaboration, Name, Organization, Project, SlugHolder, Visibility};
 use crate::store::{Change, StoreError, Write};
 use latchkey_api as api;
-use latchkey_core::{Dice, Permission, ProjectId, ProjectNumber, Role, Slug, UserId};
+use latchkey_core::{Dice, IdentityId, Permission, ProjectId, ProjectNumber, Role, Slug, UserId};
 
 /// Creates a project; its creator becomes its admin (J3).
 ///
@@ -27,7 +27,8 @@ pub fn create(
     if !is_free(ask, &slug, &place.organization)? {
         return Err(AppError::SlugTaken);
     }
-    let made = make(ask, dice, &place.organization, name, slug, creator)?;
+    let identity = *ask.identity()?;
+    let made = make(ask, dice, &place.organization, name, slug, (creator, identity))?;
     let shown = render::project(&made.project, &place.organization, Some(Role::Admin));
     let entry = ask.entry(&permit, "projects.create", ("project", shown.id.clone())).after(&shown);
     Ok(Write::new(entry, shown).put_all(made.changes()))
@@ -85,14 +86,22 @@ pub fn read(ask: &Ask, project: &str) -> Result<api::Project, AppError> {
 /// A new project, its slug, and its first collaborator.
 pub(super) struct Made {
     pub(super) project: Project,
-    creator: UserId,
+    creator: (UserId, IdentityId),
 }
 
 impl Made {
     pub(super) fn changes(self) -> [Change; 3] {
+        let (user, identity) = self.creator;
         let (number, organization) = (self.project.number, self.project.organization);
-        let admin =
-            Collaboration { project: number, user: self.creator, role: Role::Admin, is_external: false };
+        let admin = Collaboration {
+            project: number,
+            user,
+            role: Role::Admin,
+            is_external: false,
+            identity,
+            added_at: self.project.created_at,
+            ends_at: None,
+        };
         let holder = SlugHolder { organization, project: Some(number) };
         [Change::Slug(self.project.slug, holder), self.project.into(), admin.into()]
     }
@@ -103,9 +112,10 @@ pub(super) fn make_default(
     ask: &Ask,
     dice: &mut Dice,
     organization: &Organization,
+    owner: IdentityId,
 ) -> Result<Made, AppError> {
     let slug = default_slug(ask, dice, organization)?;
-    let made = make(ask, dice, organization, default_project_name()?, slug, organization.owner)?;
+    let made = make(ask, dice, organization, default_project_name()?, slug, (organization.owner, owner))?;
     Ok(Made { project: Project { is_default: true, ..made.project }, ..made })
 }
 
@@ -115,7 +125,7 @@ fn make(
     organization: &Organization,
     name: Name,
     slug: Slug,
-    creator: UserId,
+    creator: (UserId, IdentityId),
 ) -> Result<Made, AppError> {
     let project = Project {
         number: ask.view.next_project()?,
@@ -127,6 +137,8 @@ fn make(
         allows_external: false,
         is_default: false,
         created_at: ask.now,
+        archived_at: None,
+        deleted_at: None,
     };
     Ok(Made { project, creator })
 }

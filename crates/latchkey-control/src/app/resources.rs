@@ -2,8 +2,8 @@
 
 use super::ask::{Ask, InProject};
 use super::error::AppError;
-use super::{pages, render};
-use crate::iam::{OperatorAct, Resource};
+use super::{fields, pages, render};
+use crate::iam::{OperatorAct, Resource, ResourceDetail};
 use crate::store::Write;
 use latchkey_api as api;
 use latchkey_core::{Permission, ResourceId, ResourceType};
@@ -25,7 +25,16 @@ pub fn register(
         return Err(AppError::ResourceTaken);
     }
     let project = place.project.number;
-    let resource = Resource { kind, id: body.id.clone(), project, created_at: ask.now, deleted_at: None };
+    let name = fields::name("id", &body.id)?;
+    let resource = Resource {
+        kind,
+        id: body.id.clone(),
+        name,
+        detail: ResourceDetail::None,
+        project,
+        created_at: ask.now,
+        deleted_at: None,
+    };
     let shown = render::resource(&resource, &place.project);
     let entry = ask.entry(&permit, "resources.register", subject(&resource)).after(&shown);
     Ok(Write::new(entry, shown).put(resource))

@@ -2,12 +2,13 @@
 
 use super::ask::Ask;
 use super::error::AppError;
+use super::people;
 use super::{ControlConfig, fields, render};
-use crate::iam::session::SESSION_TTL_SECS;
+use crate::iam::organization::SESSION_MINUTES_DEFAULT;
 use crate::iam::{Caller, Demand, OperatorAct, PlainToken, Session, TokenKind};
 use crate::store::Write;
 use latchkey_api as api;
-use latchkey_core::{Dice, SessionId};
+use latchkey_core::{Dice, SessionId, UserId};
 
 /// Signs a person in on an operator's word, where the installation allows it, and shows the token, once.
 ///
@@ -24,22 +25,36 @@ pub fn create(
         return Err(AppError::OperatorSignInOff);
     }
     let email = fields::email("email", &body.email)?;
-    let user = ask.view.user_by_email(&email)?;
-    let user = user.ok_or_else(|| AppError::field("email", "nobody has this address"))?;
+    let person = people::signing_in(ask, dice, &email, body.identity.as_ref())?;
     let token = PlainToken::generate(TokenKind::Session, dice);
     let session = Session {
         id: SessionId::generate(dice),
         digest: token.digest(),
-        user: user.id,
+        user: person.user,
+        identity: person.identity,
+        is_service: false,
         created_at: ask.now,
-        expires_at: ask.now.plus_ms(SESSION_TTL_SECS * 1000),
+        expires_at: ask.now.plus_ms(session_ms(ask, &person.user)?),
         revoked_at: None,
     };
     let shown = render::session(&session, None);
-    let entry = ask.entry(&permit, "sessions.create", ("user", user.id.to_string())).after(&shown);
+    let user_id = person.user.to_string();
+    let entry = ask.entry(&permit, "sessions.create", ("user", user_id.clone())).after(&shown);
     let token = api::Revealed::new(token.expose());
-    let reply = api::CreatedSession { session: shown, user_id: user.id.to_string(), token };
-    Ok(Write::new(entry, reply).put(session))
+    let reply = api::CreatedSession { session: shown, user_id, token };
+    Ok(Write::new(entry, reply).put_all(person.newcomer).put(session))
+}
+
+/// How long a session of this person lasts: the shortest that an organization of theirs demands (M6).
+fn session_ms(ask: &Ask, user: &UserId) -> Result<u64, AppError> {
+    let mut minutes = None::<u32>;
+    for membership in ask.view.memberships_of(user)? {
+        if let Some(organization) = ask.view.organization(membership.organization)? {
+            let own = organization.settings.session_minutes;
+            minutes = Some(minutes.map_or(own, |least| least.min(own)));
+        }
+    }
+    Ok(u64::from(minutes.unwrap_or(SESSION_MINUTES_DEFAULT)) * 60 * 1000)
 }
 
 /// The caller's sessions that have not ended, the newest first (S1).
@@ -70,7 +85,7 @@ pub fn revoke(ask: &Ask, id: &str) -> Result<Write<api::Session>, AppError> {
 
 fn current<'a>(ask: &'a Ask) -> Option<&'a SessionId> {
     match &ask.caller {
-        Caller::Operator { .. } => None,
         Caller::Session { session, .. } => Some(session),
+        _ => None,
     }
 }

@@ -2,7 +2,6 @@
 
 use super::error::Refusal;
 use crate::app::{AppError, Asker, Control};
-use crate::iam::PlainToken;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, header};
@@ -41,18 +40,18 @@ impl<S: Sync> FromRequestParts<S> for By {
 
 fn identified(control: &Control, request: &Request) -> Result<Asker, AppError> {
     let token = bearer(request.headers()).ok_or(AppError::Unauthenticated)?;
-    let asker = Asker::new(&token, address(request.extensions()));
+    let asker = Asker::new(token, &control.minting().prefix, address(request.extensions()));
+    let asker = asker.ok_or(AppError::Unauthenticated)?;
     control.read(&asker, |_| Ok(()))?;
     Ok(asker)
 }
 
 /// The token of the one `Authorization` header; two of them are none.
-fn bearer(headers: &HeaderMap) -> Option<PlainToken> {
+fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (all.next(), all.next()) else { return None };
     let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(())?;
-    PlainToken::parse(token)
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 fn address(extensions: &Extensions) -> Option<IpAddr> {

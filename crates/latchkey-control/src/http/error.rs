@@ -3,7 +3,7 @@
 //! What the client reads and what the log says are two things: the cause of a failure of ours is logged here and
 //! never sent.
 
-use crate::app::{AppError, Ended};
+use crate::app::{AppError, Conflict, Ended};
 use crate::iam::Denied;
 use crate::store::StoreError;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -65,6 +65,9 @@ fn of_app(error: AppError) -> Problem {
         AppError::Unauthenticated => bare(StatusCode::UNAUTHORIZED, Code::Unauthenticated),
         AppError::Ended(Ended::Expired) => bare(StatusCode::UNAUTHORIZED, Code::Expired),
         AppError::Ended(Ended::Revoked) => bare(StatusCode::UNAUTHORIZED, Code::Revoked),
+        AppError::Ended(Ended::Disabled) => bare(StatusCode::UNAUTHORIZED, Code::Disabled),
+        AppError::Ended(Ended::Suspended) => bare(StatusCode::UNAUTHORIZED, Code::Suspended),
+        AppError::Conflict(conflict) => bare(StatusCode::CONFLICT, of_conflict(conflict)),
         AppError::Denied(denied) => of_denied(denied),
         AppError::Field { path, message } => {
             let problem = detailed(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidField, message);
@@ -79,10 +82,32 @@ fn of_app(error: AppError) -> Problem {
     }
 }
 
+const fn of_conflict(conflict: Conflict) -> Code {
+    match conflict {
+        Conflict::Owner => Code::Owner,
+        Conflict::LastAdmin => Code::LastAdmin,
+        Conflict::AlreadyMember => Code::AlreadyMember,
+        Conflict::AlreadyCollaborator => Code::AlreadyCollaborator,
+        Conflict::Removed => Code::Removed,
+        Conflict::SsoOrganization => Code::SsoOrganization,
+        Conflict::InvitationClosed => Code::InvitationClosed,
+        Conflict::OfferOpen => Code::OfferOpen,
+        Conflict::DefaultProject => Code::DefaultProject,
+        Conflict::ExternalsOff => Code::ExternalsOff,
+        Conflict::OrganizationAdmin => Code::OrganizationAdmin,
+        Conflict::NotArchived => Code::NotArchived,
+        Conflict::ImportClosed => Code::ImportClosed,
+        Conflict::DigestTaken => Code::DigestTaken,
+        Conflict::KeyRotated => Code::KeyRotated,
+        Conflict::NothingToDo => Code::NothingToDo,
+    }
+}
+
 fn of_denied(denied: Denied) -> Problem {
     match denied {
         Denied::NotFound => bare(StatusCode::NOT_FOUND, Code::NotFound),
         Denied::Suspended => bare(StatusCode::FORBIDDEN, Code::Suspended),
+        Denied::Archived => bare(StatusCode::FORBIDDEN, Code::Archived),
         Denied::Forbidden(permission) => forbidden(permission, format!("`{permission}` is needed")),
         Denied::RoleTooLow { permission, needs } => {
             forbidden(permission, format!("a key of the role `{0}` takes the role `{0}`", needs.as_str()))

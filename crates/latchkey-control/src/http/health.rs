@@ -13,5 +13,5 @@ pub(super) async fn alive() -> &'static str {
 /// `GET /readyz`: the newest generation, which nobody can act on without its token.
 pub(super) async fn ready(State(control): State<Arc<Control>>) -> Outcome {
     let generation = control.check_ready().map_err(AppError::from);
-    shown(generation.map(|generation| serde_json::json!({ "generation": generation.0 })))
+    shown(generation.map(|generation| latchkey_api::Ready { generation: generation.0 }))
 }

@@ -1,6 +1,6 @@
-//! The HTTP API: the router on one page, and around every route what holds for all of them.
+//! The HTTP API: a table of its routes, and around every route what holds for all of them.
 //!
-//! [`router`] is the start. `auth` identifies the caller before anything else is looked at, `body` reads JSON,
+//! [`router`] and [`routes`] are the start. `auth` identifies the caller before anything else is looked at, `body` reads JSON,
 //! `reply` writes it, `error` alone knows status codes (invariant 5); the other files are the routes' handlers.
 
 mod auth;
@@ -15,13 +15,19 @@ mod params;
 mod projects;
 mod reply;
 mod resources;
+mod route;
 
 use crate::app::Control;
+use crate::iam::OperatorAct;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use latchkey_api as api;
+use latchkey_api::Code;
+use latchkey_core::Permission;
 use std::sync::Arc;
+
+pub use route::{Needs, Reply, Route, Shape};
 
 /// Bytes a body has at most.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
@@ -31,32 +37,169 @@ pub const BATCH_BODY_BYTES_MAX: usize = 4 << 20;
 /// Every path of the control plane. Served with `into_make_service_with_connect_info::<SocketAddr>()`, the
 /// audit log names the client's address.
 pub fn router(control: Arc<Control>) -> Router {
-    let batch = post(keys::create_batch).layer(DefaultBodyLimit::max(BATCH_BODY_BYTES_MAX));
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/v1/me", get(me::read))
-        .route("/v1/me/sessions", get(me::sessions))
-        .route("/v1/me/sessions/{session}", delete(me::revoke_session))
-        .route("/v1/operator/sessions", post(operator::create_session))
-        .route("/v1/organizations", post(organizations::create).get(organizations::list))
-        .route("/v1/organizations/{organization}", get(organizations::read))
-        .route("/v1/organizations/{organization}/suspend", post(organizations::suspend))
-        .route("/v1/organizations/{organization}/resume", post(organizations::resume))
-        .route("/v1/organizations/{organization}/projects", post(projects::create).get(projects::list))
-        .route("/v1/projects/{project}", get(projects::read))
-        .route("/v1/projects/{project}/keys", post(keys::create).get(keys::list))
-        .route("/v1/projects/{project}/keys:batch", batch)
-        .route("/v1/projects/{project}/resources", post(resources::register).get(resources::list))
-        .route("/v1/projects/{project}/resources/{type}/{id}", delete(resources::delete))
-        .route("/v1/keys/{key}", get(keys::read).patch(keys::change))
-        .route("/v1/keys/{key}/revoke", post(keys::revoke))
-        .route("/v1/keys/{key}/disable", post(keys::disable))
-        .route("/v1/keys/{key}/enable", post(keys::enable))
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, route| route.mount(router))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(control.clone(), auth::identify_first))
         .layer(from_fn(reply::seal))
         .with_state(control)
+}
+
+/// Every route there is, noun by noun.
+pub fn routes() -> Vec<Route> {
+    [installation(), me(), operator(), organizations(), projects(), keys(), resources()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn installation() -> Vec<Route> {
+    vec![
+        Route::get("/healthz", health::alive)
+            .does("installation.alive", "Whether the process answers at all.")
+            .needs(Needs::Nothing),
+        Route::get("/readyz", health::ready)
+            .does("installation.ready", "Whether the state can be read.")
+            .needs(Needs::Nothing)
+            .shows::<api::Ready>(),
+    ]
+}
+
+fn me() -> Vec<Route> {
+    vec![
+        Route::get("/v1/me", me::read)
+            .does("me.read", "Who the caller is.")
+            .needs(Needs::Credential)
+            .shows::<api::Me>(),
+        Route::get("/v1/me/sessions", me::sessions)
+            .does("sessions.list", "The caller's sessions that have not ended.")
+            .needs(Needs::Own)
+            .shows::<api::SessionList>(),
+        Route::delete("/v1/me/sessions/{session}", me::revoke_session)
+            .does("sessions.revoke", "Ends one of the caller's sessions.")
+            .needs(Needs::Own)
+            .shows::<api::Session>(),
+    ]
+}
+
+fn operator() -> Vec<Route> {
+    vec![
+        Route::post("/v1/operator/sessions", operator::create_session)
+            .does("sessions.create", "Signs a person in on the operator's word.")
+            .needs(Needs::Operator(OperatorAct::SignIn))
+            .takes::<api::CreateSession>()
+            .makes::<api::CreatedSession>()
+            .codes(&[Code::OperatorSignInOff]),
+    ]
+}
+
+fn organizations() -> Vec<Route> {
+    vec![
+        Route::post("/v1/organizations", organizations::create)
+            .does("organizations.create", "Makes an organization with its owner and its Default Project.")
+            .needs(Needs::Operator(OperatorAct::Organizations))
+            .takes::<api::CreateOrganization>()
+            .makes::<api::CreatedOrganization>(),
+        Route::get("/v1/organizations", organizations::list)
+            .does("organizations.list", "The caller's organizations; for an operator, all.")
+            .needs(Needs::Credential)
+            .lists::<api::Organization>(),
+        Route::get("/v1/organizations/{organization}", organizations::read)
+            .does("organizations.read", "One organization.")
+            .permission(Permission::OrgSettingsRead)
+            .shows::<api::Organization>(),
+        Route::post("/v1/organizations/{organization}/suspend", organizations::suspend)
+            .does("organizations.suspend", "Refuses every key, session and membership of it.")
+            .needs(Needs::Operator(OperatorAct::Suspension))
+            .shows::<api::Organization>(),
+        Route::post("/v1/organizations/{organization}/resume", organizations::resume)
+            .does("organizations.resume", "Lets it in again.")
+            .needs(Needs::Operator(OperatorAct::Suspension))
+            .shows::<api::Organization>(),
+    ]
+}
+
+fn projects() -> Vec<Route> {
+    vec![
+        Route::post("/v1/organizations/{organization}/projects", projects::create)
+            .does("projects.create", "Makes a project; its creator becomes its admin.")
+            .permission(Permission::OrgProjectsCreate)
+            .takes::<api::CreateProject>()
+            .makes::<api::Project>()
+            .codes(&[Code::SlugTaken]),
+        Route::get("/v1/organizations/{organization}/projects", projects::list)
+            .does("projects.list", "The organization's projects that the caller may know of.")
+            .permission(Permission::OrgProjectsList)
+            .lists::<api::Project>(),
+        Route::get("/v1/projects/{project}", projects::read)
+            .does("projects.read", "One project, by id or slug.")
+            .permission(Permission::ProjectSettingsRead)
+            .shows::<api::Project>(),
+    ]
+}
+
+fn keys() -> Vec<Route> {
+    vec![
+        Route::post("/v1/projects/{project}/keys", keys::create)
+            .does("keys.create", "Makes a key and shows its secret, once.")
+            .permission(Permission::KeysCreate)
+            .takes::<api::CreateKey>()
+            .makes::<api::CreatedKey>(),
+        Route::post("/v1/projects/{project}/keys:batch", keys::create_batch)
+            .does("keys.create_batch", "Makes up to 10,000 keys: all, or none.")
+            .permission(Permission::KeysCreate)
+            .takes::<api::CreateKeys>()
+            .makes::<api::CreatedKeys>()
+            .body_max(BATCH_BODY_BYTES_MAX),
+        Route::get("/v1/projects/{project}/keys", keys::list)
+            .does("keys.list", "The project's keys, the newest first.")
+            .permission(Permission::KeysRead)
+            .lists::<api::Key>(),
+        Route::get("/v1/keys/{key}", keys::read)
+            .does("keys.read", "One key.")
+            .permission(Permission::KeysRead)
+            .shows::<api::Key>(),
+        Route::patch("/v1/keys/{key}", keys::change)
+            .does("keys.change", "Changes a key.")
+            .needs(Needs::OneOf(&[Permission::KeysCreate, Permission::KeysRevoke]))
+            .takes::<api::ChangeKey>()
+            .shows::<api::Key>()
+            .codes(&[Code::KeyRevoked]),
+        Route::post("/v1/keys/{key}/revoke", keys::revoke)
+            .does("keys.revoke", "Revokes a key, for good.")
+            .permission(Permission::KeysRevoke)
+            .shows::<api::Key>(),
+        Route::post("/v1/keys/{key}/disable", keys::disable)
+            .does("keys.disable", "Switches a key off, reversibly.")
+            .permission(Permission::KeysRevoke)
+            .shows::<api::Key>()
+            .codes(&[Code::KeyRevoked]),
+        Route::post("/v1/keys/{key}/enable", keys::enable)
+            .does("keys.enable", "Switches a key on again.")
+            .permission(Permission::KeysCreate)
+            .shows::<api::Key>()
+            .codes(&[Code::KeyRevoked]),
+    ]
+}
+
+fn resources() -> Vec<Route> {
+    vec![
+        Route::post("/v1/projects/{project}/resources", resources::register)
+            .does("resources.register", "Registers a resource in the project, for ever.")
+            .needs(Needs::Operator(OperatorAct::Resources))
+            .takes::<api::RegisterResource>()
+            .makes::<api::Resource>()
+            .codes(&[Code::ResourceTaken]),
+        Route::get("/v1/projects/{project}/resources", resources::list)
+            .does("resources.list", "The project's resources.")
+            .permission(Permission::ProjectSettingsRead)
+            .lists::<api::Resource>(),
+        Route::delete("/v1/projects/{project}/resources/{type}/{id}", resources::delete)
+            .does("resources.delete", "Deletes a resource; its type and id stay taken.")
+            .needs(Needs::Operator(OperatorAct::Resources))
+            .shows::<api::Resource>(),
+    ]
 }

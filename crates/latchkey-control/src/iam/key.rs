@@ -2,23 +2,34 @@
 //!
 //! Every change takes a [`Permit`] and checks the role of its result against it (K6a).
 
+use super::narrowing::Narrowing;
 use super::permit::{Denied, Permit};
 use super::text::Name;
-use latchkey_core::{ExpiryMinute, KeyDigest, KeyId, ProjectNumber, Role, UnixMillis, UserId};
+use latchkey_core::{
+    ExpiryMinute, ImportedDigest, KeyDigest, KeyId, ProjectNumber, Role, UnixMillis, UserId,
+};
 
 /// An API key, of which only the digest is known here (K2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// Its public id.
     pub id: KeyId,
-    /// The digest of its whole text.
-    pub digest: KeyDigest,
+    /// What proves it.
+    pub proof: KeyProof,
     /// The project it belongs to (K1).
     pub project: ProjectNumber,
     /// Its name.
     pub name: Name,
     /// Its role (K6).
     pub role: Role,
+    /// What it is narrowed to (K7).
+    pub narrowing: Narrowing,
+    /// The first key of its line of rotations, itself if it is that: rate, budget and usage are the line's (K8).
+    pub family: KeyId,
+    /// The key that it succeeds.
+    pub predecessor: Option<KeyId>,
+    /// The key that succeeds it.
+    pub successor: Option<KeyId>,
     /// Who made it.
     pub created_by: UserId,
     /// When it was made.
@@ -29,6 +40,15 @@ pub struct Key {
     pub disabled_at: Option<UnixMillis>,
     /// Since when it is revoked, for good (K5).
     pub revoked_at: Option<UnixMillis>,
+}
+
+/// The digest by which a key is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyProof {
+    /// A key that was minted here: BLAKE3 of its text.
+    Native(KeyDigest),
+    /// A key of another system (K9): SHA-256 of its text.
+    Imported(ImportedDigest),
 }
 
 /// What a key is worth at a moment. Of several reasons the most lasting counts.

@@ -3,7 +3,10 @@
 //! Start at [`permit`]: [`authorize`] turns a [`Caller`] and facts about them into a [`Permit`] or a [`Denied`].
 
 pub mod caller;
+pub mod invitation;
 pub mod key;
+pub mod narrowing;
+pub mod notice;
 pub mod organization;
 pub mod permit;
 pub mod person;
@@ -12,14 +15,23 @@ pub mod resource;
 pub mod session;
 pub mod text;
 pub mod token;
+pub mod usage;
 
 pub use caller::{Actor, Caller};
-pub use key::{Key, KeyState};
-pub use organization::{Membership, Organization};
+pub use invitation::{Invitation, InvitationOutcome, InvitedInto};
+pub use key::{Key, KeyProof, KeyState};
+pub use narrowing::Narrowing;
+pub use notice::{Notice, NoticeKind};
+pub use organization::{
+    Departure, JoinMethod, KeyPolicy, Membership, Organization, OwnershipOffer, Settings,
+};
 pub use permit::{Demand, Denied, OperatorAct, Permit, Scope, Standing, authorize, authorize_first_operator};
-pub use person::User;
+pub use person::{Contact, Identity, User};
 pub use project::{Collaboration, Project, SlugHolder, Visibility};
-pub use resource::Resource;
-pub use session::{OperatorToken, Session};
+pub use resource::{Cluster, ClusterOidc, Resource, ResourceDetail};
+pub use session::{OperatorToken, Session, UsageToken};
 pub use text::{Email, Name, TextError};
 pub use token::{PlainToken, TokenDigest, TokenKind};
+pub use usage::{
+    Amount, BatchOutcome, Budget, BudgetPeriod, BudgetScope, UsageBatch, UsageLine, UsagePlace, UsageSubject,
+};

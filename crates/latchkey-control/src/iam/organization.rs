@@ -2,7 +2,7 @@
 
 use super::permit::Permit;
 use super::text::Name;
-use latchkey_core::{OrganizationId, OrganizationNumber, Role, UnixMillis, UserId};
+use latchkey_core::{IdentityId, OrganizationId, OrganizationNumber, Role, UnixMillis, UserId};
 
 /// One company's account, and the top of everything (O1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,59 @@ pub struct Organization {
     pub created_at: UnixMillis,
     /// Since when it is suspended (O6).
     pub suspended_at: Option<UnixMillis>,
+    /// What its admins set.
+    pub settings: Settings,
+    /// Whether the operator lets it import keys of another system (K9).
+    pub imports_keys: bool,
+}
+
+/// What an organization's admins set for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How people join (M1).
+    pub join_method: JoinMethod,
+    /// Minutes a session of its members lasts (M6): 720 unless set, 5 at least.
+    pub session_minutes: u32,
+    /// What its keys must keep to (K10).
+    pub keys: KeyPolicy,
+}
+
+/// How people join an organization: one way at a time (M1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum JoinMethod {
+    /// By an invitation to an e-mail address.
+    Invitation = 1,
+    /// By single sign-on; an invitation is refused.
+    Sso = 2,
+}
+
+/// What an organization demands of its keys (K10).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyPolicy {
+    /// Minutes a new or lengthened key may be valid at most, from now on.
+    pub lifetime_minutes_max: Option<u32>,
+    /// Whether a key must expire.
+    pub expiry_required: bool,
+    /// Days without use after which a key is disabled.
+    pub idle_days_max: Option<u16>,
+    /// Days before its expiry at which a project hears of it.
+    pub warning_days: Option<u16>,
+}
+
+/// Minutes a session lasts unless set.
+pub const SESSION_MINUTES_DEFAULT: u32 = 12 * 60;
+/// Minutes a session lasts at least.
+pub const SESSION_MINUTES_MIN: u32 = 5;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            join_method: JoinMethod::Invitation,
+            session_minutes: SESSION_MINUTES_DEFAULT,
+            keys: KeyPolicy::default(),
+        }
+    }
 }
 
 impl Organization {
@@ -54,4 +107,34 @@ pub struct Membership {
     pub user: UserId,
     /// Their role in it.
     pub role: Role,
+    /// The identity that accepted it; no other acts through it (M10).
+    pub identity: IdentityId,
+    /// When they joined.
+    pub joined_at: UnixMillis,
+}
+
+/// Somebody who was removed from an organization: only its admins let them in again (M7, X6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departure {
+    /// The organization.
+    pub organization: OrganizationNumber,
+    /// The person.
+    pub user: UserId,
+    /// When they were removed.
+    pub at: UnixMillis,
+}
+
+/// The owner's offer of the ownership to another admin (O3a).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnershipOffer {
+    /// The organization: it has one offer at a time.
+    pub organization: OrganizationNumber,
+    /// The owner who offers.
+    pub from: UserId,
+    /// The admin who may accept.
+    pub to: UserId,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// From when on it is void.
+    pub expires_at: UnixMillis,
 }

@@ -16,6 +16,7 @@ pub fn authorize(caller: &Caller, demand: Demand, standing: &Standing) -> Result
     let role = match caller {
         Caller::Operator { .. } => operator_may(demand)?,
         Caller::Session { .. } => session_may(demand, standing)?,
+        Caller::Key(_) | Caller::Reporter(_) => credential_may(demand, standing)?,
     };
     Ok(Permit { actor: caller.actor(), demand, scope: standing.scope(), role })
 }
@@ -41,6 +42,12 @@ pub enum Demand {
     Operator(OperatorAct),
     /// Something about themselves, that every person may.
     Own,
+    /// Something that only the owner of the organization may (O3).
+    Ownership,
+    /// Joining a project (P4).
+    Join,
+    /// Bringing usage, which its own credential alone may (B3).
+    Report,
 }
 
 /// What only operators may do. Told to others by its word.
@@ -54,8 +61,14 @@ pub enum OperatorAct {
     Resources,
     /// Sign a person in.
     SignIn,
-    /// Make operator tokens.
+    /// Make operator tokens and usage tokens.
     Tokens,
+    /// Read the whole audit log, its tree and checkpoints, and erase what is personal (A1).
+    Audit,
+    /// Set prices, and decide on usage that is held (B3).
+    Usage,
+    /// Open and close the import of keys for an organization (K9).
+    Import,
 }
 
 impl OperatorAct {
@@ -67,6 +80,9 @@ impl OperatorAct {
             Self::Resources => "operator.resources",
             Self::SignIn => "operator.sign_in",
             Self::Tokens => "operator.tokens",
+            Self::Audit => "operator.audit",
+            Self::Usage => "operator.usage",
+            Self::Import => "operator.import",
         }
     }
 }
@@ -87,6 +103,8 @@ pub enum Denied {
     },
     /// The organization is suspended (O6).
     Suspended,
+    /// The project is archived (J10).
+    Archived,
 }
 
 /// Where something is allowed.
@@ -105,6 +123,8 @@ pub enum Scope {
 pub enum Standing<'a> {
     /// Nothing in particular is in question.
     Installation,
+    /// The caller is a credential that brings usage.
+    Reporter,
     /// An organization, and the caller's membership in it.
     Organization(&'a Organization, Option<&'a Membership>),
     /// A project, the caller's membership in its organization, and their collaboration in it.
@@ -124,7 +144,7 @@ impl Standing<'_> {
     /// The role that counts there: in a project, the collaborator's (J5), never a mere organization admin's (J4).
     pub fn role(&self) -> Option<Role> {
         match self {
-            Self::Installation => None,
+            Self::Installation | Self::Reporter => None,
             Self::Organization(_, membership) => membership.map(|membership| membership.role),
             Self::Project { project, membership, collaboration, .. } => match (collaboration, membership) {
                 (Some(_), Some(membership)) if membership.role == Role::Admin => Some(Role::Admin),
@@ -140,8 +160,9 @@ impl Standing<'_> {
     /// Whether the caller may know that it exists (P4, R2).
     pub fn is_known(&self) -> bool {
         match self {
-            Self::Installation => true,
+            Self::Installation | Self::Reporter => true,
             Self::Organization(_, membership) => membership.is_some(),
+            Self::Project { project, .. } if project.deleted_at.is_some() => false,
             Self::Project { project, membership, .. } => {
                 let seen = |member: &&Membership| {
                     member.role == Role::Admin || project.visibility != Visibility::Private
@@ -153,7 +174,7 @@ impl Standing<'_> {
 
     fn scope(&self) -> Scope {
         match self {
-            Self::Installation => Scope::Installation,
+            Self::Installation | Self::Reporter => Scope::Installation,
             Self::Organization(organization, _) => Scope::Organization(organization.number),
             Self::Project { organization, project, .. } => {
                 Scope::Project(organization.number, project.number)
@@ -163,20 +184,59 @@ impl Standing<'_> {
 
     fn organization(&self) -> Option<&Organization> {
         match self {
-            Self::Installation => None,
+            Self::Installation | Self::Reporter => None,
             Self::Organization(organization, _) | Self::Project { organization, .. } => Some(organization),
         }
     }
 
     fn permissions(&self) -> PermissionSet {
-        let Some(role) = self.role() else { return PermissionSet::EMPTY };
+        let held = |role: Option<Role>, of: fn(Role) -> PermissionSet| role.map_or(PermissionSet::EMPTY, of);
         match self {
-            Self::Installation => PermissionSet::EMPTY,
-            Self::Organization(..) => PermissionSet::of_organization(role),
-            Self::Project { .. } => PermissionSet::of_project(role),
+            Self::Installation | Self::Reporter => PermissionSet::EMPTY,
+            Self::Organization(..) => held(self.role(), PermissionSet::of_organization),
+            Self::Project { membership, .. } => {
+                let mut set = held(self.role(), PermissionSet::of_project);
+                // X3: an external project admin has all of P2 but the switch.
+                if membership.is_none() {
+                    set = set.without(Permission::ProjectExternalWrite);
+                }
+                // J4: of a project that they did not join, organization admins have these three and no more.
+                if membership.is_some_and(|membership| membership.role == Role::Admin) {
+                    set = UNJOINED.iter().fold(set, |set, permission| set.with(*permission));
+                }
+                set
+            }
+        }
+    }
+
+    const fn project(&self) -> Option<&Project> {
+        match self {
+            Self::Project { project, .. } => Some(project),
+            Self::Installation | Self::Reporter | Self::Organization(..) => None,
+        }
+    }
+
+    fn is_owner(&self) -> bool {
+        match self {
+            Self::Organization(organization, Some(membership)) => organization.owner == membership.user,
+            _ => false,
+        }
+    }
+
+    /// P4: organization admins may join any project, members an open one; nobody joins twice.
+    fn may_join(&self) -> bool {
+        match self {
+            Self::Project { project, membership: Some(membership), collaboration: None, .. } => {
+                membership.role == Role::Admin || project.visibility == Visibility::Open
+            }
+            _ => false,
         }
     }
 }
+
+/// What organization admins may do to a project without joining it (J4).
+const UNJOINED: [Permission; 3] =
+    [Permission::OrgProjectsSetVisibility, Permission::OrgProjectsArchive, Permission::OrgProjectsDelete];
 
 /// The proof that [`authorize`] said yes: to whom, to what, and where. Made nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,6 +277,9 @@ impl Demand {
             Self::Permission(permission) => permission.as_str(),
             Self::Operator(act) => act.as_str(),
             Self::Own => "me",
+            Self::Ownership => "org.ownership",
+            Self::Join => "project.join",
+            Self::Report => "usage.report",
         }
     }
 }
@@ -228,7 +291,9 @@ fn operator_may(demand: Demand) -> Result<Option<Role>, Denied> {
         | Demand::Permission(
             Permission::OrgSettingsRead | Permission::OrgProjectsList | Permission::ProjectSettingsRead,
         ) => Ok(None),
-        Demand::Permission(_) | Demand::Own => Err(Denied::Forbidden(demand.as_str())),
+        Demand::Permission(_) | Demand::Own | Demand::Ownership | Demand::Join | Demand::Report => {
+            Err(Denied::Forbidden(demand.as_str()))
+        }
     }
 }
 
@@ -239,12 +304,36 @@ fn session_may(demand: Demand, standing: &Standing) -> Result<Option<Role>, Deni
     if standing.organization().is_some_and(Organization::is_suspended) {
         return Err(Denied::Suspended);
     }
+    if standing.project().is_some_and(Project::is_archived) && !outlives_archiving(demand) {
+        return Err(Denied::Archived);
+    }
     let allowed = match demand {
         Demand::Own => true,
-        Demand::Operator(_) => false,
+        Demand::Operator(_) | Demand::Report => false,
+        Demand::Ownership => standing.is_owner(),
+        Demand::Join => standing.may_join(),
         Demand::Permission(permission) => standing.permissions().contains(permission),
     };
     if allowed { Ok(standing.role()) } else { Err(Denied::Forbidden(demand.as_str())) }
+}
+
+/// What organization admins may do to a project that is archived, and what lets them find it (J10).
+const fn outlives_archiving(demand: Demand) -> bool {
+    matches!(
+        demand,
+        Demand::Permission(
+            Permission::OrgProjectsArchive | Permission::OrgProjectsDelete | Permission::ProjectSettingsRead
+        )
+    )
+}
+
+/// A key manages nothing (K6b), and neither does what brings usage: of its own project a key may know.
+fn credential_may(demand: Demand, standing: &Standing) -> Result<Option<Role>, Denied> {
+    match (demand, standing) {
+        (Demand::Report, Standing::Reporter) => Ok(None),
+        (_, Standing::Installation | Standing::Reporter) => Err(Denied::Forbidden(demand.as_str())),
+        _ => Err(Denied::NotFound),
+    }
 }
 
 #[cfg(test)]

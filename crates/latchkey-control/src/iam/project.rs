@@ -1,7 +1,9 @@
 //! Projects and who takes part in one (IAM §3).
 
 use super::text::Name;
-use latchkey_core::{OrganizationNumber, ProjectId, ProjectNumber, Role, Slug, UnixMillis, UserId};
+use latchkey_core::{
+    ExpiryMinute, IdentityId, OrganizationNumber, ProjectId, ProjectNumber, Role, Slug, UnixMillis, UserId,
+};
 
 /// An isolated workspace of an organization (J1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,24 @@ pub struct Project {
     pub is_default: bool,
     /// When it was created.
     pub created_at: UnixMillis,
+    /// Since when it is archived (J10).
+    pub archived_at: Option<UnixMillis>,
+    /// When it was deleted, for good; it was archived before (J10).
+    pub deleted_at: Option<UnixMillis>,
+}
+
+impl Project {
+    /// Whether every key and session is refused in it.
+    pub const fn is_archived(&self) -> bool {
+        self.archived_at.is_some()
+    }
+
+    /// Whether something that `before` allowed is refused now, at once and in the whole project.
+    pub const fn refuses_more_than(&self, before: &Self) -> bool {
+        (self.is_archived() && !before.is_archived())
+            || (self.deleted_at.is_some() && before.deleted_at.is_none())
+            || (before.allows_external && !self.allows_external)
+    }
 }
 
 /// Table P4.
@@ -49,6 +69,12 @@ pub struct Collaboration {
     pub role: Role,
     /// Whether they were added as an external collaborator (X1).
     pub is_external: bool,
+    /// The identity that accepted it; no other acts through it (M10).
+    pub identity: IdentityId,
+    /// When they were added or joined.
+    pub added_at: UnixMillis,
+    /// From when on an external collaborator's access has ended (X4).
+    pub ends_at: Option<ExpiryMinute>,
 }
 
 /// To whom a slug belongs, for ever: once used it goes to no other organization (J3).

@@ -1,4 +1,5 @@
-//! Tokens for the control plane itself: `lko_…` for operators, `lks_…` for sessions; 256 bits, opaque.
+//! Tokens for the control plane itself: `lko_…` for operators, `lks_…` for sessions, `lka_…` for service accounts,
+//! `lku_…` for usage reports, `lki_…` in invitation links; 256 bits, opaque.
 //!
 //! A token is shown once and kept as a digest. It is found by its digest, so no comparison of secrets takes
 //! place whose time could tell anything.
@@ -18,6 +19,12 @@ pub enum TokenKind {
     Operator,
     /// `lks_…`
     Session,
+    /// `lka_…`, of a service account.
+    Service,
+    /// `lku_…`, which brings usage.
+    Usage,
+    /// `lki_…`, the secret part of an invitation's link. It identifies nobody.
+    Invitation,
 }
 
 /// A token's text: as it was made, or as a request carried it. Shows nothing, and is wiped when dropped.
@@ -31,11 +38,17 @@ pub struct PlainToken {
 pub struct TokenDigest(pub [u8; 32]);
 
 impl TokenKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Operator, Self::Session, Self::Service, Self::Usage, Self::Invitation];
+
     /// What such a token begins with.
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Operator => "lko_",
             Self::Session => "lks_",
+            Self::Service => "lka_",
+            Self::Usage => "lku_",
+            Self::Invitation => "lki_",
         }
     }
 }
@@ -54,9 +67,7 @@ impl PlainToken {
 
     /// The token that a request carried, if it is well formed.
     pub fn parse(text: &str) -> Option<Self> {
-        let kind = [TokenKind::Operator, TokenKind::Session]
-            .into_iter()
-            .find(|kind| text.starts_with(kind.prefix()))?;
+        let kind = TokenKind::ALL.into_iter().find(|kind| text.starts_with(kind.prefix()))?;
         let body = text.as_bytes().get(kind.prefix().len()..)?;
         (body.len() == TOKEN_BODY_LEN && base62::is_base62(body))
             .then(|| Self { text: Zeroizing::new(text.to_owned()), kind })

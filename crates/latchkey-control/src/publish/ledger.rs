@@ -1,6 +1,6 @@
 //! What was committed since a statement: refusals that can ride in a head, and what must wait for the next one.
 
-use crate::iam::Key;
+use crate::iam::{Key, KeyProof};
 use crate::store::{Effect, Outbound, ReadView, StoreError, Touch, Touched, View};
 use latchkey_core::{Generation, Pepper, UnixMillis};
 use latchkey_snapshot::head::INLINE_MAX;
@@ -122,14 +122,15 @@ fn refusal(
     }
     Ok(match &touch.noun {
         Touched::Key(id) => view.key(*id)?.and_then(|key| {
-            let tag = Query::native_key(pepper, key.id, &key.digest).tag;
+            let KeyProof::Native(digest) = &key.proof else { return None };
+            let tag = Query::native_key(pepper, key.id, digest).tag;
             key_reason(&key, now).map(|reason| (InlineSubject::Tag(tag), reason))
         }),
         Touched::Organization(number) => view
             .organization(*number)?
             .filter(|organization| organization.is_suspended())
             .map(|_| (InlineSubject::Organization(*number), Reason::Suspended)),
-        Touched::Project(_) | Touched::Resource { .. } => None,
+        _ => None,
     })
 }
 

@@ -3,7 +3,7 @@
 //! [`Picture::load`] takes everything from a view; [`Picture::catch_up`] what the outbox says was touched. Both
 //! come to the same content, so a restart publishes the same bytes.
 
-use crate::iam::{self, Key, Organization, Project, Resource};
+use crate::iam::{self, Key, KeyProof, Organization, Project, Resource};
 use crate::store::{ReadView, StoreError, Touched, View};
 use latchkey_core::{
     Generation, OrganizationNumber, Pepper, PermissionSet, ProjectNumber, ResourceId, ResourceType, Slug,
@@ -83,7 +83,7 @@ impl Picture {
         let held = held.filter_map(|resource| resource_record(resource, owner(resource.project)?));
         let mut failed = None;
         let keys = view.all_keys()?.map_while(|key| key.map_err(|error| failed = Some(error)).ok());
-        let keys = keys.filter_map(|key| Some(key_record(&key, owner(key.project)?)));
+        let keys = keys.filter_map(|key| key_record(&key, owner(key.project)?));
         self.content.load(references.chain(names).chain(held).chain(keys));
         failed.map_or(Ok(()), Err)
     }
@@ -104,10 +104,16 @@ impl Picture {
             Touched::Key(id) => {
                 if let Some(key) = view.key(*id)? {
                     let owner = self.owner(key.project)?;
-                    self.content.put(key_record(&key, owner));
+                    if let Some(record) = key_record(&key, owner) {
+                        self.content.put(record);
+                    }
                 }
             }
             Touched::Resource { kind, id } => self.retake_resource(*kind, id, view)?,
+            Touched::Membership(..)
+            | Touched::Collaboration(..)
+            | Touched::Session(_)
+            | Touched::Budget(_) => {}
         }
         Ok(())
     }
@@ -160,7 +166,8 @@ impl Picture {
 }
 
 /// The key as edges know it. Expiry is theirs to judge, so a key's state here does not depend on the moment.
-fn key_record<'a>(key: &Key, organization: OrganizationNumber) -> Record<'a> {
+fn key_record<'a>(key: &Key, organization: OrganizationNumber) -> Option<Record<'a>> {
+    let KeyProof::Native(digest) = key.proof else { return None };
     let state = match (key.revoked_at, key.disabled_at) {
         (Some(_), _) => KeyState::Revoked,
         (None, Some(_)) => KeyState::Disabled,
@@ -172,7 +179,8 @@ fn key_record<'a>(key: &Key, organization: OrganizationNumber) -> Record<'a> {
         role: Some(key.role),
         permissions: PermissionSet::of_key(key.role),
     };
-    Record::Key { id: key.id, digest: key.digest, binding, expiry: key.expires, state }
+    let (expiry, id) = (key.expires, key.id);
+    Some(Record::Key { id, digest, binding, expiry, state, out_of_budget: false, narrowing: None })
 }
 
 fn resource_record(resource: &iam::Resource, organization: OrganizationNumber) -> Option<Record<'_>> {

@@ -3,7 +3,7 @@
 pub(in crate::publish) mod stage;
 
 use super::{DirectorySink, PublishError, PublishStatus, Publisher, Schedule, Sink};
-use crate::iam::Key;
+use crate::iam::{Key, KeyProof};
 use crate::store::Change;
 use latchkey_core::{Generation, Role, UnixMillis};
 use latchkey_snapshot::{Head, InlineSubject, Query, Reason};
@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 fn tag(n: u64) -> InlineSubject {
-    InlineSubject::Tag(Query::native_key(&pepper(), key(n).id, &key(n).digest).tag)
+    let KeyProof::Native(digest) = key(n).proof else { unreachable!("the stage's keys are native") };
+    InlineSubject::Tag(Query::native_key(&pepper(), key(n).id, &digest).tag)
 }
 
 fn tells(head: &Head, subject: InlineSubject) -> bool {

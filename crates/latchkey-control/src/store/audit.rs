@@ -140,6 +140,9 @@ fn who(actor: Actor) -> WhoImage {
         Actor::Installation => WhoImage::Installation,
         Actor::Operator(token) => WhoImage::Operator { token },
         Actor::User(user, session) => WhoImage::User { id: user.to_string(), session: session.to_string() },
+        Actor::Service(user, token) => WhoImage::Service { id: user.to_string(), token: token.to_string() },
+        Actor::Key(id) => WhoImage::Key { id: id.to_string() },
+        Actor::Reporter => WhoImage::Reporter,
     }
 }
 
@@ -176,4 +179,7 @@ enum WhoImage {
     Installation,
     Operator { token: u32 },
     User { id: String, session: String },
+    Service { id: String, token: String },
+    Key { id: String },
+    Reporter,
 }

@@ -2,13 +2,19 @@
 
 use super::audit::AuditEntry;
 use super::error::StoreError;
+use super::images::{budget_place, subject_bytes};
 use super::outbox::{Effect, Touch, Touched};
 use super::rows::{Row, decode, encode};
 use super::tables::{WriteTables, counter};
+use crate::iam::key::lasts_longer;
 use crate::iam::{
-    Collaboration, Key, Membership, OperatorToken, Organization, Project, Resource, Session, SlugHolder, User,
+    Amount, Budget, BudgetScope, Collaboration, Departure, Identity, Invitation, InvitedInto, Key, KeyProof,
+    Membership, Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource, Session, SlugHolder,
+    UsageBatch, UsagePlace, UsageToken, User,
 };
-use latchkey_core::{Generation, Slug};
+use latchkey_core::{
+    Generation, KeyId, OrganizationNumber, Permission, ProjectNumber, Slug, UnixMillis, UserId,
+};
 use redb::{AccessGuard, ReadableTable};
 
 /// A decided change: its audit entry, the rows it puts, and the reply once they are durable.
@@ -48,7 +54,7 @@ pub struct Committed<R> {
     pub generation: Generation,
 }
 
-/// A row to put: a new one, or the new state of an old one.
+/// A row to put (a new one, or the new state of an old one) or to remove.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "a variant for each noun")]
 pub enum Change {
@@ -62,6 +68,25 @@ pub enum Change {
     OperatorToken(OperatorToken),
     Key(Key),
     Resource(Resource),
+    Identity(Identity),
+    Departure(Departure),
+    OwnershipOffer(OwnershipOffer),
+    Invitation(Invitation),
+    UsageToken(UsageToken),
+    Notice(Notice),
+    Budget(Budget),
+    UsageBatch(UsageBatch),
+    /// Adds to what was used.
+    Usage(UsagePlace, Amount),
+    /// The key was used then; an earlier moment changes nothing.
+    KeyUse(KeyId, UnixMillis),
+    /// The price of a request with this permission, in millionths of the currency unit.
+    Price(Permission, u64),
+    RemoveMembership(OrganizationNumber, UserId),
+    RemoveCollaboration(ProjectNumber, UserId),
+    RemoveDeparture(OrganizationNumber, UserId),
+    RemoveOwnershipOffer(OrganizationNumber),
+    RemoveBudget(BudgetScope),
 }
 
 macro_rules! changes {
@@ -74,25 +99,57 @@ macro_rules! changes {
     };
 }
 
-changes!(Organization Project User Membership Collaboration Session OperatorToken Key Resource);
+changes!(Organization Project User Membership Collaboration Session OperatorToken Key Resource Identity Departure);
+changes!(OwnershipOffer Invitation UsageToken Notice Budget UsageBatch);
 
 impl Change {
     /// Puts the row and its index entries, and says what that touches at the edge.
     ///
     /// # Errors
     /// [`StoreError::Clash`] if it would take what belongs to another row for ever.
-    pub(super) fn apply(&self, tables: &mut WriteTables) -> Result<Option<Touch>, StoreError> {
+    pub(super) fn apply(&self, tables: &mut WriteTables) -> Result<[Option<Touch>; 2], StoreError> {
+        let one = |touch| [Some(touch), None];
+        let none = |()| [None, None];
         match self {
-            Self::Organization(organization) => put_organization(tables, organization).map(Some),
-            Self::Project(project) => put_project(tables, project).map(Some),
-            Self::Slug(slug, holder) => put_slug(tables, slug, holder).map(|()| None),
-            Self::User(user) => put_user(tables, user).map(|()| None),
-            Self::Membership(membership) => put_membership(tables, membership).map(Some),
-            Self::Collaboration(collaboration) => put_collaboration(tables, collaboration).map(Some),
-            Self::Session(session) => put_session(tables, session).map(|()| None),
-            Self::OperatorToken(token) => put_operator_token(tables, token).map(|()| None),
-            Self::Key(key) => put_key(tables, key).map(Some),
-            Self::Resource(resource) => put_resource(tables, resource).map(Some),
+            Self::Organization(organization) => put_organization(tables, organization).map(one),
+            Self::Project(project) => put_project(tables, project).map(one),
+            Self::Slug(slug, holder) => put_slug(tables, slug, holder).map(none),
+            Self::User(user) => put_user(tables, user).map(none),
+            Self::Membership(membership) => put_membership(tables, membership),
+            Self::Collaboration(collaboration) => put_collaboration(tables, collaboration),
+            Self::Session(session) => put_session(tables, session).map(one),
+            Self::OperatorToken(token) => put_operator_token(tables, token).map(none),
+            Self::Key(key) => put_key(tables, key).map(one),
+            Self::Resource(resource) => put_resource(tables, resource).map(one),
+            Self::Identity(identity) => put_identity(tables, identity).map(none),
+            Self::Departure(departure) => put_departure(tables, departure).map(none),
+            Self::OwnershipOffer(offer) => put_offer(tables, offer).map(none),
+            Self::Invitation(invitation) => put_invitation(tables, invitation).map(none),
+            Self::UsageToken(token) => put_usage_token(tables, token).map(none),
+            Self::Notice(notice) => put_notice(tables, notice).map(none),
+            Self::Budget(budget) => put_budget(tables, budget).map(|touch| [touch, None]),
+            Self::UsageBatch(batch) => put_usage_batch(tables, batch).map(none),
+            Self::Usage(place, amount) => add_usage(tables, place, *amount).map(none),
+            Self::KeyUse(key, at) => note_key_use(tables, *key, *at).map(none),
+            Self::Price(permission, micros) => {
+                tables.prices.insert(permission.number(), micros)?;
+                Ok([None, None])
+            }
+            Self::RemoveMembership(organization, user) => remove_membership(tables, *organization, user),
+            Self::RemoveCollaboration(project, user) => remove_collaboration(tables, *project, user),
+            Self::RemoveDeparture(organization, user) => {
+                tables.departures.remove((organization.0, user.body()))?;
+                Ok([None, None])
+            }
+            Self::RemoveOwnershipOffer(organization) => {
+                tables.ownership_offers.remove(organization.0)?;
+                Ok([None, None])
+            }
+            Self::RemoveBudget(scope) => {
+                let removed: Option<Budget> = replaced(tables.budgets.remove(budget_place(*scope))?)?;
+                let freed = removed.filter(Budget::is_exhausted);
+                Ok([freed.map(|_| touch(Touched::Budget(*scope), false)), None])
+            }
         }
     }
 }
@@ -128,7 +185,7 @@ fn put_project(tables: &mut WriteTables, now: &Project) -> Result<Touch, StoreEr
             raise(tables, counter::PROJECTS, now.number.0)?;
         }
     }
-    let refuses = before.is_some_and(|before| before.allows_external && !now.allows_external);
+    let refuses = before.is_some_and(|before| now.refuses_more_than(&before));
     Ok(touch(Touched::Project(now.number), refuses))
 }
 
@@ -139,34 +196,153 @@ fn put_slug(tables: &mut WriteTables, slug: &Slug, now: &SlugHolder) -> Result<(
 
 fn put_user(tables: &mut WriteTables, now: &User) -> Result<(), StoreError> {
     let before: Option<User> = replaced(tables.users.insert(now.id.body(), encode(now)?.as_slice())?)?;
-    same(before.is_none_or(|before| before.email == now.email), "users")?;
-    let holder = tables.user_emails.insert(now.email.as_str(), now.id.body())?.map(|id| *id.value());
+    same(before.is_none_or(|before| before.contact == now.contact), "users")?;
+    let Some(email) = now.email() else { return Ok(()) };
+    let holder = tables.user_emails.insert(email.as_str(), now.id.body())?.map(|id| *id.value());
     same(holder.is_none_or(|holder| holder == *now.id.body()), "user_emails")
 }
 
-fn put_membership(tables: &mut WriteTables, now: &Membership) -> Result<Touch, StoreError> {
+fn put_membership(tables: &mut WriteTables, now: &Membership) -> Result<[Option<Touch>; 2], StoreError> {
     let place = (now.organization.0, now.user.body());
     let before: Option<Membership> = replaced(tables.memberships.insert(place, encode(now)?.as_slice())?)?;
     tables.user_memberships.insert((now.user.body(), now.organization.0), ())?;
     let refuses = before.is_some_and(|before| before.role > now.role);
-    Ok(touch(Touched::Organization(now.organization), refuses))
+    // Bound to another identity, it is gone for the one before.
+    let gone = before.filter(|before| before.identity != now.identity);
+    let gone = gone.map(|before| touch(Touched::Membership(now.organization, before.identity), true));
+    Ok([Some(touch(Touched::Membership(now.organization, now.identity), refuses)), gone])
 }
 
-fn put_collaboration(tables: &mut WriteTables, now: &Collaboration) -> Result<Touch, StoreError> {
+fn remove_membership(
+    tables: &mut WriteTables,
+    organization: OrganizationNumber,
+    user: &UserId,
+) -> Result<[Option<Touch>; 2], StoreError> {
+    let gone: Option<Membership> = replaced(tables.memberships.remove((organization.0, user.body()))?)?;
+    tables.user_memberships.remove((user.body(), organization.0))?;
+    Ok([gone.map(|gone| touch(Touched::Membership(organization, gone.identity), true)), None])
+}
+
+fn remove_collaboration(
+    tables: &mut WriteTables,
+    project: ProjectNumber,
+    user: &UserId,
+) -> Result<[Option<Touch>; 2], StoreError> {
+    let gone: Option<Collaboration> = replaced(tables.collaborations.remove((project.0, user.body()))?)?;
+    tables.user_collaborations.remove((user.body(), project.0))?;
+    Ok([gone.map(|gone| touch(Touched::Collaboration(project, gone.identity), true)), None])
+}
+
+fn put_collaboration(
+    tables: &mut WriteTables,
+    now: &Collaboration,
+) -> Result<[Option<Touch>; 2], StoreError> {
     let place = (now.project.0, now.user.body());
     let before: Option<Collaboration> =
         replaced(tables.collaborations.insert(place, encode(now)?.as_slice())?)?;
     tables.user_collaborations.insert((now.user.body(), now.project.0), ())?;
-    let refuses = before.is_some_and(|before| before.role > now.role);
-    Ok(touch(Touched::Project(now.project), refuses))
+    let refuses =
+        before.is_some_and(|before| before.role > now.role || lasts_longer(before.ends_at, now.ends_at));
+    let gone = before.filter(|before| before.identity != now.identity);
+    let gone = gone.map(|before| touch(Touched::Collaboration(now.project, before.identity), true));
+    Ok([Some(touch(Touched::Collaboration(now.project, now.identity), refuses)), gone])
 }
 
-fn put_session(tables: &mut WriteTables, now: &Session) -> Result<(), StoreError> {
+fn put_session(tables: &mut WriteTables, now: &Session) -> Result<Touch, StoreError> {
     let before: Option<Session> = replaced(tables.sessions.insert(&now.digest.0, encode(now)?.as_slice())?)?;
-    same(before.is_none_or(|before| before.id == now.id && before.user == now.user), "sessions")?;
+    let is_same = |before: &Session| before.id == now.id && before.user == now.user;
+    same(before.as_ref().is_none_or(is_same), "sessions")?;
     let place = (now.user.body(), now.id.body());
     let digest = tables.user_sessions.insert(place, &now.digest.0)?.map(|digest| *digest.value());
-    same(digest.is_none_or(|digest| digest == now.digest.0), "user_sessions")
+    same(digest.is_none_or(|digest| digest == now.digest.0), "user_sessions")?;
+    tables.session_ids.insert(now.id.body(), &now.digest.0)?;
+    Ok(touch(Touched::Session(now.id), before.is_some_and(|before| now.refuses_more_than(&before))))
+}
+
+fn put_identity(tables: &mut WriteTables, now: &Identity) -> Result<(), StoreError> {
+    let before: Option<Identity> =
+        replaced(tables.identities.insert(now.id.body(), encode(now)?.as_slice())?)?;
+    let is_same = |before: &Identity| {
+        before.user == now.user && before.provider == now.provider && before.subject == now.subject
+    };
+    same(before.as_ref().is_none_or(is_same), "identities")?;
+    tables.user_identities.insert((now.user.body(), now.id.body()), ())?;
+    let place = (now.provider.as_str(), now.subject.as_str());
+    let holder = tables.identity_subjects.insert(place, now.id.body())?.map(|id| *id.value());
+    same(holder.is_none_or(|holder| holder == *now.id.body()), "identity_subjects")
+}
+
+fn put_departure(tables: &mut WriteTables, now: &Departure) -> Result<(), StoreError> {
+    tables.departures.insert((now.organization.0, now.user.body()), encode(now)?.as_slice())?;
+    Ok(())
+}
+
+fn put_offer(tables: &mut WriteTables, now: &OwnershipOffer) -> Result<(), StoreError> {
+    tables.ownership_offers.insert(now.organization.0, encode(now)?.as_slice())?;
+    Ok(())
+}
+
+fn put_invitation(tables: &mut WriteTables, now: &Invitation) -> Result<(), StoreError> {
+    let before: Option<Invitation> =
+        replaced(tables.invitations.insert(now.id.body(), encode(now)?.as_slice())?)?;
+    if let Some(before) = &before {
+        same(before.organization == now.organization && before.email == now.email, "invitations")?;
+        if before.digest != now.digest {
+            tables.invitation_tokens.remove(&before.digest.0)?;
+        }
+    }
+    let project = match now.into {
+        InvitedInto::Organization(_) => 0,
+        InvitedInto::Project(project, ..) => project.0,
+    };
+    tables.invitation_places.insert((now.organization.0, project, now.id.body()), ())?;
+    tables.invitation_emails.insert((now.email.as_str(), now.id.body()), ())?;
+    let holder = tables.invitation_tokens.insert(&now.digest.0, now.id.body())?.map(|id| *id.value());
+    same(holder.is_none_or(|holder| holder == *now.id.body()), "invitation_tokens")
+}
+
+fn put_usage_token(tables: &mut WriteTables, now: &UsageToken) -> Result<(), StoreError> {
+    tables.usage_tokens.insert(&now.digest.0, encode(now)?.as_slice())?;
+    Ok(())
+}
+
+fn put_notice(tables: &mut WriteTables, now: &Notice) -> Result<(), StoreError> {
+    let project = now.project.map_or(0, |project| project.0);
+    tables.notices.insert((now.organization.0, project, now.number), encode(now)?.as_slice())?;
+    let given = tables.counters.get(counter::NOTICES)?.map_or(0, |count| count.value());
+    tables.counters.insert(counter::NOTICES, given.max(now.number))?;
+    Ok(())
+}
+
+/// Edges hear of a budget only when what it covers runs out of it, or no longer is.
+fn put_budget(tables: &mut WriteTables, now: &Budget) -> Result<Option<Touch>, StoreError> {
+    let place = budget_place(now.scope);
+    let before: Option<Budget> = replaced(tables.budgets.insert(place, encode(now)?.as_slice())?)?;
+    let was = before.is_some_and(|before| before.is_exhausted());
+    let is = now.is_exhausted();
+    Ok((was != is).then(|| touch(Touched::Budget(now.scope), is)))
+}
+
+fn put_usage_batch(tables: &mut WriteTables, now: &UsageBatch) -> Result<(), StoreError> {
+    tables.usage_batches.insert(&now.id, encode(now)?.as_slice())?;
+    Ok(())
+}
+
+fn add_usage(tables: &mut WriteTables, place: &UsagePlace, amount: Amount) -> Result<(), StoreError> {
+    let subject = subject_bytes(place.subject);
+    let key = (place.project.0, place.day, &subject, place.permission.number());
+    let (requests, cost) = tables.usage.get(key)?.map_or((0, 0), |held| held.value());
+    let sum = (requests.saturating_add(amount.requests), cost.saturating_add(amount.cost_micros));
+    tables.usage.insert(key, sum)?;
+    Ok(())
+}
+
+fn note_key_use(tables: &mut WriteTables, key: KeyId, at: UnixMillis) -> Result<(), StoreError> {
+    let held = tables.key_uses.get(key.number())?.map_or(0, |held| held.value());
+    if at.0 > held {
+        tables.key_uses.insert(key.number(), at.0)?;
+    }
+    Ok(())
 }
 
 fn put_operator_token(tables: &mut WriteTables, now: &OperatorToken) -> Result<(), StoreError> {
@@ -180,7 +356,7 @@ fn put_key(tables: &mut WriteTables, now: &Key) -> Result<Touch, StoreError> {
     let before: Option<Key> = replaced(tables.keys.insert(now.id.number(), encode(now)?.as_slice())?)?;
     let refuses = match &before {
         Some(before) => {
-            let is_same = before.digest == now.digest
+            let is_same = before.proof == now.proof
                 && before.project == now.project
                 && before.created_at == now.created_at
                 && (before.revoked_at.is_none() || before.revoked_at == now.revoked_at);
@@ -189,6 +365,10 @@ fn put_key(tables: &mut WriteTables, now: &Key) -> Result<Touch, StoreError> {
         }
         None => {
             tables.project_keys.insert((now.project.0, now.created_at.0, now.id.number()), ())?;
+            if let KeyProof::Imported(digest) = &now.proof {
+                let is_taken = tables.imported_keys.insert(&digest.0, now.id.number())?.is_some();
+                same(!is_taken, "imported_keys")?;
+            }
             false
         }
     };

@@ -8,6 +8,7 @@ mod audit;
 mod change;
 mod disk;
 mod error;
+mod images;
 mod merkle;
 mod outbox;
 mod rows;
@@ -22,7 +23,7 @@ pub use error::StoreError;
 pub use merkle::Hash;
 pub use outbox::{Effect, Outbound, Touch, Touched};
 pub use tables::ReadView;
-pub use view::{Answer, KeyPlace, View};
+pub use view::{Answer, KeyPlace, UsageRow, View};
 pub use writer::{BATCH_WRITES_MAX, Ctx};
 
 use crate::iam::{Collaboration, Key, Membership, Organization, Project, Resource};
@@ -38,7 +39,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use writer::{Chore, Job, UseCase, Writer};
 
 /// The format that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// Writes that may wait for the writer before callers have to.
 pub const QUEUE_WRITES_MAX: usize = 4096;
 /// Memory for pages of the database.
@@ -334,9 +335,9 @@ mod tests {
 
     #[test]
     fn other_format_is_refused_by_its_number() {
-        let newer = database(|transaction| put_format(transaction, &2u32.to_le_bytes()));
+        let newer = database(|transaction| put_format(transaction, &9u32.to_le_bytes()));
         let error = settle_format(&newer).unwrap_err();
-        assert!(matches!(error, StoreError::FormatVersion { found: 2, supported: FORMAT_VERSION }));
+        assert!(matches!(error, StoreError::FormatVersion { found: 9, supported: FORMAT_VERSION }));
         let own = database(|transaction| put_format(transaction, &FORMAT_VERSION.to_le_bytes()));
         assert!(settle_format(&own).is_ok());
     }

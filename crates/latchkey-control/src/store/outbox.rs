@@ -1,6 +1,9 @@
 //! What a committed change touched, for whoever publishes it.
 
-use latchkey_core::{Generation, KeyId, OrganizationNumber, ProjectNumber, ResourceType};
+use crate::iam::BudgetScope;
+use latchkey_core::{
+    Generation, IdentityId, KeyId, OrganizationNumber, ProjectNumber, ResourceType, SessionId,
+};
 
 /// One generation and what it touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +26,16 @@ pub struct Touch {
 /// A noun that edges may hold a copy of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Touched {
-    /// An organization, or somebody's membership in it.
+    /// An organization itself.
     Organization(OrganizationNumber),
-    /// A project, or somebody's collaboration in it.
+    /// A project itself.
     Project(ProjectNumber),
+    /// An identity's membership.
+    Membership(OrganizationNumber, IdentityId),
+    /// An identity's collaboration.
+    Collaboration(ProjectNumber, IdentityId),
+    /// A session.
+    Session(SessionId),
     /// An API key.
     Key(KeyId),
     /// A resource.
@@ -36,6 +45,8 @@ pub enum Touched {
         /// Its id.
         id: String,
     },
+    /// Whether what a budget covers is out of it.
+    Budget(BudgetScope),
 }
 
 /// Which way a change goes.

@@ -4,14 +4,16 @@
 //! noun can have. The digest tables need no row for uniqueness of native keys: the id is part of the hashed text.
 
 use super::error::StoreError;
+use super::images::{NarrowingImage, budget_place, budget_scope, narrowing, narrowing_image};
 use super::outbox::{Effect, Touch, Touched};
 use crate::iam::{
-    Collaboration, Email, Key, Membership, Name, OperatorToken, Organization, Project, Resource, Session,
-    SlugHolder, TokenDigest, User, Visibility,
+    Cluster, ClusterOidc, Collaboration, Contact, Email, JoinMethod, Key, KeyPolicy, KeyProof, Membership,
+    Name, OperatorToken, Organization, Project, Resource, ResourceDetail, Session, Settings, SlugHolder,
+    TokenDigest, User, Visibility,
 };
 use latchkey_core::{
-    ExpiryMinute, KeyDigest, KeyId, OrganizationId, OrganizationNumber, ProjectId, ProjectNumber, ResourceId,
-    ResourceType, Role, SessionId, Slug, UnixMillis, UserId,
+    ExpiryMinute, IdentityId, ImportedDigest, KeyDigest, KeyId, OrganizationId, OrganizationNumber,
+    ProjectId, ProjectNumber, ResourceId, ResourceType, Role, SessionId, Slug, UnixMillis, UserId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -44,7 +46,7 @@ pub(super) trait Row: Sized {
     fn from_image(image: Self::Image) -> Option<Self>;
 }
 
-type Body = [u8; 16];
+pub(super) type Body = [u8; 16];
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct OrganizationImage {
@@ -54,6 +56,41 @@ pub(super) struct OrganizationImage {
     owner: Body,
     created_ms: u64,
     suspended_ms: Option<u64>,
+    settings: SettingsImage,
+    imports_keys: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SettingsImage {
+    join_method: u8,
+    session_minutes: u32,
+    lifetime_minutes_max: Option<u32>,
+    expiry_required: bool,
+    idle_days_max: Option<u16>,
+    warning_days: Option<u16>,
+}
+
+fn settings_image(settings: &Settings) -> SettingsImage {
+    SettingsImage {
+        join_method: settings.join_method as u8,
+        session_minutes: settings.session_minutes,
+        lifetime_minutes_max: settings.keys.lifetime_minutes_max,
+        expiry_required: settings.keys.expiry_required,
+        idle_days_max: settings.keys.idle_days_max,
+        warning_days: settings.keys.warning_days,
+    }
+}
+
+fn settings(image: &SettingsImage) -> Option<Settings> {
+    let join_method =
+        [JoinMethod::Invitation, JoinMethod::Sso].into_iter().find(|one| *one as u8 == image.join_method)?;
+    let keys = KeyPolicy {
+        lifetime_minutes_max: image.lifetime_minutes_max,
+        expiry_required: image.expiry_required,
+        idle_days_max: image.idle_days_max,
+        warning_days: image.warning_days,
+    };
+    Some(Settings { join_method, session_minutes: image.session_minutes, keys })
 }
 
 impl Row for Organization {
@@ -68,6 +105,8 @@ impl Row for Organization {
             owner: *self.owner.body(),
             created_ms: self.created_at.0,
             suspended_ms: self.suspended_at.map(|at| at.0),
+            settings: settings_image(&self.settings),
+            imports_keys: self.imports_keys,
         }
     }
 
@@ -79,6 +118,8 @@ impl Row for Organization {
             owner: UserId::from_body(image.owner)?,
             created_at: UnixMillis(image.created_ms),
             suspended_at: image.suspended_ms.map(UnixMillis),
+            settings: settings(&image.settings)?,
+            imports_keys: image.imports_keys,
         })
     }
 }
@@ -94,6 +135,8 @@ pub(super) struct ProjectImage {
     allows_external: bool,
     is_default: bool,
     created_ms: u64,
+    archived_ms: Option<u64>,
+    deleted_ms: Option<u64>,
 }
 
 impl Row for Project {
@@ -111,6 +154,8 @@ impl Row for Project {
             allows_external: self.allows_external,
             is_default: self.is_default,
             created_ms: self.created_at.0,
+            archived_ms: self.archived_at.map(|at| at.0),
+            deleted_ms: self.deleted_at.map(|at| at.0),
         }
     }
 
@@ -125,6 +170,8 @@ impl Row for Project {
             allows_external: image.allows_external,
             is_default: image.is_default,
             created_at: UnixMillis(image.created_ms),
+            archived_at: image.archived_ms.map(UnixMillis),
+            deleted_at: image.deleted_ms.map(UnixMillis),
         })
     }
 }
@@ -147,53 +194,67 @@ impl Row for SlugHolder {
 }
 
 impl Row for User {
-    type Image = (Body, String, u64);
+    type Image = (Body, bool, String, u64);
     const TABLE: &'static str = "users";
 
     fn image(&self) -> Self::Image {
-        (*self.id.body(), self.email.as_str().to_owned(), self.created_at.0)
+        let text = match &self.contact {
+            Contact::Person(email) => email.as_str(),
+            Contact::Service(name) => name.as_str(),
+        };
+        (*self.id.body(), self.is_service(), text.to_owned(), self.created_at.0)
     }
 
-    fn from_image((id, email, created_ms): Self::Image) -> Option<Self> {
-        Some(Self {
-            id: UserId::from_body(id)?,
-            email: Email::parse(&email).ok()?,
-            created_at: UnixMillis(created_ms),
-        })
+    fn from_image((id, is_service, text, created_ms): Self::Image) -> Option<Self> {
+        let contact = if is_service {
+            Contact::Service(Name::parse(&text).ok()?)
+        } else {
+            Contact::Person(Email::parse(&text).ok()?)
+        };
+        Some(Self { id: UserId::from_body(id)?, contact, created_at: UnixMillis(created_ms) })
     }
 }
 
 impl Row for Membership {
-    type Image = (u32, Body, u8);
+    type Image = (u32, Body, u8, Body, u64);
     const TABLE: &'static str = "memberships";
 
     fn image(&self) -> Self::Image {
-        (self.organization.0, *self.user.body(), self.role as u8)
+        let (user, identity) = (*self.user.body(), *self.identity.body());
+        (self.organization.0, user, self.role as u8, identity, self.joined_at.0)
     }
 
-    fn from_image((organization, user, role): Self::Image) -> Option<Self> {
+    fn from_image((organization, user, role, identity, joined_ms): Self::Image) -> Option<Self> {
         Some(Self {
             organization: OrganizationNumber(organization),
             user: UserId::from_body(user)?,
             role: Role::from_byte(role)?,
+            identity: IdentityId::from_body(identity)?,
+            joined_at: UnixMillis(joined_ms),
         })
     }
 }
 
 impl Row for Collaboration {
-    type Image = (u32, Body, u8, bool);
+    type Image = (u32, Body, u8, bool, Body, u64, Option<u32>);
     const TABLE: &'static str = "collaborations";
 
     fn image(&self) -> Self::Image {
-        (self.project.0, *self.user.body(), self.role as u8, self.is_external)
+        let (user, identity) = (*self.user.body(), *self.identity.body());
+        let ends_minute = self.ends_at.map(|end| end.0);
+        (self.project.0, user, self.role as u8, self.is_external, identity, self.added_at.0, ends_minute)
     }
 
-    fn from_image((project, user, role, is_external): Self::Image) -> Option<Self> {
+    fn from_image(image: Self::Image) -> Option<Self> {
+        let (project, user, role, is_external, identity, added_ms, ends_minute) = image;
         Some(Self {
             project: ProjectNumber(project),
             user: UserId::from_body(user)?,
             role: Role::from_byte(role)?,
             is_external,
+            identity: IdentityId::from_body(identity)?,
+            added_at: UnixMillis(added_ms),
+            ends_at: ends_minute.map(ExpiryMinute),
         })
     }
 }
@@ -203,6 +264,8 @@ pub(super) struct SessionImage {
     id: Body,
     digest: [u8; 32],
     user: Body,
+    identity: Body,
+    is_service: bool,
     created_ms: u64,
     expires_ms: u64,
     revoked_ms: Option<u64>,
@@ -217,6 +280,8 @@ impl Row for Session {
             id: *self.id.body(),
             digest: self.digest.0,
             user: *self.user.body(),
+            identity: *self.identity.body(),
+            is_service: self.is_service,
             created_ms: self.created_at.0,
             expires_ms: self.expires_at.0,
             revoked_ms: self.revoked_at.map(|at| at.0),
@@ -228,6 +293,8 @@ impl Row for Session {
             id: SessionId::from_body(image.id)?,
             digest: TokenDigest(image.digest),
             user: UserId::from_body(image.user)?,
+            identity: IdentityId::from_body(image.identity)?,
+            is_service: image.is_service,
             created_at: UnixMillis(image.created_ms),
             expires_at: UnixMillis(image.expires_ms),
             revoked_at: image.revoked_ms.map(UnixMillis),
@@ -251,10 +318,15 @@ impl Row for OperatorToken {
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeyImage {
     id: u64,
+    is_imported: bool,
     digest: [u8; 32],
     project: u32,
     name: String,
     role: u8,
+    narrowing: Option<NarrowingImage>,
+    family: u64,
+    predecessor: Option<u64>,
+    successor: Option<u64>,
     created_by: Body,
     created_ms: u64,
     expires_minute: Option<u32>,
@@ -269,10 +341,18 @@ impl Row for Key {
     fn image(&self) -> KeyImage {
         KeyImage {
             id: self.id.number(),
-            digest: self.digest.0,
+            is_imported: matches!(self.proof, KeyProof::Imported(_)),
+            digest: match self.proof {
+                KeyProof::Native(digest) => digest.0,
+                KeyProof::Imported(digest) => digest.0,
+            },
             project: self.project.0,
             name: self.name.as_str().to_owned(),
             role: self.role as u8,
+            narrowing: narrowing_image(&self.narrowing),
+            family: self.family.number(),
+            predecessor: self.predecessor.map(KeyId::number),
+            successor: self.successor.map(KeyId::number),
             created_by: *self.created_by.body(),
             created_ms: self.created_at.0,
             expires_minute: self.expires.map(|expiry| expiry.0),
@@ -284,10 +364,18 @@ impl Row for Key {
     fn from_image(image: KeyImage) -> Option<Self> {
         Some(Self {
             id: KeyId::from_number(image.id),
-            digest: KeyDigest(image.digest),
+            proof: if image.is_imported {
+                KeyProof::Imported(ImportedDigest(image.digest))
+            } else {
+                KeyProof::Native(KeyDigest(image.digest))
+            },
             project: ProjectNumber(image.project),
             name: Name::parse(&image.name).ok()?,
             role: Role::from_byte(image.role)?,
+            narrowing: narrowing(image.narrowing)?,
+            family: KeyId::from_number(image.family),
+            predecessor: image.predecessor.map(KeyId::from_number),
+            successor: image.successor.map(KeyId::from_number),
             created_by: UserId::from_body(image.created_by)?,
             created_at: UnixMillis(image.created_ms),
             expires: image.expires_minute.map(ExpiryMinute),
@@ -301,6 +389,8 @@ impl Row for Key {
 pub(super) struct ResourceImage {
     kind: u8,
     id: String,
+    name: String,
+    cluster: Option<ClusterImage>,
     project: u32,
     created_ms: u64,
     deleted_ms: Option<u64>,
@@ -314,6 +404,11 @@ impl Row for Resource {
         ResourceImage {
             kind: self.kind as u8,
             id: self.id.clone(),
+            name: self.name.as_str().to_owned(),
+            cluster: match &self.detail {
+                ResourceDetail::None => None,
+                ResourceDetail::Cluster(cluster) => Some(cluster_image(cluster)),
+            },
             project: self.project.0,
             created_ms: self.created_at.0,
             deleted_ms: self.deleted_at.map(|at| at.0),
@@ -325,6 +420,8 @@ impl Row for Resource {
         Some(Self {
             kind: ResourceType::from_byte(image.kind)?,
             id: image.id,
+            name: Name::parse(&image.name).ok()?,
+            detail: image.cluster.map_or(ResourceDetail::None, |one| ResourceDetail::Cluster(cluster(one))),
             project: ProjectNumber(image.project),
             created_at: UnixMillis(image.created_ms),
             deleted_at: image.deleted_ms.map(UnixMillis),
@@ -333,11 +430,35 @@ impl Row for Resource {
 }
 
 #[derive(Serialize, Deserialize)]
+pub(super) struct ClusterImage {
+    server: String,
+    certificate_authority: String,
+    oidc: Option<(String, String)>,
+}
+
+fn cluster_image(cluster: &Cluster) -> ClusterImage {
+    ClusterImage {
+        server: cluster.server.clone(),
+        certificate_authority: cluster.certificate_authority.clone(),
+        oidc: cluster.oidc.as_ref().map(|oidc| (oidc.issuer.clone(), oidc.client_id.clone())),
+    }
+}
+
+fn cluster(image: ClusterImage) -> Cluster {
+    let oidc = image.oidc.map(|(issuer, client_id)| ClusterOidc { issuer, client_id });
+    Cluster { server: image.server, certificate_authority: image.certificate_authority, oidc }
+}
+
+#[derive(Serialize, Deserialize)]
 pub(super) enum TouchedImage {
     Organization(u32),
     Project(u32),
+    Membership(u32, Body),
+    Collaboration(u32, Body),
+    Session(Body),
     Key(u64),
     Resource(u8, String),
+    Budget(u8, u64),
 }
 
 impl Row for Vec<Touch> {
@@ -361,8 +482,17 @@ fn touched_image(noun: &Touched) -> TouchedImage {
     match noun {
         Touched::Organization(number) => TouchedImage::Organization(number.0),
         Touched::Project(number) => TouchedImage::Project(number.0),
+        Touched::Membership(organization, identity) => {
+            TouchedImage::Membership(organization.0, *identity.body())
+        }
+        Touched::Collaboration(project, identity) => TouchedImage::Collaboration(project.0, *identity.body()),
+        Touched::Session(id) => TouchedImage::Session(*id.body()),
         Touched::Key(id) => TouchedImage::Key(id.number()),
         Touched::Resource { kind, id } => TouchedImage::Resource(*kind as u8, id.clone()),
+        Touched::Budget(scope) => {
+            let (kind, number) = budget_place(*scope);
+            TouchedImage::Budget(kind, number)
+        }
     }
 }
 
@@ -370,6 +500,14 @@ fn touched(image: TouchedImage) -> Option<Touched> {
     Some(match image {
         TouchedImage::Organization(number) => Touched::Organization(OrganizationNumber(number)),
         TouchedImage::Project(number) => Touched::Project(ProjectNumber(number)),
+        TouchedImage::Membership(organization, identity) => {
+            Touched::Membership(OrganizationNumber(organization), IdentityId::from_body(identity)?)
+        }
+        TouchedImage::Collaboration(project, identity) => {
+            Touched::Collaboration(ProjectNumber(project), IdentityId::from_body(identity)?)
+        }
+        TouchedImage::Session(id) => Touched::Session(SessionId::from_body(id)?),
+        TouchedImage::Budget(kind, number) => Touched::Budget(budget_scope(kind, number)?),
         TouchedImage::Key(number) => Touched::Key(KeyId::from_number(number)),
         TouchedImage::Resource(kind, id) => Touched::Resource { kind: ResourceType::from_byte(kind)?, id },
     })

@@ -75,26 +75,58 @@ tables! {
 
     users: PublicId => Row;
     user_emails: &'static str => PublicId;
+    identities: PublicId => Row;
+    // (provider, subject) -> identity
+    identity_subjects: (&'static str, &'static str) => PublicId;
+    // (user, identity)
+    user_identities: (PublicId, PublicId) => Nothing;
     // (organization, user), and the other way round
     memberships: (u32, PublicId) => Row;
     user_memberships: (PublicId, u32) => Nothing;
+    // (organization, user)
+    departures: (u32, PublicId) => Row;
+    ownership_offers: u32 => Row;
     // (project, user), and the other way round
     collaborations: (u32, PublicId) => Row;
     user_collaborations: (PublicId, u32) => Nothing;
 
+    invitations: PublicId => Row;
+    invitation_tokens: Digest => PublicId;
+    // (organization, project or 0, invitation)
+    invitation_places: (u32, u32, PublicId) => Nothing;
+    // (address, invitation)
+    invitation_emails: (&'static str, PublicId) => Nothing;
+
     sessions: Digest => Row;
     // (user, session) -> token digest
     user_sessions: (PublicId, PublicId) => Digest;
+    session_ids: PublicId => Digest;
     operator_tokens: Digest => Row;
+    usage_tokens: Digest => Row;
 
     keys: u64 => Row;
     // (project, created, key): a project's keys in the order in which they were made
     project_keys: (u32, u64, u64) => Nothing;
+    // SHA-256 of a foreign key's text -> key, for ever (K9)
+    imported_keys: Digest => u64;
+    // Key -> the last moment at which it was used, as far as reported
+    key_uses: u64 => u64;
 
     // (type, id)
     resources: (u8, &'static str) => Row;
     // (project, type, id); deleted ones are not in it
     project_resources: (u32, u8, &'static str) => Nothing;
+
+    // (organization, project or 0, number)
+    notices: (u32, u32, u64) => Row;
+
+    // (project, day, subject, permission) -> (requests, cost)
+    usage: (u32, u32, &'static [u8; 17], u8) => (u64, u64);
+    usage_batches: PublicId => Row;
+    // (kind of scope, number)
+    budgets: (u8, u64) => Row;
+    // Permission -> price of a request, in millionths of the currency unit
+    prices: u8 => u64;
 
     // Position -> leaf hash, salt, entry (see `audit`).
     audit: u64 => Row;
@@ -110,6 +142,7 @@ pub(super) mod counter {
     pub(in crate::store) const ORGANIZATIONS: &str = "organizations";
     pub(in crate::store) const PROJECTS: &str = "projects";
     pub(in crate::store) const OPERATORS: &str = "operators";
+    pub(in crate::store) const NOTICES: &str = "notices";
 }
 
 /// Keys of `meta`.

@@ -4,15 +4,17 @@
 //! same batch left it. A list takes the last item the caller has (`after`) and how many more are wanted.
 
 use super::error::StoreError;
+use super::images::{budget_place, subject};
 use super::rows::{Row, decode};
 use super::tables::{Tables, counter};
 use crate::iam::{
-    Collaboration, Email, Key, Membership, OperatorToken, Organization, Project, Resource, Session,
-    SlugHolder, TokenDigest, User,
+    Amount, Budget, BudgetScope, Collaboration, Departure, Email, Identity, Invitation, Key, Membership,
+    Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource, Session, SlugHolder, TokenDigest,
+    UsageBatch, UsagePlace, UsageToken, User,
 };
 use latchkey_core::{
-    Generation, KeyId, OrganizationId, OrganizationNumber, ProjectId, ProjectNumber, ResourceType, SessionId,
-    Slug, UnixMillis, UserId,
+    Generation, IdentityId, ImportedDigest, InvitationId, KeyId, OrganizationId, OrganizationNumber,
+    Permission, ProjectId, ProjectNumber, ResourceType, SessionId, Slug, UnixMillis, UserId,
 };
 use redb::{AccessGuard, ReadableTable};
 use std::ops::Bound;
@@ -22,6 +24,9 @@ pub type Answer<T> = Result<T, StoreError>;
 
 /// Where a key stands in the list of its project.
 pub type KeyPlace = (UnixMillis, KeyId);
+
+/// What was used in one place.
+pub type UsageRow = (UsagePlace, Amount);
 
 /// The reads that use cases are made of.
 #[expect(missing_docs, reason = "each name and type says it all; what is not obvious is documented")]
@@ -51,21 +56,82 @@ pub trait View {
 
     fn user(&self, id: &UserId) -> Answer<Option<User>>;
     fn user_by_email(&self, email: &Email) -> Answer<Option<User>>;
+    fn identity(&self, id: &IdentityId) -> Answer<Option<Identity>>;
+    fn identity_of(&self, provider: &str, subject: &str) -> Answer<Option<Identity>>;
+    fn identities_of(&self, user: &UserId) -> Answer<Vec<Identity>>;
     fn membership(&self, organization: OrganizationNumber, user: &UserId) -> Answer<Option<Membership>>;
     fn memberships_of(&self, user: &UserId) -> Answer<Vec<Membership>>;
+    /// The members of an organization, by user id.
+    fn members_of(
+        &self,
+        organization: OrganizationNumber,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Answer<Vec<Membership>>;
+    fn departure(&self, organization: OrganizationNumber, user: &UserId) -> Answer<Option<Departure>>;
+    fn ownership_offer(&self, organization: OrganizationNumber) -> Answer<Option<OwnershipOffer>>;
     fn collaboration(&self, project: ProjectNumber, user: &UserId) -> Answer<Option<Collaboration>>;
     fn collaborations_of(&self, user: &UserId) -> Answer<Vec<Collaboration>>;
+    /// The collaborators of a project, by user id.
+    fn collaborators_of(
+        &self,
+        project: ProjectNumber,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Answer<Vec<Collaboration>>;
+
+    fn invitation(&self, id: &InvitationId) -> Answer<Option<Invitation>>;
+    fn invitation_by_token(&self, digest: &TokenDigest) -> Answer<Option<Invitation>>;
+    /// The invitations to an organization (`project` is `None`) or to a project, by id, whatever became of them.
+    fn invitations_to(
+        &self,
+        organization: OrganizationNumber,
+        project: Option<ProjectNumber>,
+        after: Option<InvitationId>,
+        limit: usize,
+    ) -> Answer<Vec<Invitation>>;
+    fn invitations_for(&self, email: &Email) -> Answer<Vec<Invitation>>;
 
     fn session(&self, digest: &TokenDigest) -> Answer<Option<Session>>;
+    fn session_by_id(&self, id: &SessionId) -> Answer<Option<Session>>;
     fn session_of(&self, user: &UserId, id: &SessionId) -> Answer<Option<Session>>;
     fn sessions_of(&self, user: &UserId) -> Answer<Vec<Session>>;
     fn operator_token(&self, digest: &TokenDigest) -> Answer<Option<OperatorToken>>;
+    fn usage_token(&self, digest: &TokenDigest) -> Answer<Option<UsageToken>>;
+    fn usage_tokens(&self) -> Answer<Vec<UsageToken>>;
     /// How many operator tokens were ever made.
     fn operators(&self) -> Answer<u32>;
 
     fn key(&self, id: KeyId) -> Answer<Option<Key>>;
     /// The keys of a project, the newest first.
     fn keys_of(&self, project: ProjectNumber, after: Option<KeyPlace>, limit: usize) -> Answer<Vec<Key>>;
+
+    /// The key that was imported with this digest, revoked ones included.
+    fn imported_key(&self, digest: &ImportedDigest) -> Answer<Option<KeyId>>;
+    /// The last moment at which the key was used, as far as edges reported.
+    fn key_use(&self, id: KeyId) -> Answer<Option<UnixMillis>>;
+
+    /// The notices of an organization (`project` is `None`) or of a project, the newest first.
+    fn notices_of(
+        &self,
+        organization: OrganizationNumber,
+        project: Option<ProjectNumber>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Answer<Vec<Notice>>;
+    /// The number that the next notice gets.
+    fn next_notice(&self) -> Answer<u64>;
+
+    /// What was used in a project from one day to another, both included, by day.
+    fn usage_of(&self, project: ProjectNumber, first_day: u32, last_day: u32) -> Answer<Vec<UsageRow>>;
+    fn usage_batch(&self, id: &[u8; 16]) -> Answer<Option<UsageBatch>>;
+    /// Batches by id, whatever was done with them.
+    fn usage_batches(&self, after: Option<[u8; 16]>, limit: usize) -> Answer<Vec<UsageBatch>>;
+    fn budget(&self, scope: BudgetScope) -> Answer<Option<Budget>>;
+    /// Every budget of the installation.
+    fn budgets(&self) -> Answer<Vec<Budget>>;
+    /// The price of a request, in millionths of the currency unit; 0 unless set.
+    fn price(&self, permission: Permission) -> Answer<u64>;
 
     /// The resource, deleted or not.
     fn resource(&self, kind: ResourceType, id: &str) -> Answer<Option<Resource>>;
@@ -145,6 +211,175 @@ impl<T: Tables> View for T {
             Some(id) => row(self.users().get(id.value())?),
             None => Ok(None),
         }
+    }
+
+    fn identity(&self, id: &IdentityId) -> Answer<Option<Identity>> {
+        row(self.identities().get(id.body())?)
+    }
+
+    fn identity_of(&self, provider: &str, subject: &str) -> Answer<Option<Identity>> {
+        match self.identity_subjects().get((provider, subject))? {
+            Some(id) => row(self.identities().get(id.value())?),
+            None => Ok(None),
+        }
+    }
+
+    fn identities_of(&self, user: &UserId) -> Answer<Vec<Identity>> {
+        let entries = self.user_identities().range((user.body(), &LOWEST)..=(user.body(), &HIGHEST))?;
+        let identity =
+            |id: &[u8; 16]| row(self.identities().get(id)?)?.ok_or(StoreError::Corrupt("identities"));
+        entries.map(|entry| identity(entry?.0.value().1)).collect()
+    }
+
+    fn members_of(
+        &self,
+        organization: OrganizationNumber,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Answer<Vec<Membership>> {
+        let last = Bound::Included((organization.0, &HIGHEST));
+        let rows = Tables::memberships(self).range((after_user(organization.0, after.as_ref()), last))?;
+        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    fn departure(&self, organization: OrganizationNumber, user: &UserId) -> Answer<Option<Departure>> {
+        row(self.departures().get((organization.0, user.body()))?)
+    }
+
+    fn ownership_offer(&self, organization: OrganizationNumber) -> Answer<Option<OwnershipOffer>> {
+        row(self.ownership_offers().get(organization.0)?)
+    }
+
+    fn collaborators_of(
+        &self,
+        project: ProjectNumber,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Answer<Vec<Collaboration>> {
+        let last = Bound::Included((project.0, &HIGHEST));
+        let rows = Tables::collaborations(self).range((after_user(project.0, after.as_ref()), last))?;
+        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    fn invitation(&self, id: &InvitationId) -> Answer<Option<Invitation>> {
+        row(self.invitations().get(id.body())?)
+    }
+
+    fn invitation_by_token(&self, digest: &TokenDigest) -> Answer<Option<Invitation>> {
+        match self.invitation_tokens().get(&digest.0)? {
+            Some(id) => row(self.invitations().get(id.value())?),
+            None => Ok(None),
+        }
+    }
+
+    fn invitations_to(
+        &self,
+        organization: OrganizationNumber,
+        project: Option<ProjectNumber>,
+        after: Option<InvitationId>,
+        limit: usize,
+    ) -> Answer<Vec<Invitation>> {
+        let (organization, project) = (organization.0, project.map_or(0, |project| project.0));
+        let first = match &after {
+            Some(id) => Bound::Excluded((organization, project, id.body())),
+            None => Bound::Included((organization, project, &LOWEST)),
+        };
+        let last = Bound::Included((organization, project, &HIGHEST));
+        let invitation =
+            |id: &[u8; 16]| row(self.invitations().get(id)?)?.ok_or(StoreError::Corrupt("invitations"));
+        let entries = self.invitation_places().range((first, last))?;
+        entries.take(limit).map(|entry| invitation(entry?.0.value().2)).collect()
+    }
+
+    fn invitations_for(&self, email: &Email) -> Answer<Vec<Invitation>> {
+        let text = email.as_str();
+        let entries = self.invitation_emails().range((text, &LOWEST)..=(text, &HIGHEST))?;
+        let invitation =
+            |id: &[u8; 16]| row(self.invitations().get(id)?)?.ok_or(StoreError::Corrupt("invitations"));
+        entries.map(|entry| invitation(entry?.0.value().1)).collect()
+    }
+
+    fn session_by_id(&self, id: &SessionId) -> Answer<Option<Session>> {
+        match self.session_ids().get(id.body())? {
+            Some(digest) => row(self.sessions().get(digest.value())?),
+            None => Ok(None),
+        }
+    }
+
+    fn usage_token(&self, digest: &TokenDigest) -> Answer<Option<UsageToken>> {
+        row(Tables::usage_tokens(self).get(&digest.0)?)
+    }
+
+    fn usage_tokens(&self) -> Answer<Vec<UsageToken>> {
+        Tables::usage_tokens(self).iter()?.map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    fn imported_key(&self, digest: &ImportedDigest) -> Answer<Option<KeyId>> {
+        Ok(self.imported_keys().get(&digest.0)?.map(|id| KeyId::from_number(id.value())))
+    }
+
+    fn key_use(&self, id: KeyId) -> Answer<Option<UnixMillis>> {
+        Ok(self.key_uses().get(id.number())?.map(|at| UnixMillis(at.value())))
+    }
+
+    fn notices_of(
+        &self,
+        organization: OrganizationNumber,
+        project: Option<ProjectNumber>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Answer<Vec<Notice>> {
+        let (organization, project) = (organization.0, project.map_or(0, |project| project.0));
+        let last = match before {
+            Some(number) => Bound::Excluded((organization, project, number)),
+            None => Bound::Included((organization, project, u64::MAX)),
+        };
+        let rows = self.notices().range((Bound::Included((organization, project, 0)), last))?.rev();
+        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    fn next_notice(&self) -> Answer<u64> {
+        Ok(count(self, counter::NOTICES)? + 1)
+    }
+
+    fn usage_of(&self, project: ProjectNumber, first_day: u32, last_day: u32) -> Answer<Vec<UsageRow>> {
+        let first = (project.0, first_day, &[0; 17], 0);
+        let rows = self.usage().range(first..=(project.0, last_day, &[0xff; 17], u8::MAX))?;
+        rows.map(|entry| {
+            let (place, amount) = entry?;
+            let (project, day, bytes, permission) = place.value();
+            let (requests, cost_micros) = amount.value();
+            let place = UsagePlace {
+                project: ProjectNumber(project),
+                day,
+                subject: subject(bytes).ok_or(StoreError::Corrupt("usage"))?,
+                permission: Permission::from_number(permission).ok_or(StoreError::Corrupt("usage"))?,
+            };
+            Ok((place, Amount { requests, cost_micros }))
+        })
+        .collect()
+    }
+
+    fn usage_batch(&self, id: &[u8; 16]) -> Answer<Option<UsageBatch>> {
+        row(Tables::usage_batches(self).get(id)?)
+    }
+
+    fn usage_batches(&self, after: Option<[u8; 16]>, limit: usize) -> Answer<Vec<UsageBatch>> {
+        let first = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = Tables::usage_batches(self).range::<&[u8; 16]>((first, Bound::Unbounded))?;
+        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    fn budget(&self, scope: BudgetScope) -> Answer<Option<Budget>> {
+        row(Tables::budgets(self).get(budget_place(scope))?)
+    }
+
+    fn budgets(&self) -> Answer<Vec<Budget>> {
+        Tables::budgets(self).iter()?.map(|entry| decode(entry?.1.value())).collect()
+    }
+
+    fn price(&self, permission: Permission) -> Answer<u64> {
+        Ok(self.prices().get(permission.number())?.map_or(0, |micros| micros.value()))
     }
 
     fn membership(&self, organization: OrganizationNumber, user: &UserId) -> Answer<Option<Membership>> {
@@ -232,6 +467,16 @@ impl<T: Tables> View for T {
             row(self.resources().get((kind, id))?)?.ok_or(StoreError::Corrupt("resources"))
         };
         entries.take(limit).map(|entry| resource(entry?.0.value())).collect()
+    }
+}
+
+const LOWEST: [u8; 16] = [0; 16];
+const HIGHEST: [u8; 16] = [0xff; 16];
+
+fn after_user(number: u32, after: Option<&UserId>) -> Bound<(u32, &[u8; 16])> {
+    match after {
+        Some(user) => Bound::Excluded((number, user.body())),
+        None => Bound::Included((number, &LOWEST)),
     }
 }
 

@@ -187,7 +187,7 @@ impl<R> Write<R> {
         let generation = Generation(count(tables, counter::GENERATION)?).next();
         let mut touches = Vec::with_capacity(self.changes.len());
         for change in &self.changes {
-            touches.extend(change.apply(tables)?);
+            touches.extend(change.apply(tables)?.into_iter().flatten());
         }
         tables.counters.insert(counter::GENERATION, generation.0)?;
         tables.outbox.insert(generation.0, encode(&touches)?.as_slice())?;

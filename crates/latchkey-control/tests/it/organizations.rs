@@ -73,8 +73,8 @@ async fn session_ends_by_itself_and_by_its_owner_s1() {
     let stage = Stage::new().await;
     stage.organization("Acme", "owner@acme.test").await;
     let body = json!({ "email": "owner@acme.test" });
-    let unknown = json!({ "email": "nobody@acme.test" });
-    stage.operator().post("/v1/operator/sessions", unknown).await.problem(422, "invalid_field");
+    let wrong = json!({ "email": "nobody" });
+    stage.operator().post("/v1/operator/sessions", wrong).await.problem(422, "invalid_field");
     let first: CreatedSession = stage.operator().post("/v1/operator/sessions", body).await.expect(201).read();
     let (one, two) = (stage.holder(first.token.expose()), stage.sign_in("owner@acme.test").await);
     let listed = two.get("/v1/me/sessions").await.expect(200).json();

@@ -1,6 +1,6 @@
 //! The store by itself: group commit, crashes, bad files, the outbox.
 
-use latchkey_control::iam::{Actor, Email, Permit, User, authorize_first_operator};
+use latchkey_control::iam::{Actor, Contact, Email, Permit, User, authorize_first_operator};
 use latchkey_control::store::{AuditEntry, Ctx, Effect, Store, StoreError, Touched, View, Write};
 use latchkey_core::{Generation, Role, UserId};
 use latchkey_testkit::{ForgetfulDisk, ManualClock, SeededSeeds, Stage, StageConfig};
@@ -97,7 +97,8 @@ async fn write_that_would_take_what_is_anothers_fails_alone() {
     let store = open(&tempfile::tempdir().unwrap().path().join("s")).unwrap();
     let add = |_: &dyn View, ctx: &mut Ctx| -> Result<Write<()>, StoreError> {
         let email = Email::parse("ada@example.test").unwrap();
-        let user = User { id: UserId::generate(&mut ctx.dice), email, created_at: ctx.now };
+        let contact = Contact::Person(email);
+        let user = User { id: UserId::generate(&mut ctx.dice), contact, created_at: ctx.now };
         Ok(Write::new(AuditEntry::new(&permit(), None, "add", ("test", String::new())), ()).put(user))
     };
     store.write(add).await.unwrap();

@@ -2,7 +2,7 @@
 //! everything it takes as an edge would.
 
 use crate::iam::{
-    Key, Name, Organization, Project, Visibility, authorize_first_operator, organization::Membership,
+    Key, KeyProof, Membership, Name, Narrowing, Organization, Project, Visibility, authorize_first_operator,
 };
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::publish::sink::Answer;
@@ -10,8 +10,8 @@ use crate::publish::{Held, Publisher, Schedule, Settings, Sink, SinkError};
 use crate::store::{AuditEntry, Change, Store, StoreError, Write};
 use latchkey_core::key::Prefix;
 use latchkey_core::{
-    Dice, Generation, KeyDigest, KeyId, OrganizationId, OrganizationNumber, Pepper, ProjectId, ProjectNumber,
-    Role, Slug, UnixMillis, UnixSeconds, UserId,
+    Dice, Generation, IdentityId, KeyDigest, KeyId, OrganizationId, OrganizationNumber, Pepper, ProjectId,
+    ProjectNumber, Role, Slug, UnixMillis, UnixSeconds, UserId,
 };
 use latchkey_snapshot::build::{Object, RootContent, Signer};
 use latchkey_snapshot::root::{KeyRole, RootKey};
@@ -156,11 +156,14 @@ pub(crate) fn organization(is_suspended: bool) -> Organization {
         owner: owner(),
         created_at: NOW,
         suspended_at: is_suspended.then_some(NOW),
+        settings: crate::iam::Settings::default(),
+        imports_keys: false,
     }
 }
 
 pub(crate) fn membership(role: Role) -> Membership {
-    Membership { organization: OrganizationNumber(1), user: owner(), role }
+    let identity = IdentityId::generate(&mut Dice::from_seed(&[9; 32]));
+    Membership { organization: OrganizationNumber(1), user: owner(), role, identity, joined_at: NOW }
 }
 
 pub(crate) fn project(slug: &str) -> Project {
@@ -174,6 +177,8 @@ pub(crate) fn project(slug: &str) -> Project {
         allows_external: false,
         is_default: true,
         created_at: NOW,
+        archived_at: None,
+        deleted_at: None,
     }
 }
 
@@ -183,10 +188,14 @@ pub(crate) fn key(n: u64) -> Key {
     digest[..8].copy_from_slice(&n.to_le_bytes());
     Key {
         id: KeyId::from_number(n),
-        digest: KeyDigest(digest),
+        proof: KeyProof::Native(KeyDigest(digest)),
         project: ProjectNumber(1),
         name: Name::parse("key").unwrap(),
         role: Role::Member,
+        narrowing: Narrowing::default(),
+        family: KeyId::from_number(n),
+        predecessor: None,
+        successor: None,
         created_by: owner(),
         created_at: NOW,
         expires: None,
