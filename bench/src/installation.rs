@@ -6,7 +6,7 @@ use latchkey_core::{Generation, OrganizationNumber, Permission, ResourceType, Un
 use latchkey_snapshot::build::{Built, Content, Edition, HeadContent, RootContent, Signer, StatementContent};
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{KeyRole, RootKey};
-use latchkey_snapshot::{Freshness, Inline, Installation, ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{Credentials, Freshness, Inline, Installation, ProjectSource, ResourceSource, Rule};
 
 const INSTALLATION: Installation = Installation([7; 16]);
 const GRACE_SECS: u32 = 900;
@@ -80,7 +80,8 @@ impl Signers {
 
     /// The content's edition of this generation.
     pub(crate) fn build(&self, content: &mut Content, generation: u64) -> Result<Built> {
-        let exceptions = Exceptions::new((0..20).map(|number| OrganizationNumber(1 << 20 | number)), []);
+        let exceptions =
+            Exceptions::default().with_suspended((0..20).map(|number| OrganizationNumber(1 << 20 | number)));
         let session = TokenKey {
             public: self.session.public(),
             not_before: UnixSeconds(0),
@@ -135,7 +136,9 @@ fn rule(line: &str) -> Option<Rule> {
         pattern: pattern.into(),
         permission: Permission::from_word(permission)?,
         freshness: Freshness::Normal,
+        credentials: Credentials::Keys,
         project: if in_path { ProjectSource::Path("project".into()) } else { ProjectSource::Credential },
         resource: resource.map(|resource| ResourceSource { resource, parameter: resource.as_str().into() }),
+        model: None,
     })
 }

@@ -126,8 +126,8 @@ fn republish(world: &World, signers: &Signers, content: &mut Content) -> Result<
 /// The key's record once it is revoked.
 pub(crate) fn revoked(key: &Key) -> Record<'_> {
     match key.record() {
-        Record::Key { id, digest, binding, expiry, .. } => {
-            Record::Key { id, digest, binding, expiry, state: KeyState::Revoked }
+        Record::Key { id, digest, binding, expiry, out_of_budget, narrowing, .. } => {
+            Record::Key { id, digest, binding, expiry, state: KeyState::Revoked, out_of_budget, narrowing }
         }
         other => other,
     }

@@ -165,7 +165,7 @@ impl Key {
 
     pub(crate) fn record(&self) -> Record<'_> {
         let Self { id, digest, binding, expiry, state, .. } = *self;
-        Record::Key { id, digest, binding, expiry, state }
+        Record::Key { id, digest, binding, expiry, state, out_of_budget: false, narrowing: None }
     }
 }
 

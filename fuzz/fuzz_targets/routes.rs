@@ -5,7 +5,7 @@
 
 use latchkey_core::{Permission, ResourceType};
 use latchkey_gate::Routes;
-use latchkey_snapshot::{Freshness, ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{Credentials, Freshness, ProjectSource, ResourceSource, Rule};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -25,8 +25,10 @@ fn rule(line: &str) -> Rule {
         pattern,
         permission: Permission::FilesRead,
         freshness: Freshness::Normal,
+        credentials: Credentials::Any,
         project: if project.is_empty() { ProjectSource::Credential } else { ProjectSource::Path(project) },
         resource: (!resource.is_empty())
             .then(|| ResourceSource { resource: ResourceType::File, parameter: resource }),
+        model: None,
     }
 }

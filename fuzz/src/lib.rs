@@ -75,8 +75,10 @@ pub fn rules() -> Vec<Rule> {
         pattern: pattern.into(),
         permission,
         freshness: Freshness::Normal,
+        credentials: Credentials::Any,
         project: project.map_or(ProjectSource::Credential, |name| ProjectSource::Path(name.into())),
         resource: file.map(|name| ResourceSource { resource: ResourceType::File, parameter: name.into() }),
+        model: None,
     };
     vec![
         rule("GET", "/v1/files", Permission::FilesView, None, None),
@@ -104,7 +106,15 @@ fn content() -> Content {
     };
     let mut content = Content::new(pepper());
     content.load([
-        Record::Key { id: key.id(), digest: key.digest(), binding, expiry: None, state: KeyState::Active },
+        Record::Key {
+            id: key.id(),
+            digest: key.digest(),
+            binding,
+            expiry: None,
+            state: KeyState::Active,
+            out_of_budget: false,
+            narrowing: None,
+        },
         Record::Resource {
             resource: ResourceType::File,
             id: ResourceId::parse(FILE).unwrap(),

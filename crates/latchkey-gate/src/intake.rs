@@ -484,7 +484,7 @@ impl Candidate {
             Kind::NativeKey => Some(&mut self.keys),
             Kind::Resource => Some(&mut self.resources),
             Kind::ProjectReference => Some(&mut self.references),
-            Kind::ProjectNames | Kind::OrganizationNames => None,
+            _ => None,
         }
     }
 }
@@ -500,7 +500,7 @@ impl Shelves {
             Kind::NativeKey => Some(&self.keys),
             Kind::Resource => Some(&self.resources),
             Kind::ProjectReference => Some(&self.references),
-            Kind::ProjectNames | Kind::OrganizationNames => None,
+            _ => None,
         }
     }
 
@@ -536,6 +536,7 @@ impl Shelves {
             Kind::ProjectReference => self.references.take_node(wanted, node),
             Kind::ProjectNames => self.project_names.take_node(wanted, node),
             Kind::OrganizationNames => self.organization_names.take_node(wanted, node),
+            _ => Ok(false),
         }
     }
 
@@ -546,6 +547,7 @@ impl Shelves {
             Kind::ProjectReference => self.references.take_page(wanted, bytes),
             Kind::ProjectNames => self.project_names.take_page(wanted, bytes),
             Kind::OrganizationNames => self.organization_names.take_page(wanted, bytes),
+            _ => Ok(false),
         }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// Begins to read `object`, whose first four bytes must be `magic`.
     pub(crate) fn open(object: &'static str, magic: &[u8; 4], bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let mut cursor = Self { object, bytes, at: 0 };
+        let mut cursor = Self::inside(object, bytes);
         if cursor.array::<4>("magic")? == *magic {
             Ok(cursor)
         } else {
@@ -71,9 +71,26 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Begins to read a part of `object`, or one that has no magic.
+    pub(crate) const fn inside(object: &'static str, bytes: &'a [u8]) -> Self {
+        Self { object, bytes, at: 0 }
+    }
+
     /// Bytes read so far.
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// The next `len` bytes as a part of the same object, which ends with them.
+    pub(crate) fn part(&mut self, field: &'static str, len: usize) -> Result<Self, ParseError> {
+        let start = self.clone();
+        self.take(field, len)?;
+        Ok(Self { bytes: self.consumed(), ..start })
+    }
+
+    /// Everything not read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// Everything read so far.
@@ -83,8 +100,7 @@ impl<'a> Cursor<'a> {
 
     /// The next `len` bytes.
     pub(crate) fn take(&mut self, field: &'static str, len: usize) -> Result<&'a [u8], ParseError> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let taken = rest.get(..len).ok_or_else(|| self.fault(field, Fault::Truncated))?;
+        let taken = self.rest().get(..len).ok_or_else(|| self.fault(field, Fault::Truncated))?;
         self.at += len;
         Ok(taken)
     }
@@ -137,6 +153,11 @@ impl<'a> Cursor<'a> {
 
     /// Refuses bytes behind the object.
     pub(crate) fn finish(self) -> Result<(), ParseError> {
-        self.ensure("end", self.at == self.bytes.len(), Fault::Trailing)
+        self.finish_as("end")
+    }
+
+    /// Refuses bytes behind a part, whose name is `field`.
+    pub(crate) fn finish_as(self, field: &'static str) -> Result<(), ParseError> {
+        self.ensure(field, self.at == self.bytes.len(), Fault::Trailing)
     }
 }

@@ -16,9 +16,11 @@ extern crate std;
 #[cfg(feature = "build")]
 pub mod build;
 pub mod cursor;
+pub mod exceptions;
 pub mod head;
 pub mod manifest;
 pub mod names;
+pub mod narrowing;
 pub mod node;
 pub mod object;
 pub mod page;
@@ -28,12 +30,14 @@ pub mod rule;
 pub mod signature;
 
 pub use cursor::{Fault, ParseError};
+pub use exceptions::{ExceptionClass, Exceptions};
 pub use head::{Head, HeadError, Inline, InlineSubject, Reason, Statement, UnverifiedHead};
-pub use manifest::{ExceptionClass, Manifest};
+pub use manifest::Manifest;
 pub use names::{Names, OrganizationNames, ProjectNames};
+pub use narrowing::{ModelPattern, Narrowing, Rate, ResourcePattern};
 pub use node::Node;
 pub use object::{ObjectDigest, ObjectError, ObjectRef};
 pub use page::{Binding, Entry, KeyState, Page};
 pub use query::{Kind, Query};
 pub use root::{Installation, Root, RootError};
-pub use rule::{Freshness, ProjectSource, ResourceSource, Rule};
+pub use rule::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};

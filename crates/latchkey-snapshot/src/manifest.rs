@@ -2,7 +2,7 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 4 | magic `LKM1` |
+//! | 0 | 4 | magic `LKM2` |
 //! | 4 | 16 | installation |
 //! | 20 | 8 | generation |
 //! | 28 | 8 | pepper id |
@@ -15,16 +15,16 @@
 //! | – | 2 | rule count; then rules |
 
 use crate::cursor::{Cursor, Fault, ParseError};
+pub use crate::exceptions::{ExceptionClass, Exceptions};
 use crate::node::NodeRef;
 use crate::object::{ObjectError, ObjectRef};
 use crate::query::Kind;
 use crate::root::{Installation, read_public_key, read_validity};
 use crate::rule::Rule;
 use alloc::vec::Vec;
-use core::fmt;
 use ed25519_dalek::VerifyingKey;
 use latchkey_core::key::{PREFIX_LEN_MAX, PREFIX_LEN_MIN, Prefix};
-use latchkey_core::{Generation, OrganizationNumber, ProjectNumber, UnixSeconds};
+use latchkey_core::{Generation, UnixSeconds};
 
 /// Bytes a manifest may have at most.
 pub const MANIFEST_LEN_MAX: usize = 4 << 20;
@@ -34,7 +34,7 @@ pub const RULES_MAX: usize = 4096;
 pub const TOKEN_KEYS_MAX: usize = 8;
 /// The longest grace that may be set: one day.
 pub const GRACE_SECS_MAX: u32 = 86_400;
-pub(crate) const MAGIC: &[u8; 4] = b"LKM1";
+pub(crate) const MAGIC: &[u8; 4] = b"LKM2";
 
 /// A verified manifest.
 #[derive(Clone, Debug)]
@@ -83,64 +83,6 @@ pub struct TokenKey {
     pub not_after: UnixSeconds,
 }
 
-/// Why everything under a number is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum ExceptionClass {
-    /// The organization is suspended (IAM O6).
-    OrganizationSuspended = 1,
-    /// The project is archived (IAM J10).
-    ProjectArchived = 2,
-}
-
-/// Organizations and projects that are refused as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Exceptions {
-    organizations_suspended: Vec<u32>,
-    projects_archived: Vec<u32>,
-}
-
-impl Exceptions {
-    /// The exceptions with these numbers, in any order.
-    pub fn new(
-        suspended: impl IntoIterator<Item = OrganizationNumber>,
-        archived: impl IntoIterator<Item = ProjectNumber>,
-    ) -> Self {
-        let sorted = |mut numbers: Vec<u32>| {
-            numbers.sort_unstable();
-            numbers.dedup();
-            numbers
-        };
-        Self {
-            organizations_suspended: sorted(suspended.into_iter().map(|number| number.0).collect()),
-            projects_archived: sorted(archived.into_iter().map(|number| number.0).collect()),
-        }
-    }
-
-    /// Whether everything of the organization is refused.
-    pub fn suspends(&self, organization: OrganizationNumber) -> bool {
-        self.organizations_suspended.binary_search(&organization.0).is_ok()
-    }
-
-    /// Whether everything of the project is refused.
-    pub fn archives(&self, project: ProjectNumber) -> bool {
-        self.projects_archived.binary_search(&project.0).is_ok()
-    }
-
-    /// The numbers of one class, ascending.
-    pub fn numbers(&self, class: ExceptionClass) -> &[u32] {
-        match class {
-            ExceptionClass::OrganizationSuspended => &self.organizations_suspended,
-            ExceptionClass::ProjectArchived => &self.projects_archived,
-        }
-    }
-}
-
-impl ExceptionClass {
-    /// Every class, in the order of its byte.
-    pub const ALL: [ExceptionClass; 2] = [Self::OrganizationSuspended, Self::ProjectArchived];
-}
-
 impl Manifest {
     /// Reads the manifest that a statement names.
     ///
@@ -165,7 +107,7 @@ impl Manifest {
             grace_secs: read_grace(&mut cursor)?,
             prefix: read_prefix(&mut cursor)?,
             sections: read_sections(&mut cursor)?,
-            exceptions: read_exceptions(&mut cursor)?,
+            exceptions: Exceptions::read(&mut cursor)?,
             session_keys: read_token_keys(&mut cursor, "session key count")?,
             edge_keys: read_token_keys(&mut cursor, "edge key count")?,
             rules: read_rules(&mut cursor)?,
@@ -224,41 +166,6 @@ fn read_section(cursor: &mut Cursor<'_>) -> Result<Section, ParseError> {
     Ok(Section { kind, records, nodes })
 }
 
-fn read_exceptions(cursor: &mut Cursor<'_>) -> Result<Exceptions, ParseError> {
-    let before = cursor.clone();
-    let count = usize::from(cursor.u8("exception class count")?);
-    before.ensure("exception class count", count <= ExceptionClass::ALL.len(), Fault::OutOfRange)?;
-    let mut exceptions = Exceptions::default();
-    let mut last = None;
-    for _ in 0..count {
-        let before = cursor.clone();
-        let byte = cursor.u8("exception class")?;
-        let class = ExceptionClass::ALL.into_iter().find(|class| *class as u8 == byte);
-        let class = class.ok_or_else(|| before.fault("exception class", Fault::OutOfRange))?;
-        before.ensure("exception class", last.is_none_or(|last| last < class), Fault::NotAscending)?;
-        last = Some(class);
-        let numbers = read_numbers(cursor)?;
-        match class {
-            ExceptionClass::OrganizationSuspended => exceptions.organizations_suspended = numbers,
-            ExceptionClass::ProjectArchived => exceptions.projects_archived = numbers,
-        }
-    }
-    Ok(exceptions)
-}
-
-fn read_numbers(cursor: &mut Cursor<'_>) -> Result<Vec<u32>, ParseError> {
-    let before = cursor.clone();
-    let count = cursor.u32("exception count")? as usize;
-    before.ensure("exception count", count > 0, Fault::OutOfRange)?;
-    let before = cursor.clone();
-    // Taken before anything is allocated: a count that promises more than there is ends here.
-    let bytes = cursor.take("exceptions", count.saturating_mul(4))?;
-    let (words, _) = bytes.as_chunks::<4>();
-    let numbers: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
-    before.ensure("exceptions", numbers.is_sorted_by(|a, b| a < b), Fault::NotAscending)?;
-    Ok(numbers)
-}
-
 fn read_token_keys(cursor: &mut Cursor<'_>, field: &'static str) -> Result<Vec<TokenKey>, ParseError> {
     let before = cursor.clone();
     let count = usize::from(cursor.u8(field)?);
@@ -289,13 +196,4 @@ fn read_rules(cursor: &mut Cursor<'_>) -> Result<Vec<Rule>, ParseError> {
         rules.push(rule);
     }
     Ok(rules)
-}
-
-impl fmt::Display for ExceptionClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OrganizationSuspended => "organization suspended",
-            Self::ProjectArchived => "project archived",
-        })
-    }
 }

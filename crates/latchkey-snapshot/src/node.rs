@@ -2,7 +2,7 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 4 | magic `LKN1` |
+//! | 0 | 4 | magic `LKN2` |
 //! | 4 | 1 | kind |
 //! | 5 | 2 | page count, 1 to 256 |
 //! | 7 | 48 each | first place 8, length 4, record count 4, digest 32; ascending by first place |
@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 pub const NODE_PAGES_MAX: usize = 256;
 /// Bytes a node may have at most.
 pub const NODE_LEN_MAX: usize = 7 + 48 * NODE_PAGES_MAX;
-pub(crate) const MAGIC: &[u8; 4] = b"LKN1";
+pub(crate) const MAGIC: &[u8; 4] = b"LKN2";
 
 /// A verified index node.
 #[derive(Clone, Debug, PartialEq, Eq)]

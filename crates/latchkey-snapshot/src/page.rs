@@ -2,25 +2,33 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 4 | magic `LKP1` |
+//! | 0 | 4 | magic `LKP2` |
 //! | 4 | 1 | kind |
 //! | 5 | 1 | permission set count |
 //! | 6 | 2 | binding count |
 //! | 8 | 4 | record count, 1 to 4,096 |
 //! | 12 | 4 | bucket count |
 //! | 16 | 4 | epoch, Unix minutes |
-//! | 20 | 2 each | directory: the first record of each bucket, and the record count once more |
+//! | 20 | 2 | narrowing count |
+//! | 22 | 2 each | directory: the first record of each bucket, and the record count once more |
 //! | – | 16 each | records: tag 10, binding 2, expiry 3, flags 1; by bucket, then ascending by tag |
-//! | – | 12 each | bindings: project 4, organization 4, role 1, permission set 1, zero 2; ascending |
+//! | – | 12 each | bindings: project 4, organization 4, role 1, permission set 1, narrowing 2; ascending |
 //! | – | 16 each | permission sets; ascending |
+//! | – | 8 each | key ids, one a record in its order; only in a page of imported keys |
+//! | – | 2 + n each | narrowings, ascending: see [`crate::narrowing`] |
+//!
+//! Here are the page and its look-ups; what is checked once, when a page comes, is in `check`.
 
-use crate::cursor::{Cursor, Fault, ParseError};
+mod check;
+
+use crate::narrowing::{NARROWINGS_LEN_MAX, Narrowing};
 use crate::object::{ObjectError, ObjectRef};
 use crate::query::{Kind, Query, TAG_LEN};
 use alloc::boxed::Box;
-use alloc::vec;
 use core::fmt;
-use latchkey_core::{ExpiryMinute, OrganizationNumber, PermissionSet, ProjectNumber, Role, UnixMillis};
+use latchkey_core::{
+    ExpiryMinute, KeyId, OrganizationNumber, PermissionSet, ProjectNumber, Role, UnixMillis,
+};
 
 /// Records a page may hold at most.
 pub const RECORDS_MAX: usize = 4096;
@@ -31,15 +39,24 @@ pub const BINDING_LEN: usize = 12;
 /// Bytes a page may have at most.
 pub const PAGE_LEN_MAX: usize = HEADER_LEN
     + (bucket_count(RECORDS_MAX) as usize + 1) * 2
-    + RECORDS_MAX * (RECORD_LEN + BINDING_LEN)
-    + 255 * SET_LEN;
+    + RECORDS_MAX * (RECORD_LEN + BINDING_LEN + KEY_ID_LEN)
+    + 255 * SET_LEN
+    + NARROWINGS_LEN_MAX;
 /// Bytes a permission set takes.
 pub const SET_LEN: usize = 16;
+/// Bytes of the id of an imported key.
+pub const KEY_ID_LEN: usize = 8;
 /// Bytes before the directory.
-pub const HEADER_LEN: usize = 20;
+pub const HEADER_LEN: usize = 22;
 /// The expiry of a record that never expires.
 pub const EXPIRY_NEVER: u32 = 0x00FF_FFFF;
-pub(crate) const MAGIC: &[u8; 4] = b"LKP1";
+/// The flags that hold a key's state.
+const FLAGS_STATE: u8 = 0b0011;
+/// The flag of a key that is out of budget.
+pub(crate) const FLAG_OUT_OF_BUDGET: u8 = 0b0100;
+/// The flag of an external collaborator.
+pub(crate) const FLAG_EXTERNAL: u8 = 0b1000;
+pub(crate) const MAGIC: &[u8; 4] = b"LKP2";
 
 /// A verified page.
 #[derive(Clone)]
@@ -51,6 +68,9 @@ pub struct Page {
     records_at: usize,
     bindings_at: usize,
     sets_at: usize,
+    ids_at: usize,
+    /// Where each narrowing begins, at its length.
+    narrowings: Box<[u32]>,
 }
 
 /// What a page says of a thing it knows.
@@ -62,6 +82,14 @@ pub struct Entry {
     pub expiry: Option<ExpiryMinute>,
     /// Whether it is in force.
     pub state: KeyState,
+    /// Whether what it may do is refused where it costs money (IAM B2); only a key can be.
+    pub is_out_of_budget: bool,
+    /// Whether it lets somebody in who need not be a member of the organization (IAM X1); only a collaboration can.
+    pub is_external: bool,
+    /// The record's index in its page.
+    record: u16,
+    /// The narrowing's index in its page, counted from 1; 0 for none.
+    narrowing: u16,
 }
 
 /// Whose a record is and what it may do.
@@ -71,7 +99,7 @@ pub struct Binding {
     pub project: ProjectNumber,
     /// The project's organization.
     pub organization: OrganizationNumber,
-    /// A key's role; nothing else has one.
+    /// The role, if the record is of a kind that has one.
     pub role: Option<Role>,
     /// What a key may do; empty for anything else.
     pub permissions: PermissionSet,
@@ -103,7 +131,7 @@ impl Page {
     /// [`ObjectError`].
     pub fn parse(kind: Kind, reference: &ObjectRef, bytes: Box<[u8]>) -> Result<Self, ObjectError> {
         reference.admit(&bytes)?;
-        Ok(Self::read(kind, bytes)?)
+        Ok(check::read(kind, bytes)?)
     }
 
     /// What its records are about.
@@ -131,24 +159,45 @@ impl Page {
         let records = self.bytes.get(start..self.records_at + end * RECORD_LEN)?;
         let (records, _) = records.as_chunks::<RECORD_LEN>();
         let wanted = tag_words(&query.tag);
-        let record = records.iter().find(|record| record_words(record) == wanted)?;
-        self.entry(record)
+        let (index, record) =
+            records.iter().enumerate().find(|(_, record)| record_words(record) == wanted)?;
+        self.entry(record, (first + index) as u16)
     }
 
-    fn entry(&self, record: &[u8; RECORD_LEN]) -> Option<Entry> {
-        let binding = usize::from(u16::from_le_bytes([record[10], record[11]]));
+    /// What the key of an entry of this page is narrowed to besides its permissions, if it is.
+    pub fn narrowing(&self, entry: &Entry) -> Option<Narrowing<'_>> {
+        let index = usize::from(entry.narrowing).checked_sub(1)?;
+        let at = self.narrowings.get(index).map_or(usize::MAX, |at| *at as usize);
+        // What lies there was checked when the page came; nothing is allowed of what does not.
+        let entry = u16_at(&self.bytes, at).and_then(|len| self.bytes.get(at + 2..at + 2 + usize::from(len)));
+        Some(Narrowing::open(entry.unwrap_or_default()))
+    }
+
+    /// The public id of the imported key of an entry of this page; the text of a native key says its own.
+    pub fn imported_key_id(&self, entry: &Entry) -> Option<KeyId> {
+        (self.kind == Kind::ImportedKey).then_some(())?;
+        let at = self.ids_at + usize::from(entry.record) * KEY_ID_LEN;
+        array_at(&self.bytes, at).map(|bytes| KeyId::from_number(u64::from_le_bytes(bytes)))
+    }
+
+    fn entry(&self, record: &[u8; RECORD_LEN], index: u16) -> Option<Entry> {
+        let binding_at =
+            self.bindings_at + usize::from(u16::from_le_bytes([record[10], record[11]])) * BINDING_LEN;
         let expiry = u32::from_le_bytes([record[12], record[13], record[14], 0]);
         Some(Entry {
-            binding: self.binding(binding)?,
+            binding: self.binding(binding_at)?,
             expiry: (expiry != EXPIRY_NEVER).then(|| ExpiryMinute(self.epoch.saturating_add(expiry))),
             state: KeyState::from_flags(record[15])?,
+            is_out_of_budget: record[15] & FLAG_OUT_OF_BUDGET != 0,
+            is_external: record[15] & FLAG_EXTERNAL != 0,
+            record: index,
+            narrowing: u16_at(&self.bytes, binding_at + 10)?,
         })
     }
 
-    fn binding(&self, index: usize) -> Option<Binding> {
-        let at = self.bindings_at + index * BINDING_LEN;
+    fn binding(&self, at: usize) -> Option<Binding> {
         let role = *self.bytes.get(at + 8)?;
-        let permissions = if role == 0 {
+        let permissions = if !self.kind.is_key() {
             PermissionSet::EMPTY
         } else {
             let at = self.sets_at + usize::from(*self.bytes.get(at + 9)?) * SET_LEN;
@@ -161,156 +210,12 @@ impl Page {
             permissions,
         })
     }
-
-    fn read(kind: Kind, bytes: Box<[u8]>) -> Result<Self, ParseError> {
-        let mut cursor = Cursor::open("page", MAGIC, &bytes)?;
-        let before = cursor.clone();
-        let same = cursor.u8("kind")? == kind as u8 && !kind.is_names();
-        before.ensure("kind", same, Fault::OutOfRange)?;
-        let sets = usize::from(cursor.u8("permission set count")?);
-        let before = cursor.clone();
-        let bindings = usize::from(cursor.u16("binding count")?);
-        before.ensure("binding count", bindings > 0, Fault::OutOfRange)?;
-        let before = cursor.clone();
-        let records = cursor.u32("record count")? as usize;
-        before.ensure("record count", (1..=RECORDS_MAX).contains(&records), Fault::OutOfRange)?;
-        let before = cursor.clone();
-        let buckets = cursor.u32("bucket count")?;
-        before.ensure("bucket count", buckets == bucket_count(records), Fault::OutOfRange)?;
-        let epoch = cursor.u32("epoch")?;
-        check_directory(&mut cursor, buckets as usize, records)?;
-        let records_at = cursor.at();
-        let directory = bytes.get(HEADER_LEN..records_at).unwrap_or_default();
-        check_records(&mut cursor, directory, Counts { records, bindings, epoch }, kind)?;
-        let bindings_at = cursor.at();
-        check_bindings(&mut cursor, bindings, sets, kind)?;
-        let sets_at = cursor.at();
-        check_sets(&mut cursor, sets)?;
-        cursor.finish()?;
-        Ok(Self { bytes, kind, buckets, epoch, records_at, bindings_at, sets_at })
-    }
 }
 
 /// Buckets of a page with this many records: one for every 7.6, at least one.
 pub const fn bucket_count(records: usize) -> u32 {
     let count = (records as u32 * 5).div_ceil(38);
     if count == 0 { 1 } else { count }
-}
-
-struct Counts {
-    records: usize,
-    bindings: usize,
-    epoch: u32,
-}
-
-fn check_directory(cursor: &mut Cursor<'_>, buckets: usize, records: usize) -> Result<(), ParseError> {
-    let mut last = 0;
-    for index in 0..=buckets {
-        let before = cursor.clone();
-        let first = usize::from(cursor.u16("directory")?);
-        before.ensure("directory", index > 0 || first == 0, Fault::OutOfRange)?;
-        before.ensure("directory", first >= last, Fault::NotAscending)?;
-        before.ensure("directory", index < buckets || first == records, Fault::OutOfRange)?;
-        last = first;
-    }
-    Ok(())
-}
-
-fn check_records(
-    cursor: &mut Cursor<'_>,
-    directory: &[u8],
-    counts: Counts,
-    kind: Kind,
-) -> Result<(), ParseError> {
-    let start = cursor.clone();
-    let bytes = cursor.take("records", counts.records * RECORD_LEN)?;
-    let mut used = vec![false; counts.bindings];
-    let (mut earliest, mut reader) = (EXPIRY_NEVER, start.clone());
-    let (records, _) = bytes.as_chunks::<RECORD_LEN>();
-    let mut bucket = BucketStarts { directory, next: 1 };
-    let mut last: Option<&[u8; RECORD_LEN]> = None;
-    for (index, record) in records.iter().enumerate() {
-        let here = reader.clone();
-        reader.take("records", RECORD_LEN)?;
-        if bucket.begins_at(index) {
-            last = None;
-        }
-        let ascending = last.is_none_or(|last| last[..TAG_LEN] < record[..TAG_LEN]);
-        here.ensure("record tag", ascending, Fault::NotAscending)?;
-        let binding = used.get_mut(usize::from(u16::from_le_bytes([record[10], record[11]])));
-        *binding.ok_or_else(|| here.fault("record binding", Fault::OutOfRange))? = true;
-        let expiry = u32::from_le_bytes([record[12], record[13], record[14], 0]);
-        let fits = expiry == EXPIRY_NEVER || counts.epoch.checked_add(expiry).is_some();
-        here.ensure("record expiry", fits, Fault::OutOfRange)?;
-        earliest = earliest.min(expiry);
-        let plain = kind == Kind::NativeKey || (expiry == EXPIRY_NEVER && record[15] == 0);
-        let known = plain && KeyState::from_flags(record[15]).is_some();
-        here.ensure("record flags", known, Fault::OutOfRange)?;
-        last = Some(record);
-    }
-    start.ensure("bindings", used.iter().all(|used| *used), Fault::NotCanonical)?;
-    let canonical = if earliest == EXPIRY_NEVER { counts.epoch == 0 } else { earliest == 0 };
-    start.ensure("epoch", canonical, Fault::NotCanonical)
-}
-
-/// Walks the directory beside the records: is this record the first of its bucket?
-struct BucketStarts<'a> {
-    directory: &'a [u8],
-    next: usize,
-}
-
-impl BucketStarts<'_> {
-    fn begins_at(&mut self, index: usize) -> bool {
-        let mut begins = index == 0;
-        while u16_at(self.directory, self.next * 2).is_some_and(|first| usize::from(first) <= index) {
-            begins = true;
-            self.next += 1;
-        }
-        begins
-    }
-}
-
-fn check_bindings(
-    cursor: &mut Cursor<'_>,
-    bindings: usize,
-    sets: usize,
-    kind: Kind,
-) -> Result<(), ParseError> {
-    let start = cursor.clone();
-    let mut used = vec![false; sets];
-    let mut last = None;
-    for _ in 0..bindings {
-        let before = cursor.clone();
-        let project = cursor.u32("binding project")?;
-        let organization = cursor.u32("binding organization")?;
-        let role = cursor.u8("binding role")?;
-        let set = cursor.u8("binding permission set")?;
-        let zero = cursor.u16("binding")?;
-        before.ensure("binding", zero == 0, Fault::OutOfRange)?;
-        let key = (project, organization, role, set);
-        before.ensure("binding", last.is_none_or(|last| last < key), Fault::NotAscending)?;
-        last = Some(key);
-        if kind == Kind::NativeKey {
-            before.ensure("binding role", Role::from_byte(role).is_some(), Fault::OutOfRange)?;
-            let slot = used.get_mut(usize::from(set));
-            *slot.ok_or_else(|| before.fault("binding permission set", Fault::OutOfRange))? = true;
-        } else {
-            before.ensure("binding role", role == 0 && set == 0, Fault::OutOfRange)?;
-        }
-    }
-    start.ensure("permission sets", used.iter().all(|used| *used), Fault::NotCanonical)
-}
-
-fn check_sets(cursor: &mut Cursor<'_>, sets: usize) -> Result<(), ParseError> {
-    let mut last = None;
-    for _ in 0..sets {
-        let before = cursor.clone();
-        let bits = u128::from_le_bytes(cursor.array("permission set")?);
-        before.ensure("permission set", PermissionSet::from_bits(bits).is_some(), Fault::OutOfRange)?;
-        before.ensure("permission set", last.is_none_or(|last| last < bits), Fault::NotAscending)?;
-        last = Some(bits);
-    }
-    Ok(())
 }
 
 /// A tag as two numbers: comparing those needs no call, which a comparison of slices does.
@@ -333,8 +238,9 @@ fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 }
 
 impl KeyState {
+    /// The state in a record's flags.
     const fn from_flags(flags: u8) -> Option<Self> {
-        match flags {
+        match flags & FLAGS_STATE {
             0 => Some(Self::Active),
             1 => Some(Self::Disabled),
             2 => Some(Self::Revoked),

@@ -4,7 +4,10 @@
 //! 16–23 choose the page, bytes 24–27 the bucket within it. For a kind with a tenant-affine hint, the hint
 //! takes the top 16 bits of the place, so that one tenant's records share pages.
 
-use latchkey_core::{KeyDigest, KeyId, Pepper, ProjectNumber, ResourceId, ResourceType};
+use latchkey_core::{
+    IdentityId, ImportedDigest, KeyDigest, KeyId, OrganizationNumber, Pepper, ProjectNumber, ResourceId,
+    ResourceType, SessionId,
+};
 
 /// Bytes of a tag: 80 bits.
 pub const TAG_LEN: usize = 10;
@@ -15,6 +18,8 @@ pub const TAG_LEN: usize = 10;
 pub enum Kind {
     /// A native API key, by the BLAKE3 digest of its text.
     NativeKey = 1,
+    /// An API key of another system, by the SHA-256 digest of its text.
+    ImportedKey = 2,
     /// A resource in a project.
     Resource = 3,
     /// A project, by its permanent id or its slug as a path spells it.
@@ -23,16 +28,26 @@ pub enum Kind {
     ProjectNames = 5,
     /// The names of organizations, by number.
     OrganizationNames = 6,
+    /// An identity's membership in an organization.
+    Membership = 7,
+    /// An identity's collaboration in a project.
+    Collaboration = 8,
+    /// A session that was ended before its time.
+    EndedSession = 9,
 }
 
 impl Kind {
     /// Every kind, in the order of its byte.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 9] = [
         Self::NativeKey,
+        Self::ImportedKey,
         Self::Resource,
         Self::ProjectReference,
         Self::ProjectNames,
         Self::OrganizationNames,
+        Self::Membership,
+        Self::Collaboration,
+        Self::EndedSession,
     ];
 
     /// The kind that a byte stands for, if any.
@@ -43,6 +58,16 @@ impl Kind {
     /// Whether its pages hold names rather than records.
     pub const fn is_names(self) -> bool {
         matches!(self, Self::ProjectNames | Self::OrganizationNames)
+    }
+
+    /// Whether it is about an API key, so that its records have a state, permissions and perhaps a narrowing.
+    pub const fn is_key(self) -> bool {
+        matches!(self, Self::NativeKey | Self::ImportedKey)
+    }
+
+    /// Whether its records have a role.
+    pub const fn has_role(self) -> bool {
+        self.is_key() || matches!(self, Self::Membership | Self::Collaboration)
     }
 }
 
@@ -62,10 +87,29 @@ pub struct Query {
 impl Query {
     /// The look-up of a native key.
     pub fn native_key(pepper: &Pepper, id: KeyId, digest: &KeyDigest) -> Self {
-        let mut message = [0; 33];
-        message[0] = Kind::NativeKey as u8;
-        message[1..].copy_from_slice(&digest.0);
-        Self::of(Kind::NativeKey, blake3::keyed_hash(pepper.expose(), &message), Some(id.hint()))
+        Self::of_parts::<33>(pepper, Kind::NativeKey, &digest.0, &[], Some(id.hint()))
+    }
+
+    /// The look-up of an imported key. Its text has no id in it, so it goes by hash alone.
+    pub fn imported_key(pepper: &Pepper, digest: &ImportedDigest) -> Self {
+        Self::of_parts::<33>(pepper, Kind::ImportedKey, &digest.0, &[], None)
+    }
+
+    /// The look-up of an identity's membership in an organization.
+    pub fn membership(pepper: &Pepper, identity: &IdentityId, organization: OrganizationNumber) -> Self {
+        let (body, number) = (identity.body(), organization.0.to_le_bytes());
+        Self::of_parts::<21>(pepper, Kind::Membership, body, &number, Some(organization.hint()))
+    }
+
+    /// The look-up of an identity's collaboration in a project.
+    pub fn collaboration(pepper: &Pepper, identity: &IdentityId, project: ProjectNumber) -> Self {
+        let (body, number) = (identity.body(), project.0.to_le_bytes());
+        Self::of_parts::<21>(pepper, Kind::Collaboration, body, &number, Some(project.hint()))
+    }
+
+    /// The look-up of a session among those that were ended before their time.
+    pub fn ended_session(pepper: &Pepper, session: &SessionId) -> Self {
+        Self::of_parts::<17>(pepper, Kind::EndedSession, session.body(), &[], None)
     }
 
     /// The look-up of a resource in a project.
@@ -94,6 +138,21 @@ impl Query {
     /// The place of a number's names.
     pub const fn names_place(number: u32) -> u64 {
         (number as u64) << 32
+    }
+
+    /// The look-up of a message of `LEN` bytes: the kind and these two parts, which together are one less.
+    fn of_parts<const LEN: usize>(
+        pepper: &Pepper,
+        kind: Kind,
+        first: &[u8],
+        second: &[u8],
+        hint: Option<u16>,
+    ) -> Self {
+        let mut message = [kind as u8; LEN];
+        for (slot, byte) in message.iter_mut().skip(1).zip(first.iter().chain(second)) {
+            *slot = *byte;
+        }
+        Self::of(kind, blake3::keyed_hash(pepper.expose(), &message), hint)
     }
 
     fn of(kind: Kind, keyed: blake3::Hash, hint: Option<u16>) -> Self {

@@ -1,5 +1,5 @@
 //! A route rule as the manifest carries it: which permission a method and a path need, and where the path
-//! names the project and the resource. What a pattern means is the gate's to say.
+//! names the project, the resource and the model. What a pattern means is the gate's to say.
 //!
 //! | bytes | field |
 //! |---|---|
@@ -7,10 +7,13 @@
 //! | 2 + n | pattern, 1 to 512 bytes |
 //! | 1 | permission, its number |
 //! | 1 | freshness: 0 normal, 1 fresh-only |
+//! | 1 | credentials: 1 keys, 2 sessions, 3 both |
 //! | 1 | project source: 0 the credential's own, 1 a path parameter |
 //! | 2 + n | the parameter's name, only if so: 1 to 32 of `a-z0-9_` |
 //! | 1 | resource type, 0 for none |
 //! | 2 + n | the parameter's name, only if there is one |
+//! | 1 | model source: 0 none, 1 a path parameter, 2 a header |
+//! | 2 + n | the parameter's name, or the header's: 1 to 64 of `a-z0-9-` |
 
 use crate::cursor::{Cursor, Fault, ParseError};
 use alloc::borrow::ToOwned;
@@ -23,6 +26,8 @@ pub const PATTERN_LEN_MAX: usize = 512;
 pub const METHOD_LEN_MAX: usize = 16;
 /// Bytes of a parameter's name at most.
 pub const PARAMETER_LEN_MAX: usize = 32;
+/// Bytes of a header's name at most.
+pub const HEADER_LEN_MAX: usize = 64;
 
 /// What one route needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,10 +40,42 @@ pub struct Rule {
     pub permission: Permission,
     /// Whether old knowledge will do.
     pub freshness: Freshness,
+    /// Which kinds of credential may come.
+    pub credentials: Credentials,
     /// Where the project is named.
     pub project: ProjectSource,
     /// Where a resource is named, if one is.
     pub resource: Option<ResourceSource>,
+    /// Where the model is named, if it is.
+    pub model: Option<ModelSource>,
+}
+
+/// Which kinds of credential a route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Credentials {
+    /// API keys alone.
+    Keys = 1,
+    /// Session tokens alone.
+    Sessions = 2,
+    /// Both.
+    Any = 3,
+}
+
+impl Credentials {
+    /// Whether an API key, native or imported, may come.
+    pub const fn takes_keys(self) -> bool {
+        matches!(self, Self::Keys | Self::Any)
+    }
+
+    /// Whether a session token may come.
+    pub const fn takes_sessions(self) -> bool {
+        matches!(self, Self::Sessions | Self::Any)
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Keys, Self::Sessions, Self::Any].into_iter().find(|credentials| *credentials as u8 == byte)
+    }
 }
 
 /// How young the snapshot must be for an answer.
@@ -69,6 +106,15 @@ pub struct ResourceSource {
     pub parameter: String,
 }
 
+/// Where the model of a request is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelSource {
+    /// In the path parameter with this name.
+    Path(String),
+    /// In the header with this name, in lower case.
+    Header(String),
+}
+
 impl Rule {
     /// Whether the method is one that a rule may have.
     pub fn is_method(text: &str) -> bool {
@@ -79,6 +125,12 @@ impl Rule {
     pub fn is_parameter(text: &str) -> bool {
         let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
         (1..=PARAMETER_LEN_MAX).contains(&text.len()) && text.bytes().all(allowed)
+    }
+
+    /// Whether the text is a header's name as a rule writes it: in lower case.
+    pub fn is_header(text: &str) -> bool {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        (1..=HEADER_LEN_MAX).contains(&text.len()) && text.bytes().all(allowed)
     }
 
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, ParseError> {
@@ -93,8 +145,10 @@ impl Rule {
             pattern: pattern.to_owned(),
             permission: read_known(cursor, "rule permission", Permission::from_number)?,
             freshness: read_known(cursor, "rule freshness", Freshness::from_byte)?,
+            credentials: read_known(cursor, "rule credentials", Credentials::from_byte)?,
             project: read_project_source(cursor)?,
             resource: read_resource_source(cursor)?,
+            model: read_model_source(cursor)?,
         })
     }
 }
@@ -132,6 +186,23 @@ fn read_resource_source(cursor: &mut Cursor<'_>) -> Result<Option<ResourceSource
     let resource = ResourceType::from_byte(byte);
     let resource = resource.ok_or_else(|| before.fault("rule resource type", Fault::OutOfRange))?;
     Ok(Some(ResourceSource { resource, parameter: read_parameter(cursor)? }))
+}
+
+fn read_model_source(cursor: &mut Cursor<'_>) -> Result<Option<ModelSource>, ParseError> {
+    let before = cursor.clone();
+    match cursor.u8("rule model source")? {
+        0 => Ok(None),
+        1 => Ok(Some(ModelSource::Path(read_parameter(cursor)?))),
+        2 => Ok(Some(ModelSource::Header(read_header(cursor)?))),
+        _ => Err(before.fault("rule model source", Fault::OutOfRange)),
+    }
+}
+
+fn read_header(cursor: &mut Cursor<'_>) -> Result<String, ParseError> {
+    let before = cursor.clone();
+    let name = cursor.text("rule header", 1, HEADER_LEN_MAX)?;
+    before.ensure("rule header", Rule::is_header(name), Fault::OutOfRange)?;
+    Ok(name.to_owned())
 }
 
 fn read_parameter(cursor: &mut Cursor<'_>) -> Result<String, ParseError> {

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use latchkey_core::{Permission, ResourceType};
 use latchkey_gate::Routes;
-use latchkey_snapshot::{Freshness, ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{Credentials, Freshness, ProjectSource, ResourceSource, Rule};
 use serde::Deserialize;
 use std::fmt;
 use std::fs;
@@ -116,11 +116,13 @@ fn rule(raw: &RawRoute, method: &str) -> Result<Rule, Flaw> {
         pattern: raw.path.get_ref().clone(),
         permission: known(&raw.permission, "permission", Permission::from_word)?,
         freshness: freshness(raw.freshness.as_ref())?,
+        credentials: Credentials::Keys,
         project: raw
             .project
             .as_ref()
             .map_or(ProjectSource::Credential, |source| ProjectSource::Path(source.path.clone())),
         resource: raw.resource.as_ref().map(resource).transpose()?,
+        model: None,
     })
 }
 

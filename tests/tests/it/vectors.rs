@@ -96,7 +96,7 @@ fn run(path: &str, object: &str, read: impl Fn(&Value, &[u8]) -> Verdict) {
 fn reference(case: &Value, bytes: &[u8]) -> ObjectRef {
     let Some(named) = case.get("reference") else { return ObjectRef::to(bytes) };
     // A reference comes out of a verified object only: a node names this one.
-    let mut node = b"LKN1\x01\x01\x00".to_vec();
+    let mut node = b"LKN2\x01\x01\x00".to_vec();
     node.extend([0; 8]);
     node.extend(small(&named["length"]).to_le_bytes());
     node.extend(1u32.to_le_bytes());

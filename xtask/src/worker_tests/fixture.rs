@@ -12,7 +12,9 @@ use latchkey_snapshot::build::{Built, Content, Edition, Record, RootContent, Sig
 use latchkey_snapshot::manifest::Exceptions;
 use latchkey_snapshot::names::{OrganizationNames, ProjectNames};
 use latchkey_snapshot::root::{KeyRole, RootKey};
-use latchkey_snapshot::{Binding, Freshness, Installation, KeyState, ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{
+    Binding, Credentials, Freshness, Installation, KeyState, ProjectSource, ResourceSource, Rule,
+};
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -159,7 +161,8 @@ fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
         records.extend(wide.collect::<Result<Vec<_>>>()?.into_iter().map(Record::ProjectNames));
     }
     content.load(records);
-    let exceptions = Exceptions::new([OrganizationNumber(3)], [ProjectNumber(12)]);
+    let exceptions =
+        Exceptions::default().with_suspended([OrganizationNumber(3)]).with_archived([ProjectNumber(12)]);
     let edition = Edition {
         installation: INSTALLATION,
         generation: Generation(generation),
@@ -190,6 +193,8 @@ fn key_record(index: usize, generation: u64) -> Record<'static> {
         },
         expiry: Some(ExpiryMinute(if expired { 29_000_000 } else { 34_000_000 })),
         state: if disabled { KeyState::Disabled } else { state },
+        out_of_budget: false,
+        narrowing: None,
     }
 }
 
@@ -275,8 +280,10 @@ fn rules() -> Vec<Rule> {
         pattern: pattern.to_owned(),
         permission,
         freshness: Freshness::Normal,
+        credentials: Credentials::Keys,
         project: project.map_or(ProjectSource::Credential, |name| ProjectSource::Path(name.to_owned())),
         resource: None,
+        model: None,
     };
     vec![
         rule("GET", "/v1/projects/{project}/models", Permission::ModelsView, Some("project")),

@@ -48,7 +48,7 @@ fn age_of_4000_ms_answers_unasked_and_4001_asks() {
 #[test]
 fn answer_is_stale_until_grace_and_refused_after_it() {
     let (mut stage, mut shell, key) = staged();
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     stage.now = after(ASK_AFTER_MS + 1);
     let verdict = shell.invoke(&mut stage, &key.text);
     assert_stale(&verdict);
@@ -58,7 +58,7 @@ fn answer_is_stale_until_grace_and_refused_after_it() {
     stage.now = after(u64::from(GRACE_SECS) * 1000 + 1);
     assert_refused(&shell.invoke(&mut stage, &key.text), PAST_GRACE);
     assert_eq!(shell.gate.status(stage.now).health, Health::Refusing);
-    shell.network = Network::Up;
+    shell.network = Line::Up;
     stage.now = stage.now.plus_ms(13_000);
     assert_fresh(&shell.invoke(&mut stage, &key.text));
 }
@@ -70,7 +70,7 @@ fn no_grace_means_no_stale_answer() {
     stage.grace_secs = 0;
     stage.publish();
     let mut shell = stage.warm_shell();
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     stage.now = after(ASK_AFTER_MS);
     assert_fresh(&shell.invoke(&mut stage, &key.text));
     stage.now = after(ASK_AFTER_MS + 1);
@@ -127,7 +127,7 @@ fn fresh_only_asks_above_1000_ms_and_is_refused_without_an_answer() {
     stage.now = after(FRESH_MS + 1);
     assert_fresh(&shell.route(&mut stage, &key.text, "POST", "/v1/batches"));
     assert_eq!(shell.heads, 1);
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     stage.now = after(3 * FRESH_MS);
     assert_refused(&shell.route(&mut stage, &key.text, "POST", "/v1/batches"), NOT_FRESH);
     stage.now = after(60_000);
@@ -162,7 +162,7 @@ fn others_join_a_look_in_flight_and_take_over_when_its_holder_is_gone() {
 #[test]
 fn breaker_opens_after_a_failed_ask_and_doubles_to_ten_seconds() {
     let (mut stage, mut shell, key) = staged();
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     stage.now = after(ASK_AFTER_MS + 1);
     let mut base_ms = 1000;
     for round in 1..=7 {
@@ -176,10 +176,10 @@ fn breaker_opens_after_a_failed_ask_and_doubles_to_ten_seconds() {
         stage.now = opened.plus_ms(base_ms * 5 / 4 + 1);
         base_ms = (base_ms * 2).min(10_000);
     }
-    shell.network = Network::Up;
+    shell.network = Line::Up;
     assert_fresh(&shell.invoke(&mut stage, &key.text));
     assert!(!shell.gate.status(stage.now).breaker_open);
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     stage.now = stage.now.plus_ms(ASK_AFTER_MS + 1);
     assert_stale(&shell.invoke(&mut stage, &key.text));
     stage.now = stage.now.plus_ms(1251);
@@ -266,7 +266,7 @@ fn unknown_resource_and_project_force_one_refresh() {
 #[test]
 fn unknown_key_is_503_when_stale() {
     let (mut stage, mut shell, _) = staged();
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     stage.now = after(60_000);
     let key = stage.unsaid_key();
     assert_refused(&shell.invoke(&mut stage, &key), Refusal::Unavailable(Unavailable::StaleUnknown));
@@ -342,9 +342,9 @@ fn clock_set_back_confirms_nothing_until_asked() {
     stage.now = after(3000);
     assert_fresh(&shell.invoke(&mut stage, &key.text));
     stage.now = after(1999);
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     assert_refused(&shell.invoke(&mut stage, &key.text), PAST_GRACE);
-    shell.network = Network::Up;
+    shell.network = Line::Up;
     stage.now = after(4000);
     assert_fresh(&shell.invoke(&mut stage, &key.text));
     assert_eq!(shell.heads, 2);
@@ -379,7 +379,7 @@ fn cold_gate_fed_an_old_head_is_stale_from_the_start() {
     let mut shell = Shell::new(stage.gate());
     shell.gate.accept_head(&old, stage.now).unwrap();
     shell.load(&stage);
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     assert_stale(&shell.invoke(&mut stage, &key.text));
 }
 

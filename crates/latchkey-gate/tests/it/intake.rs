@@ -151,11 +151,11 @@ fn inline_revocation_applies_while_the_manifest_is_pending() {
         }
         stage.now = after(100);
         assert_eq!(shell.gate.accept_head(&stage.head(), stage.now), Ok(HeadAccepted::Pending));
-        shell.network = Network::ObjectsDown;
+        shell.network = Line::ObjectsDown;
         let verdict = shell.invoke(&mut stage, &key.text);
         assert_refused(&verdict, REVOKED);
         assert_eq!(verdict.standing.unwrap().age_ms, 100, "a pending head confirms nothing");
-        shell.network = Network::Up;
+        shell.network = Line::Up;
         shell.load(&stage);
         assert_eq!(shell.gate.status(stage.now).age_ms, Some(0));
         assert_fresh(&shell.invoke(&mut stage, &other.text));
@@ -229,7 +229,7 @@ fn tampered_objects_are_refused_and_asked_for_again() {
         shell.gate.accept_object(&wanted, bytes, stage.now).unwrap();
     }
     assert!(shell.gate.wanted(1).is_empty());
-    shell.network = Network::ObjectsDown;
+    shell.network = Line::ObjectsDown;
     assert_fresh(&shell.invoke(&mut stage, &key.text));
 }
 
@@ -260,7 +260,7 @@ fn manifest_that_cannot_serve_is_not_adopted_and_the_last_good_one_serves() {
             stage.sign_statement();
         }
         if at == 3 {
-            let page = stage.objects.values().find(|bytes| bytes.starts_with(b"LKP1")).unwrap();
+            let page = stage.objects.values().find(|bytes| bytes.starts_with(b"LKP2")).unwrap();
             stage.statement = stage.statement_over(latchkey_snapshot::ObjectRef::to(page), stage.generation);
         }
         stage.now = after(100);
@@ -321,7 +321,7 @@ fn changed_pages_are_fetched_before_a_new_manifest_serves() {
     }
     assert_eq!(shell.objects, 3, "manifest, node and page");
     assert_eq!(shell.gate.status(stage.now).age_ms, Some(0));
-    shell.network = Network::ObjectsDown;
+    shell.network = Line::ObjectsDown;
     assert_fresh(&shell.invoke(&mut stage, &key.text));
     assert_fresh(&shell.invoke(&mut stage, &other.text));
 }
@@ -335,12 +335,12 @@ fn new_manifest_serves_without_its_pages_when_they_cannot_be_had() {
     shell.gate.accept_head(&stage.head(), stage.now).unwrap();
     let manifest = shell.gate.wanted(1).pop().unwrap();
     shell.fetch(&stage, &manifest);
-    shell.network = Network::ObjectsDown;
+    shell.network = Line::ObjectsDown;
     let node = shell.gate.wanted(1).pop().unwrap();
     shell.fetch(&stage, &node);
     assert_eq!(shell.gate.status(stage.now).generation, Some(stage.generation));
     assert_refused(&shell.invoke(&mut stage, &key.text), Refusal::Unavailable(Unavailable::OutOfReach));
-    shell.network = Network::Up;
+    shell.network = Line::Up;
     assert_refused(&shell.invoke(&mut stage, &key.text), REVOKED);
 }
 

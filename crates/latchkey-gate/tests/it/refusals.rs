@@ -229,7 +229,7 @@ fn what_a_gate_cannot_tell_is_503_and_never_401() {
     let key = stage.add_key(1, Role::Member);
     stage.publish();
     let mut shell = Shell::new(stage.gate());
-    shell.network = Network::HeadDown;
+    shell.network = Line::HeadDown;
     let verdict = shell.invoke(&mut stage, &key.text);
     assert_refused(&verdict, Refusal::Unavailable(Unavailable::NoSnapshot));
     let verdict = shell.invoke(&mut stage, "not even a key");
@@ -248,10 +248,10 @@ fn page_out_of_reach_is_503() {
     stage.publish();
     let mut shell = Shell::new(stage.gate());
     shell.refresh(&stage);
-    shell.network = Network::ObjectsDown;
+    shell.network = Line::ObjectsDown;
     let verdict = shell.invoke(&mut stage, &key.text);
     assert_refused(&verdict, Refusal::Unavailable(Unavailable::OutOfReach));
-    shell.network = Network::Up;
+    shell.network = Line::Up;
     assert_fresh(&shell.invoke(&mut stage, &key.text));
 }
 

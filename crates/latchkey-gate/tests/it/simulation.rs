@@ -231,7 +231,7 @@ proptest! {
         };
         shell.ask(&mut stage, &request, Question::Route);
         stage.now = UnixMillis(at);
-        shell.network = Network::HeadDown;
+        shell.network = Line::HeadDown;
         shell.ask(&mut stage, &request, Question::Whoami);
         let _ = shell.gate.accept_head(&value, stage.now);
         let _ = shell.gate.accept_root(&value);

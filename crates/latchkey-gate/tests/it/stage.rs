@@ -148,6 +148,8 @@ impl Stage {
             binding: key.binding,
             expiry: key.expiry,
             state: key.state,
+            out_of_budget: false,
+            narrowing: None,
         });
     }
 
@@ -172,7 +174,8 @@ impl Stage {
     }
 
     pub(crate) fn publish_same_generation(&mut self) {
-        let exceptions = Exceptions::new(self.suspended.clone(), self.archived.clone());
+        let exceptions =
+            Exceptions::default().with_suspended(self.suspended.clone()).with_archived(self.archived.clone());
         let built = self.content.build(&Edition {
             installation: self.installation,
             generation: self.generation,
@@ -300,8 +303,10 @@ pub(crate) fn rule(method: &str, pattern: &str, permission: Permission) -> Rule 
         pattern: pattern.into(),
         permission,
         freshness: Freshness::Normal,
+        credentials: Credentials::Keys,
         project: ProjectSource::Credential,
         resource: None,
+        model: None,
     }
 }
 
@@ -332,7 +337,7 @@ pub(crate) fn rules() -> Vec<Rule> {
 
 /// What a shell could not get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Network {
+pub(crate) enum Line {
     Up,
     HeadDown,
     ObjectsDown,
@@ -341,7 +346,7 @@ pub(crate) enum Network {
 /// The loop of a Worker around a gate, with a network that can be down and a count of all it asked for.
 pub(crate) struct Shell {
     pub(crate) gate: Gate,
-    pub(crate) network: Network,
+    pub(crate) network: Line,
     pub(crate) heads: usize,
     pub(crate) joins: usize,
     pub(crate) objects: usize,
@@ -351,7 +356,7 @@ pub(crate) struct Shell {
 
 impl Shell {
     pub(crate) fn new(gate: Gate) -> Self {
-        Self { gate, network: Network::Up, heads: 0, joins: 0, objects: 0, head_ms: 0 }
+        Self { gate, network: Line::Up, heads: 0, joins: 0, objects: 0, head_ms: 0 }
     }
 
     /// One whole request, `stage.now` moving as the network takes time.
@@ -401,7 +406,7 @@ impl Shell {
     }
 
     fn look(&mut self, stage: &Stage) -> RefreshEnd {
-        if self.network == Network::HeadDown || stage.statement.is_empty() {
+        if self.network == Line::HeadDown || stage.statement.is_empty() {
             return RefreshEnd::Failed;
         }
         match self.gate.accept_head(&stage.head(), stage.now) {
@@ -425,7 +430,7 @@ impl Shell {
     pub(crate) fn load(&mut self, stage: &Stage) {
         loop {
             let wanted = self.gate.wanted(usize::MAX);
-            if wanted.is_empty() || self.network == Network::ObjectsDown {
+            if wanted.is_empty() || self.network == Line::ObjectsDown {
                 return;
             }
             wanted.iter().for_each(|wanted| self.fetch(stage, wanted));
@@ -435,7 +440,7 @@ impl Shell {
     pub(crate) fn fetch(&mut self, stage: &Stage, wanted: &Wanted) {
         self.objects += 1;
         match stage.objects.get(&wanted.reference().digest()) {
-            Some(bytes) if self.network != Network::ObjectsDown => {
+            Some(bytes) if self.network != Line::ObjectsDown => {
                 self.gate.accept_object(wanted, bytes.clone(), stage.now).unwrap();
             }
             _ => self.gate.object_failed(wanted, stage.now),

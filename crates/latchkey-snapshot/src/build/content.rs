@@ -2,12 +2,16 @@
 
 use super::Object;
 use super::encode::{self, BuildError};
+use super::narrowing::Narrowing;
+use super::page;
+use super::record::{Record, Standing};
+use super::slot::{ImportedSlot, Shared, Slot, names_fit};
 use super::trie::{Item, Leaf, Trie, cut_runs};
 use crate::manifest::{Exceptions, Manifest, Section, TokenKey};
-use crate::names::{NAMES_MAX, OrganizationNames, ProjectNames};
+use crate::names::{OrganizationNames, ProjectNames};
 use crate::node::{NODE_PAGES_MAX, NodeRef, PageRef};
 use crate::object::ObjectError;
-use crate::page::{Binding, KeyState, RECORDS_MAX};
+use crate::page::{Binding, FLAG_EXTERNAL, FLAG_OUT_OF_BUDGET, KeyState};
 use crate::query::{Kind, Query, TAG_LEN};
 use crate::root::Installation;
 use crate::rule::Rule;
@@ -15,57 +19,17 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use latchkey_core::key::Prefix;
 use latchkey_core::{
-    ExpiryMinute, Generation, KeyDigest, KeyId, OrganizationNumber, Pepper, PermissionSet, ProjectNumber,
-    ResourceId, ResourceType,
+    Generation, IdentityId, ImportedDigest, KeyDigest, KeyId, OrganizationNumber, Pepper, ProjectNumber,
+    ResourceId, ResourceType, SessionId,
 };
-
-/// One thing that a snapshot says.
-#[derive(Clone, Debug)]
-pub enum Record<'a> {
-    /// A native key.
-    Key {
-        /// Its public id.
-        id: KeyId,
-        /// The digest of its text.
-        digest: KeyDigest,
-        /// Whose it is and what it may do; it has a role.
-        binding: Binding,
-        /// From when on it is refused.
-        expiry: Option<ExpiryMinute>,
-        /// Whether it is in force.
-        state: KeyState,
-    },
-    /// A resource of a project.
-    Resource {
-        /// Its type.
-        resource: ResourceType,
-        /// Its id.
-        id: ResourceId<'a>,
-        /// The project.
-        project: ProjectNumber,
-        /// The project's organization.
-        organization: OrganizationNumber,
-    },
-    /// A text by which a path names a project: its permanent id, or its slug.
-    ProjectReference {
-        /// The text.
-        text: &'a str,
-        /// The project.
-        project: ProjectNumber,
-        /// The project's organization.
-        organization: OrganizationNumber,
-    },
-    /// What a project is called.
-    ProjectNames(ProjectNames),
-    /// What an organization is called.
-    OrganizationNames(OrganizationNames),
-}
 
 /// Everything a snapshot says, ready to be changed and published again.
 pub struct Content {
     pepper: Pepper,
-    sets: Sets,
+    shared: Shared,
+    /// Of every kind but imported keys and names.
     records: BTreeMap<Kind, Trie<Slot>>,
+    imported: Trie<ImportedSlot>,
     projects: Trie<ProjectNames>,
     organizations: Trie<OrganizationNames>,
 }
@@ -103,27 +67,14 @@ pub struct Built {
     pub dirty_pages: usize,
 }
 
-/// A record as the trie holds it.
-#[derive(Clone, Copy)]
-pub(super) struct Slot {
-    pub(super) place: u64,
-    pub(super) bucket: u32,
-    pub(super) tag: [u8; TAG_LEN],
-    pub(super) role: u8,
-    pub(super) state: KeyState,
-    pub(super) project: u32,
-    pub(super) organization: u32,
-    pub(super) expiry: Option<u32>,
-    pub(super) set: u32,
-}
-
 impl Content {
     /// Content that says nothing yet, under this pepper.
     pub fn new(pepper: Pepper) -> Self {
         Self {
             pepper,
-            sets: Sets::default(),
+            shared: Shared::new(),
             records: BTreeMap::new(),
+            imported: Trie::new(),
             projects: Trie::new(),
             organizations: Trie::new(),
         }
@@ -139,43 +90,66 @@ impl Content {
         match kind {
             Kind::ProjectNames => self.projects.len(),
             Kind::OrganizationNames => self.organizations.len(),
+            Kind::ImportedKey => self.imported.len(),
             _ => self.records.get(&kind).map_or(0, Trie::len),
         }
     }
 
     /// Replaces everything by these records, much faster than one by one.
     pub fn load<'a>(&mut self, records: impl IntoIterator<Item = Record<'a>>) {
+        self.shared = Shared::new();
         let mut slots: BTreeMap<Kind, Vec<Slot>> = BTreeMap::new();
-        let (mut projects, mut organizations) = (Vec::new(), Vec::new());
+        let (mut imported, mut projects, mut organizations) = (Vec::new(), Vec::new(), Vec::new());
         for record in records {
-            match self.slot(record) {
+            match self.row(record) {
                 Row::Slot(kind, slot) => slots.entry(kind).or_default().push(slot),
+                Row::Imported(slot) => imported.push(slot),
                 Row::Project(names) => projects.push(names),
                 Row::Organization(names) => organizations.push(names),
             }
         }
         self.records.clear();
         for (kind, slots) in slots {
-            self.records.entry(kind).or_insert_with(Trie::new).load(slots, slots_fit);
+            let trie = self.records.entry(kind).or_insert_with(Trie::new);
+            trie.load(slots, &|slots| self.shared.fit(slots));
         }
-        self.projects.load(projects, names_fit);
-        self.organizations.load(organizations, names_fit);
+        self.imported.load(imported, &|slots| self.shared.fit(slots));
+        self.projects.load(projects, &|names| names_fit(names));
+        self.organizations.load(organizations, &|names| names_fit(names));
     }
 
     /// Says this, in place of what was said of the same thing before.
     pub fn put(&mut self, record: Record<'_>) {
-        match self.slot(record) {
+        let before = match self.row(record) {
             Row::Slot(kind, slot) => {
-                self.records.entry(kind).or_insert_with(Trie::new).put(slot, slots_fit);
+                let trie = self.records.entry(kind).or_insert_with(Trie::new);
+                trie.put(slot, &|slots| self.shared.fit(slots))
             }
-            Row::Project(names) => self.projects.put(names, names_fit),
-            Row::Organization(names) => self.organizations.put(names, names_fit),
+            Row::Imported(slot) => {
+                self.imported.put(slot, &|slots| self.shared.fit(slots)).map(|before| before.slot)
+            }
+            Row::Project(names) => {
+                self.projects.put(names, &|names| names_fit(names));
+                None
+            }
+            Row::Organization(names) => {
+                self.organizations.put(names, &|names| names_fit(names));
+                None
+            }
+        };
+        if let Some(before) = before {
+            self.shared.release(&before);
         }
     }
 
     /// Says nothing more of a key.
     pub fn remove_key(&mut self, id: KeyId, digest: &KeyDigest) {
         self.remove(&Query::native_key(&self.pepper, id, digest));
+    }
+
+    /// Says nothing more of an imported key.
+    pub fn remove_imported_key(&mut self, digest: &ImportedDigest) {
+        self.remove(&Query::imported_key(&self.pepper, digest));
     }
 
     /// Says nothing more of a resource.
@@ -188,9 +162,44 @@ impl Content {
         self.remove(&Query::project_reference(&self.pepper, text));
     }
 
+    /// Says nothing more of a membership.
+    pub fn remove_membership(&mut self, identity: &IdentityId, organization: OrganizationNumber) {
+        self.remove(&Query::membership(&self.pepper, identity, organization));
+    }
+
+    /// Says nothing more of a collaboration.
+    pub fn remove_collaboration(&mut self, identity: &IdentityId, project: ProjectNumber) {
+        self.remove(&Query::collaboration(&self.pepper, identity, project));
+    }
+
+    /// Says nothing more of a session that was ended.
+    pub fn remove_ended_session(&mut self, session: &SessionId) {
+        self.remove(&Query::ended_session(&self.pepper, session));
+    }
+
     /// The tag by which an inline revocation names a key.
     pub fn key_tag(&self, id: KeyId, digest: &KeyDigest) -> [u8; TAG_LEN] {
         Query::native_key(&self.pepper, id, digest).tag
+    }
+
+    /// The tag by which an inline revocation names an imported key.
+    pub fn imported_key_tag(&self, digest: &ImportedDigest) -> [u8; TAG_LEN] {
+        Query::imported_key(&self.pepper, digest).tag
+    }
+
+    /// The tag by which an inline revocation names a membership.
+    pub fn membership_tag(&self, identity: &IdentityId, organization: OrganizationNumber) -> [u8; TAG_LEN] {
+        Query::membership(&self.pepper, identity, organization).tag
+    }
+
+    /// The tag by which an inline revocation names a collaboration.
+    pub fn collaboration_tag(&self, identity: &IdentityId, project: ProjectNumber) -> [u8; TAG_LEN] {
+        Query::collaboration(&self.pepper, identity, project).tag
+    }
+
+    /// The tag by which an inline revocation names a session.
+    pub fn ended_session_tag(&self, session: &SessionId) -> [u8; TAG_LEN] {
+        Query::ended_session(&self.pepper, session).tag
     }
 
     /// Encodes the pages that changed, the index and the manifest.
@@ -199,12 +208,15 @@ impl Content {
     /// [`BuildError`], when the content is beyond what the format can say.
     pub fn build(&mut self, edition: &Edition<'_>) -> Result<Built, BuildError> {
         let mut index = Index::default();
-        let sets = &self.sets.list;
+        let shared = &self.shared;
         for (kind, trie) in &mut self.records {
-            index.add(*kind, trie, |items| encode::page(*kind, items, sets))?;
+            index.add(*kind, trie, |items| page::page(*kind, items, shared))?;
         }
+        let kind = Kind::ImportedKey;
+        index.add(kind, &mut self.imported, |items| page::page(kind, items, shared))?;
         index.add(Kind::ProjectNames, &mut self.projects, encode::project_names)?;
         index.add(Kind::OrganizationNames, &mut self.organizations, encode::organization_names)?;
+        index.sections.sort_unstable_by_key(|section| section.kind);
         let manifest = encode::manifest(edition, &index.sections)?;
         match Manifest::parse(&manifest.reference, &manifest.bytes) {
             Ok(_) => {}
@@ -217,77 +229,85 @@ impl Content {
     }
 
     fn remove(&mut self, query: &Query) {
-        if let Some(trie) = self.records.get_mut(&query.kind) {
-            trie.remove((query.place, query.tag), slots_fit);
+        let key = (query.place, query.tag);
+        let before = if query.kind == Kind::ImportedKey {
+            self.imported.remove(key, &|slots| self.shared.fit(slots)).map(|before| before.slot)
+        } else {
+            let trie = self.records.get_mut(&query.kind);
+            trie.and_then(|trie| trie.remove(key, &|slots| self.shared.fit(slots)))
+        };
+        if let Some(before) = before {
+            self.shared.release(&before);
         }
     }
 
-    fn slot(&mut self, record: Record<'_>) -> Row {
+    fn row(&mut self, record: Record<'_>) -> Row {
         match record {
-            Record::Key { id, digest, binding, expiry, state } => {
+            Record::Key { id, digest, binding, expiry, state, out_of_budget, narrowing } => {
                 let query = Query::native_key(&self.pepper, id, &digest);
-                let expiry = expiry.map(|expiry| expiry.0);
-                let set = self.sets.index(binding.permissions);
-                let role = binding.role.map_or(0, |role| role as u8);
-                let slot = Slot {
-                    role,
-                    state,
-                    expiry,
-                    set,
-                    ..Slot::plain(&query, binding.project, binding.organization)
-                };
-                Row::Slot(query.kind, slot)
+                let slot = self.key_slot(&query, &binding, narrowing.as_ref());
+                Row::Slot(query.kind, slot.lasting(expiry).flagged(key_flags(state, out_of_budget)))
+            }
+            Record::ImportedKey { id, digest, binding, expiry, state, out_of_budget, narrowing } => {
+                let query = Query::imported_key(&self.pepper, &digest);
+                let slot = self.key_slot(&query, &binding, narrowing.as_ref());
+                let slot = slot.lasting(expiry).flagged(key_flags(state, out_of_budget));
+                Row::Imported(ImportedSlot { slot, id })
             }
             Record::Resource { resource, id, project, organization } => {
                 let query = Query::resource(&self.pepper, project, resource, id);
-                Row::Slot(query.kind, Slot::plain(&query, project, organization))
+                Row::of(&query, |slot| slot.owned(project, organization))
             }
             Record::ProjectReference { text, project, organization } => {
                 let query = Query::project_reference(&self.pepper, text);
-                Row::Slot(query.kind, Slot::plain(&query, project, organization))
+                Row::of(&query, |slot| slot.owned(project, organization))
+            }
+            Record::Membership { identity, organization, role } => {
+                let query = Query::membership(&self.pepper, &identity, organization);
+                Row::of(&query, |slot| slot.owned(ProjectNumber(0), organization).with_role(role))
+            }
+            Record::Collaboration { identity, project, organization, role, standing } => {
+                let query = Query::collaboration(&self.pepper, &identity, project);
+                let (flags, ends) = match standing {
+                    Standing::Member => (0, None),
+                    Standing::External { ends } => (FLAG_EXTERNAL, ends),
+                };
+                let said = |slot: Slot| slot.owned(project, organization).with_role(role);
+                Row::of(&query, |slot| said(slot).lasting(ends).flagged(flags))
+            }
+            Record::EndedSession { session, forget } => {
+                let query = Query::ended_session(&self.pepper, &session);
+                Row::of(&query, |slot| slot.lasting(Some(forget)))
             }
             Record::ProjectNames(names) => Row::Project(names),
             Record::OrganizationNames(names) => Row::Organization(names),
         }
     }
-}
 
-enum Row {
-    Slot(Kind, Slot),
-    Project(ProjectNames),
-    Organization(OrganizationNames),
-}
-
-impl Slot {
-    fn plain(query: &Query, project: ProjectNumber, organization: OrganizationNumber) -> Self {
-        Self {
-            place: query.place,
-            bucket: query.bucket,
-            tag: query.tag,
-            role: 0,
-            state: KeyState::Active,
-            project: project.0,
-            organization: organization.0,
-            expiry: None,
-            set: 0,
+    fn key_slot(&mut self, query: &Query, binding: &Binding, narrowing: Option<&Narrowing>) -> Slot {
+        Slot {
+            role: binding.role.map_or(0, |role| role as u8),
+            set: self.shared.sets.hold(&binding.permissions),
+            narrowing: narrowing.map_or(0, |narrowing| self.shared.narrowings.hold(narrowing)),
+            ..Slot::at(query).owned(binding.project, binding.organization)
         }
     }
 }
 
-/// The permission sets in use, each known by a small index.
-#[derive(Default)]
-struct Sets {
-    list: Vec<PermissionSet>,
-    index: BTreeMap<PermissionSet, u32>,
+const fn key_flags(state: KeyState, out_of_budget: bool) -> u8 {
+    state as u8 | if out_of_budget { FLAG_OUT_OF_BUDGET } else { 0 }
 }
 
-impl Sets {
-    fn index(&mut self, set: PermissionSet) -> u32 {
-        let next = self.list.len() as u32;
-        *self.index.entry(set).or_insert_with(|| {
-            self.list.push(set);
-            next
-        })
+enum Row {
+    Slot(Kind, Slot),
+    Imported(ImportedSlot),
+    Project(ProjectNames),
+    Organization(OrganizationNames),
+}
+
+impl Row {
+    fn of(query: &Query, say: impl Fn(Slot) -> Slot) -> Self {
+        Self::Slot(query.kind, say(Slot::at(query)))
     }
 }
 
@@ -342,50 +362,4 @@ fn page_of<T>(
     let page = encode(&leaf.items)?;
     leaf.page = Some(page.clone());
     Ok(page)
-}
-
-impl Item for Slot {
-    type Key = [u8; TAG_LEN];
-
-    fn key(&self) -> (u64, Self::Key) {
-        (self.place, self.tag)
-    }
-}
-
-impl Item for ProjectNames {
-    type Key = ();
-
-    fn key(&self) -> (u64, ()) {
-        (Query::names_place(self.number.0), ())
-    }
-}
-
-impl Item for OrganizationNames {
-    type Key = ();
-
-    fn key(&self) -> (u64, ()) {
-        (Query::names_place(self.number.0), ())
-    }
-}
-
-/// Permission sets a page may have.
-const PAGE_SETS_MAX: usize = 255;
-
-fn slots_fit(slots: &[Slot]) -> bool {
-    slots.len() <= RECORDS_MAX && (slots.len() <= PAGE_SETS_MAX || distinct_sets(slots) <= PAGE_SETS_MAX)
-}
-
-fn distinct_sets(slots: &[Slot]) -> usize {
-    // Nearly every page has two or three sets: a short list beats a tree.
-    let mut seen: Vec<u32> = Vec::new();
-    for slot in slots {
-        if seen.last() != Some(&slot.set) && !seen.contains(&slot.set) {
-            seen.push(slot.set);
-        }
-    }
-    seen.len()
-}
-
-fn names_fit<T>(names: &[T]) -> bool {
-    names.len() <= NAMES_MAX
 }

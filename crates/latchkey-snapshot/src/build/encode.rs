@@ -1,17 +1,14 @@
-//! Bytes of pages, names, nodes and the manifest, field by field as the reader's tables list them.
+//! Bytes of names, nodes and the manifest, field by field as the reader's tables list them.
 
 use super::Object;
-use super::content::{Edition, Slot};
+use super::content::Edition;
 use crate::manifest::{self, ExceptionClass, Section, TokenKey};
 use crate::names::{self, OrganizationNames, ProjectNames};
 use crate::node::{self, NodeRef, PageRef};
-use crate::page::{self, EXPIRY_NEVER, KeyState, bucket_count};
 use crate::query::Kind;
-use crate::rule::{ProjectSource, Rule};
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::rule::{ModelSource, ProjectSource, Rule};
 use alloc::vec::Vec;
 use core::fmt;
-use latchkey_core::PermissionSet;
 
 /// Why content cannot be written. The control plane's own limits make each of them impossible; they are
 /// checked all the same, since an edge would refuse what came out.
@@ -23,6 +20,8 @@ pub enum BuildError {
     TooLong(&'static str),
     /// What was written is not what the reader accepts.
     Unreadable(crate::cursor::ParseError),
+    /// A record names something that is not there, a fault of the writer itself.
+    Lost(&'static str),
     /// No signer, or one signer twice.
     Signers,
 }
@@ -33,6 +32,7 @@ impl fmt::Display for BuildError {
             Self::TooMany(what) => write!(f, "more {what} than the format allows"),
             Self::TooLong(what) => write!(f, "a {what} is longer than the format allows"),
             Self::Unreadable(error) => write!(f, "the reader would refuse it: {error}"),
+            Self::Lost(what) => write!(f, "a record names a {what} that is not there"),
             Self::Signers => f.write_str("an object needs one to eight different signers"),
         }
     }
@@ -69,107 +69,6 @@ pub(super) fn count<N: TryFrom<usize>>(
 ) -> Result<N, BuildError> {
     let allowed = (count <= max).then_some(count);
     allowed.and_then(|count| N::try_from(count).ok()).ok_or(BuildError::TooMany(what))
-}
-
-/// The page with these records. `sets` says which permission set a slot's index means.
-pub(super) fn page(kind: Kind, slots: &[Slot], sets: &[PermissionSet]) -> Result<Object, BuildError> {
-    let records: u32 = count("records of a page", slots.len(), page::RECORDS_MAX)?;
-    let buckets = bucket_count(slots.len());
-    let mut order: Vec<(u32, &Slot)> = slots
-        .iter()
-        .map(|slot| (((u64::from(slot.bucket) * u64::from(buckets)) >> 32) as u32, slot))
-        .collect();
-    order.sort_unstable_by_key(|(bucket, slot)| (*bucket, slot.tag));
-    let tables = Tables::of(kind, slots, sets)?;
-    let epoch = epoch(slots);
-
-    let mut bytes = Bytes::magic(page::MAGIC);
-    bytes.0.reserve(page::HEADER_LEN + buckets as usize * 2 + slots.len() * 17);
-    bytes.put([kind as u8]);
-    bytes.put(count::<u8>("permission sets of a page", tables.sets.len(), 255)?.to_le_bytes());
-    bytes.put(count::<u16>("bindings of a page", tables.bindings.len(), page::RECORDS_MAX)?.to_le_bytes());
-    bytes.put(records.to_le_bytes());
-    bytes.put(buckets.to_le_bytes());
-    bytes.put(epoch.to_le_bytes());
-    for bucket in 0..=buckets {
-        let first = order.partition_point(|(at, _)| *at < bucket);
-        bytes.put((first as u16).to_le_bytes());
-    }
-    for (_, slot) in &order {
-        bytes.put(slot.tag);
-        bytes.put(tables.binding_index(slot).to_le_bytes());
-        bytes.put(&expiry_offset(slot.expiry, epoch).to_le_bytes()[..3]);
-        bytes.put([state(slot, epoch) as u8]);
-    }
-    tables.write(&mut bytes);
-    Ok(Object::new(bytes.0))
-}
-
-/// A page's bindings and permission sets, each once and ascending.
-struct Tables {
-    /// Slot's own binding → index in the page.
-    bindings: BTreeMap<(u32, u32, u8, u8), u16>,
-    /// Permission set → index in the page.
-    sets: BTreeMap<u128, u8>,
-    /// A slot's set index → index in the page.
-    set_of: BTreeMap<u32, u8>,
-}
-
-impl Tables {
-    fn of(kind: Kind, slots: &[Slot], known: &[PermissionSet]) -> Result<Self, BuildError> {
-        let mut used = BTreeSet::new();
-        if kind == Kind::NativeKey {
-            used.extend(slots.iter().map(|slot| slot.set));
-        }
-        let bits = |set: u32| known.get(set as usize).map_or(0, |set| set.bits());
-        let ordered: BTreeSet<u128> = used.iter().map(|set| bits(*set)).collect();
-        count::<u8>("permission sets of a page", ordered.len(), 255)?;
-        let sets: BTreeMap<u128, u8> = ordered.into_iter().zip(0u8..).collect();
-        let set_of = used.iter().map(|set| (*set, sets.get(&bits(*set)).copied().unwrap_or(0))).collect();
-        let mut tables = Self { bindings: BTreeMap::new(), sets, set_of };
-        let ordered: BTreeSet<_> = slots.iter().map(|slot| tables.binding(slot)).collect();
-        tables.bindings = ordered.into_iter().zip(0u16..).collect();
-        Ok(tables)
-    }
-
-    fn binding(&self, slot: &Slot) -> (u32, u32, u8, u8) {
-        let set = self.set_of.get(&slot.set).copied().unwrap_or(0);
-        (slot.project, slot.organization, slot.role, set)
-    }
-
-    fn binding_index(&self, slot: &Slot) -> u16 {
-        self.bindings.get(&self.binding(slot)).copied().unwrap_or(0)
-    }
-
-    fn write(&self, bytes: &mut Bytes) {
-        for (project, organization, role, set) in self.bindings.keys() {
-            bytes.put(project.to_le_bytes());
-            bytes.put(organization.to_le_bytes());
-            bytes.put([*role, *set, 0, 0]);
-        }
-        for set in self.sets.keys() {
-            bytes.put(set.to_le_bytes());
-        }
-    }
-}
-
-/// The state of a record. One that expires before its page's epoch cannot say when: it is written as revoked, so that
-/// it is refused whatever the clock says.
-fn state(slot: &Slot, epoch: u32) -> KeyState {
-    if slot.expiry.is_some_and(|expiry| expiry < epoch) { KeyState::Revoked } else { slot.state }
-}
-
-/// The minute that a page counts from: its earliest expiry, yet never so early that its latest does not fit.
-fn epoch(slots: &[Slot]) -> u32 {
-    let expiries = || slots.iter().filter_map(|slot| slot.expiry);
-    match (expiries().min(), expiries().max()) {
-        (Some(earliest), Some(latest)) => earliest.max(latest.saturating_sub(EXPIRY_NEVER - 1)),
-        _ => 0,
-    }
-}
-
-fn expiry_offset(expiry: Option<u32>, epoch: u32) -> u32 {
-    expiry.map_or(EXPIRY_NEVER, |expiry| expiry.saturating_sub(epoch))
 }
 
 /// The page of names of these projects.
@@ -281,7 +180,7 @@ fn rules(bytes: &mut Bytes, rules: &[Rule]) -> Result<(), BuildError> {
     for rule in ordered {
         bytes.text(&rule.method)?;
         bytes.text(&rule.pattern)?;
-        bytes.put([rule.permission.number(), rule.freshness as u8]);
+        bytes.put([rule.permission.number(), rule.freshness as u8, rule.credentials as u8]);
         match &rule.project {
             ProjectSource::Credential => bytes.put([0]),
             ProjectSource::Path(parameter) => {
@@ -292,6 +191,17 @@ fn rules(bytes: &mut Bytes, rules: &[Rule]) -> Result<(), BuildError> {
         bytes.put([rule.resource.as_ref().map_or(0, |source| source.resource as u8)]);
         if let Some(source) = &rule.resource {
             bytes.text(&source.parameter)?;
+        }
+        match &rule.model {
+            None => bytes.put([0]),
+            Some(ModelSource::Path(parameter)) => {
+                bytes.put([1]);
+                bytes.text(parameter)?;
+            }
+            Some(ModelSource::Header(header)) => {
+                bytes.put([2]);
+                bytes.text(header)?;
+            }
         }
     }
     Ok(())

@@ -6,11 +6,18 @@
 
 mod content;
 mod encode;
+mod intern;
+mod narrowing;
+mod page;
+mod record;
 mod sign;
+mod slot;
 mod trie;
 
-pub use content::{Built, Content, Edition, Record};
+pub use content::{Built, Content, Edition};
 pub use encode::BuildError;
+pub use narrowing::{Narrowing, NarrowingContent};
+pub use record::{Record, Standing};
 pub use sign::{HeadContent, RootContent, Signer, StatementContent};
 
 use crate::object::ObjectRef;

@@ -32,7 +32,7 @@ pub(super) struct Leaf<T> {
 }
 
 /// Whether items fit one page.
-pub(super) type Fits<T> = fn(&[T]) -> bool;
+pub(super) type Fits<'f, T> = &'f dyn Fn(&[T]) -> bool;
 
 impl<T: Item> Trie<T> {
     pub(super) fn new() -> Self {
@@ -42,7 +42,7 @@ impl<T: Item> Trie<T> {
     }
 
     /// Replaces everything by these items, in any order; of two about the same thing the later stays.
-    pub(super) fn load(&mut self, mut items: Vec<T>, fits: Fits<T>) {
+    pub(super) fn load(&mut self, mut items: Vec<T>, fits: Fits<'_, T>) {
         items.sort_by_key(Item::key);
         items.reverse();
         items.dedup_by_key(|item| item.key());
@@ -61,24 +61,29 @@ impl<T: Item> Trie<T> {
         self.leaves.iter_mut().filter(|(_, leaf)| !leaf.items.is_empty()).map(|(first, leaf)| (*first, leaf))
     }
 
-    pub(super) fn put(&mut self, item: T, fits: Fits<T>) {
-        let Some((first, leaf)) = self.leaf_mut(item.key().0) else { return };
-        match leaf.items.binary_search_by_key(&item.key(), Item::key) {
-            Ok(at) => leaf.items[at] = item,
+    /// Puts the item in; what was there about the same thing comes out.
+    pub(super) fn put(&mut self, item: T, fits: Fits<'_, T>) -> Option<T> {
+        let (first, leaf) = self.leaf_mut(item.key().0)?;
+        let before = match leaf.items.binary_search_by_key(&item.key(), Item::key) {
+            Ok(at) => Some(mem::replace(&mut leaf.items[at], item)),
             Err(at) => {
                 leaf.items.insert(at, item);
                 self.len += 1;
+                None
             }
-        }
+        };
         self.touched(first, fits);
+        before
     }
 
-    pub(super) fn remove(&mut self, key: (u64, T::Key), fits: Fits<T>) {
-        let Some((first, leaf)) = self.leaf_mut(key.0) else { return };
-        let Ok(at) = leaf.items.binary_search_by_key(&key, Item::key) else { return };
-        leaf.items.remove(at);
+    /// Takes out what is there about the thing.
+    pub(super) fn remove(&mut self, key: (u64, T::Key), fits: Fits<'_, T>) -> Option<T> {
+        let (first, leaf) = self.leaf_mut(key.0)?;
+        let at = leaf.items.binary_search_by_key(&key, Item::key).ok()?;
+        let before = leaf.items.remove(at);
         self.len -= 1;
         self.touched(first, fits);
+        Some(before)
     }
 
     fn leaf_mut(&mut self, place: u64) -> Option<(u64, &mut Leaf<T>)> {
@@ -86,7 +91,7 @@ impl<T: Item> Trie<T> {
     }
 
     /// Restores the rule for a leaf whose items changed.
-    fn touched(&mut self, first: u64, fits: Fits<T>) {
+    fn touched(&mut self, first: u64, fits: Fits<'_, T>) {
         let Some(leaf) = self.leaves.get_mut(&first) else { return };
         leaf.page = None;
         if fits(&leaf.items) {
@@ -97,7 +102,7 @@ impl<T: Item> Trie<T> {
     }
 
     /// Joins a leaf with its sibling as long as both together fit.
-    fn join(&mut self, mut first: u64, fits: Fits<T>) {
+    fn join(&mut self, mut first: u64, fits: Fits<'_, T>) {
         while let Some(bits) = self.leaves.get(&first).map(|leaf| leaf.bits).filter(|bits| *bits > 0) {
             let half = 1u64 << (64 - bits);
             let (low, high) = (first & !half, first | half);
@@ -122,7 +127,7 @@ impl<T: Item> Trie<T> {
         }
     }
 
-    fn cut(&mut self, first: u64, bits: u32, mut items: Vec<T>, fits: Fits<T>) {
+    fn cut(&mut self, first: u64, bits: u32, mut items: Vec<T>, fits: Fits<'_, T>) {
         if bits == 64 || fits(&items) {
             items.shrink_to_fit();
             self.leaves.insert(first, Leaf { bits, items, page: None });
@@ -199,15 +204,15 @@ mod tests {
             for (place, add) in ops {
                 let place = place << 58 | place;
                 if add {
-                    trie.put(Dot(place), fits);
+                    trie.put(Dot(place), &fits);
                     held.insert(place);
                 } else {
-                    trie.remove((place, ()), fits);
+                    trie.remove((place, ()), &fits);
                     held.remove(&place);
                 }
             }
             let mut loaded = Trie::new();
-            loaded.load(held.iter().map(|place| Dot(*place)).collect(), fits);
+            loaded.load(held.iter().map(|place| Dot(*place)).collect(), &fits);
             prop_assert_eq!(shape(&trie), shape(&loaded));
             prop_assert_eq!(trie.len(), held.len() as u64);
         }

@@ -80,7 +80,15 @@ pub(crate) fn key_record(
     state: KeyState,
 ) -> Record<'static> {
     let (id, digest) = key(project, seed);
-    Record::Key { id, digest, binding: binding(project, role), expiry: expiry.map(ExpiryMinute), state }
+    Record::Key {
+        id,
+        digest,
+        binding: binding(project, role),
+        expiry: expiry.map(ExpiryMinute),
+        state,
+        out_of_budget: false,
+        narrowing: None,
+    }
 }
 
 pub(crate) fn records() -> Vec<Record<'static>> {
@@ -120,13 +128,20 @@ pub(crate) fn rules() -> Vec<Rule> {
         pattern: "/v1/projects/{project}/files/{file}".into(),
         permission: Permission::FilesRead,
         freshness: Freshness::FreshOnly,
+        credentials: Credentials::Any,
         project: ProjectSource::Path("project".into()),
         resource: Some(ResourceSource { resource: ResourceType::File, parameter: "file".into() }),
+        model: Some(ModelSource::Header("latchkey-model".into())),
     }]
 }
 
 pub(crate) fn build(content: &mut Content, generation: u64) -> Built {
-    let exceptions = Exceptions::new([OrganizationNumber(3)], [ProjectNumber(30)]);
+    let exceptions = Exceptions::default()
+        .with_suspended([OrganizationNumber(3)])
+        .with_archived([ProjectNumber(30)])
+        .with_closed_to_externals([ProjectNumber(11)])
+        .with_organizations_out_of_budget([OrganizationNumber(2)])
+        .with_projects_out_of_budget([ProjectNumber(20)]);
     let token_key = manifest::TokenKey {
         public: signer(4).public(),
         not_before: UnixSeconds(0),

@@ -53,17 +53,16 @@ fn unknown_things_are_not_found() {
 #[test]
 fn key_is_found_with_all_that_was_said_of_it() {
     let built = small();
-    let expected = |project, role, expiry: Option<u32>, state| Entry {
-        binding: binding(project, role),
-        expiry: expiry.map(ExpiryMinute),
-        state,
-    };
-    let entries =
-        [1, 2, 3, 4].map(|seed| find_key(&built, key([10, 10, 11, 20][seed as usize - 1], seed)).unwrap());
-    assert_eq!(entries[0], expected(10, Role::Member, None, KeyState::Active));
-    assert_eq!(entries[1], expected(10, Role::Admin, Some(30_000_000), KeyState::Active));
-    assert_eq!(entries[2], expected(11, Role::Member, Some(30_000_100), KeyState::Disabled));
-    assert_eq!(entries[3], expected(20, Role::Member, None, KeyState::Revoked));
+    for (seed, project, role, expiry, state) in [
+        (1, 10, Role::Member, None, KeyState::Active),
+        (2, 10, Role::Admin, Some(30_000_000), KeyState::Active),
+        (3, 11, Role::Member, Some(30_000_100), KeyState::Disabled),
+        (4, 20, Role::Member, None, KeyState::Revoked),
+    ] {
+        let entry = find_key(&built, key(project, seed)).unwrap();
+        let said = (entry.binding, entry.expiry, entry.state, entry.is_out_of_budget, entry.is_external);
+        assert_eq!(said, (binding(project, role), expiry.map(ExpiryMinute), state, false, false));
+    }
 }
 
 /// 24 bits hold 31.9 years of minutes. What does not fit must not come back to life.
@@ -171,7 +170,7 @@ fn page_that_the_writer_would_not_have_written_is_refused() {
     let keys = Kind::NativeKey;
     let directory = HEADER_LEN;
     let records = directory + 4;
-    check_refused(keys, |page| page[3] = b'2', "magic");
+    check_refused(keys, |page| page[3] = b'1', "magic");
     check_refused(keys, |page| page[8] = 0, "record count");
     check_refused(keys, |page| page[12] = 2, "bucket count");
     check_refused(keys, |page| page[directory] = 1, "directory");
@@ -179,7 +178,8 @@ fn page_that_the_writer_would_not_have_written_is_refused() {
     check_refused(keys, |page| page[records..records + 10].fill(0xff), "record tag");
     check_refused(keys, |page| page[records + 11] = 1, "record binding");
     check_refused(keys, |page| page[records + 15] = 3, "record flags");
-    check_refused(keys, |page| page[records + 15] = 4, "record flags");
+    check_refused(keys, |page| page[records + 15] = 8, "record flags");
+    check_refused(keys, |page| page[20] = 1, "narrowings");
     check_refused(keys, |page| page.push(0), "end");
     check_refused(keys, |page| page[4] = 3, "kind");
 }
@@ -229,6 +229,8 @@ fn one_change_among_many_dirties_one_page() {
         binding: *binding,
         expiry: None,
         state,
+        out_of_budget: false,
+        narrowing: None,
     };
     content.load(many.iter().map(|key| record(key, KeyState::Active)));
     let first = build(&mut content, 1);
@@ -273,7 +275,7 @@ fn find_key_fast(built: &Built, id: KeyId, digest: &latchkey_core::KeyDigest) ->
 proptest! {
     #[test]
     fn any_bytes_are_answered_without_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), magic in 0usize..7) {
-        let magics = [b"LKR1", b"LKH1", b"LKS1", b"LKM1", b"LKN1", b"LKP1", b"LKT1"];
+        let magics = [b"LKR1", b"LKH1", b"LKS1", b"LKM2", b"LKN2", b"LKP2", b"LKT1"];
         if bytes.len() >= 4 {
             bytes[..4].copy_from_slice(magics[magic]);
         }

@@ -52,6 +52,8 @@ fn built(generation: u64) -> Built {
             },
             expiry: None,
             state: KeyState::Active,
+            out_of_budget: false,
+            narrowing: None,
         });
     }
     let edition = BuiltEdition {

@@ -1,0 +1,182 @@
+//! Records as the tries hold them, and when they fit one page.
+
+use super::intern::Interner;
+use super::narrowing::Narrowing;
+use super::trie::Item;
+use crate::names::{NAMES_MAX, OrganizationNames, ProjectNames};
+use crate::narrowing::NARROWINGS_LEN_MAX;
+use crate::page::RECORDS_MAX;
+use crate::query::{Query, TAG_LEN};
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use latchkey_core::{ExpiryMinute, KeyId, OrganizationNumber, PermissionSet, ProjectNumber, Role};
+
+/// A record: what its page says of it, and where it lies.
+#[derive(Clone, Copy)]
+pub(super) struct Slot {
+    pub(super) place: u64,
+    pub(super) bucket: u32,
+    pub(super) tag: [u8; TAG_LEN],
+    pub(super) role: u8,
+    pub(super) flags: u8,
+    pub(super) project: u32,
+    pub(super) organization: u32,
+    pub(super) expiry: Option<u32>,
+    /// The number of its permission set in [`Shared`]; 0 for none.
+    pub(super) set: u32,
+    /// The number of its narrowing in [`Shared`]; 0 for none.
+    pub(super) narrowing: u32,
+}
+
+/// The record of an imported key, whose page says its id.
+#[derive(Clone, Copy)]
+pub(super) struct ImportedSlot {
+    pub(super) slot: Slot,
+    pub(super) id: KeyId,
+}
+
+/// A record of any kind, as its page is written.
+pub(super) trait Paged: Item {
+    fn slot(&self) -> &Slot;
+
+    /// The key's id, if the page says it.
+    fn key_id(&self) -> Option<KeyId>;
+}
+
+/// What slots share.
+pub(super) struct Shared {
+    pub(super) sets: Interner<PermissionSet>,
+    pub(super) narrowings: Interner<Narrowing>,
+}
+
+impl Shared {
+    pub(super) const fn new() -> Self {
+        Self { sets: Interner::new(), narrowings: Interner::new() }
+    }
+
+    /// The slot is gone.
+    pub(super) fn release(&mut self, slot: &Slot) {
+        self.sets.release(slot.set);
+        self.narrowings.release(slot.narrowing);
+    }
+
+    /// Whether these records fit one page.
+    pub(super) fn fit<T: Paged>(&self, items: &[T]) -> bool {
+        items.len() <= RECORDS_MAX
+            && (items.len() <= PAGE_SETS_MAX || distinct_sets(items) <= PAGE_SETS_MAX)
+            && self.narrowings_fit(items)
+    }
+
+    fn narrowings_fit<T: Paged>(&self, items: &[T]) -> bool {
+        let len = |number: u32| self.narrowings.value(number).map_or(0, Narrowing::len_in_page);
+        let used = || items.iter().map(|item| item.slot().narrowing).filter(|number| *number != 0);
+        // Few keys are narrowed: counting each as if it were the only one with its narrowing settles nearly every page.
+        used().map(len).sum::<usize>() <= NARROWINGS_LEN_MAX
+            || used().collect::<BTreeSet<u32>>().into_iter().map(len).sum::<usize>() <= NARROWINGS_LEN_MAX
+    }
+}
+
+/// Whether these names fit one page.
+pub(super) fn names_fit<T>(names: &[T]) -> bool {
+    names.len() <= NAMES_MAX
+}
+
+fn distinct_sets<T: Paged>(items: &[T]) -> usize {
+    // Nearly every page has two or three sets: a short list beats a tree.
+    let mut seen: Vec<u32> = Vec::new();
+    for set in items.iter().map(|item| item.slot().set) {
+        if seen.last() != Some(&set) && !seen.contains(&set) {
+            seen.push(set);
+        }
+    }
+    seen.len()
+}
+
+/// Permission sets a page may have.
+const PAGE_SETS_MAX: usize = 255;
+
+impl Slot {
+    /// A record of which nothing is said but that it is there.
+    pub(super) fn at(query: &Query) -> Self {
+        Self {
+            place: query.place,
+            bucket: query.bucket,
+            tag: query.tag,
+            role: 0,
+            flags: 0,
+            project: 0,
+            organization: 0,
+            expiry: None,
+            set: 0,
+            narrowing: 0,
+        }
+    }
+
+    pub(super) const fn owned(self, project: ProjectNumber, organization: OrganizationNumber) -> Self {
+        Self { project: project.0, organization: organization.0, ..self }
+    }
+
+    pub(super) const fn with_role(self, role: Role) -> Self {
+        Self { role: role as u8, ..self }
+    }
+
+    pub(super) fn lasting(self, expiry: Option<ExpiryMinute>) -> Self {
+        Self { expiry: expiry.map(|expiry| expiry.0), ..self }
+    }
+
+    pub(super) const fn flagged(self, flags: u8) -> Self {
+        Self { flags, ..self }
+    }
+}
+
+impl Item for Slot {
+    type Key = [u8; TAG_LEN];
+
+    fn key(&self) -> (u64, Self::Key) {
+        (self.place, self.tag)
+    }
+}
+
+impl Item for ImportedSlot {
+    type Key = [u8; TAG_LEN];
+
+    fn key(&self) -> (u64, Self::Key) {
+        self.slot.key()
+    }
+}
+
+impl Item for ProjectNames {
+    type Key = ();
+
+    fn key(&self) -> (u64, ()) {
+        (Query::names_place(self.number.0), ())
+    }
+}
+
+impl Item for OrganizationNames {
+    type Key = ();
+
+    fn key(&self) -> (u64, ()) {
+        (Query::names_place(self.number.0), ())
+    }
+}
+
+impl Paged for Slot {
+    fn slot(&self) -> &Slot {
+        self
+    }
+
+    fn key_id(&self) -> Option<KeyId> {
+        None
+    }
+}
+
+impl Paged for ImportedSlot {
+    fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    fn key_id(&self) -> Option<KeyId> {
+        Some(self.id)
+    }
+}
