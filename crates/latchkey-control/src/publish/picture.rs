@@ -180,7 +180,7 @@ fn key_record<'a>(key: &Key, organization: OrganizationNumber) -> Option<Record<
         permissions: PermissionSet::of_key(key.role),
     };
     let (expiry, id) = (key.expires, key.id);
-    Some(Record::Key { id, digest, binding, expiry, state, out_of_budget: false, narrowing: None })
+    Some(Record::Key { id, digest, binding, expiry, state })
 }
 
 fn resource_record(resource: &iam::Resource, organization: OrganizationNumber) -> Option<Record<'_>> {
