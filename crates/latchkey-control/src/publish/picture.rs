@@ -65,7 +65,7 @@ impl Picture {
 
     /// What is refused as a whole.
     pub(super) fn exceptions(&self) -> Exceptions {
-        Exceptions::new(self.suspended.iter().copied(), [])
+        Exceptions::default().with_suspended(self.suspended.iter().copied())
     }
 
     fn load_records(
@@ -180,7 +180,7 @@ fn key_record<'a>(key: &Key, organization: OrganizationNumber) -> Option<Record<
         permissions: PermissionSet::of_key(key.role),
     };
     let (expiry, id) = (key.expires, key.id);
-    Some(Record::Key { id, digest, binding, expiry, state })
+    Some(Record::Key { id, digest, binding, expiry, state, out_of_budget: false, narrowing: None })
 }
 
 fn resource_record(resource: &iam::Resource, organization: OrganizationNumber) -> Option<Record<'_>> {
