@@ -9,6 +9,7 @@
 extern crate std;
 
 pub mod base62;
+pub mod base64url;
 pub mod dice;
 pub mod generation;
 pub mod id;

@@ -28,6 +28,7 @@ pub mod query;
 pub mod root;
 pub mod rule;
 pub mod signature;
+pub mod token;
 
 pub use cursor::{Fault, ParseError};
 pub use exceptions::{ExceptionClass, Exceptions};
@@ -41,3 +42,4 @@ pub use page::{Binding, Entry, KeyState, Page};
 pub use query::{Kind, Query};
 pub use root::{Installation, Root, RootError};
 pub use rule::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};
+pub use token::{SessionToken, TokenError, UnverifiedToken};

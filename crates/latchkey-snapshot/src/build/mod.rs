@@ -2,7 +2,7 @@
 //!
 //! [`Content`] holds every record and knows which pages a change made dirty; [`Content::build`] encodes those,
 //! the index and the manifest. [`Signer`] signs what [`RootContent`], [`StatementContent`] and [`HeadContent`]
-//! describe. Everything written is in the form that the reader demands, and no other.
+//! describe, and session tokens. Everything written is in the form that the reader demands, and no other.
 
 mod content;
 mod encode;
@@ -12,6 +12,7 @@ mod page;
 mod record;
 mod sign;
 mod slot;
+mod token;
 mod trie;
 
 pub use content::{Built, Content, Edition};
@@ -19,6 +20,7 @@ pub use encode::BuildError;
 pub use narrowing::{Narrowing, NarrowingContent};
 pub use record::{Record, Standing};
 pub use sign::{HeadContent, RootContent, Signer, StatementContent};
+pub use token::{TokenContent, TokenText};
 
 use crate::object::ObjectRef;
 use alloc::sync::Arc;

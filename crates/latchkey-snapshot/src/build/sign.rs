@@ -1,4 +1,4 @@
-//! Signing: the only place that holds a private key.
+//! Signing: the only place that holds a private key; session tokens are signed in `token`.
 
 use super::encode::{BuildError, Bytes, count};
 use crate::head::{HEAD_MAGIC, INLINE_MAX, Inline, STATEMENT_MAGIC};
@@ -28,6 +28,10 @@ impl Signer {
     /// How a signature names this key.
     pub fn id(&self) -> SignerId {
         SignerId::of(self.public().as_bytes())
+    }
+
+    pub(super) const fn key(&self) -> &SigningKey {
+        &self.0
     }
 }
 

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its case has failed")]
 
+mod access;
 mod fixture;
 mod heads;
 mod objects;
 mod roots;
+mod tokens;

@@ -24,10 +24,26 @@ fn page_object(built: &Built, kind: Kind, place: u64) -> Option<&Object> {
     Some(object(built, &page))
 }
 
-fn find(built: &Built, query: &Query) -> Option<Entry> {
+pub(crate) fn find(built: &Built, query: &Query) -> Option<Entry> {
     let object = page_object(built, query.kind, query.place)?;
     let page = Page::parse(query.kind, &object.reference, object.bytes.to_vec().into()).unwrap();
     page.find(query)
+}
+
+/// The page that would hold what is asked for.
+pub(crate) fn page_of(built: &Built, query: &Query) -> Page {
+    let object = page_object(built, query.kind, query.place).unwrap();
+    Page::parse(query.kind, &object.reference, object.bytes.to_vec().into()).unwrap()
+}
+
+/// Why the last page of the kind is refused once `change` has been made to it.
+pub(crate) fn refused(built: &Built, kind: Kind, change: impl Fn(&mut Vec<u8>)) -> ParseError {
+    let mut bytes = page_object(built, kind, u64::MAX).unwrap().bytes.to_vec();
+    change(&mut bytes);
+    match Page::parse(kind, &ObjectRef::to(&bytes), bytes.into()) {
+        Err(ObjectError::Parse(error)) => error,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn find_key(built: &Built, (id, digest): (KeyId, latchkey_core::KeyDigest)) -> Option<Entry> {
@@ -91,6 +107,13 @@ fn manifest_says_what_the_edition_said() {
     assert!(
         manifest.exceptions.archives(ProjectNumber(30)) && !manifest.exceptions.archives(ProjectNumber(3))
     );
+    let exceptions = &manifest.exceptions;
+    assert!(exceptions.closes_to_externals(ProjectNumber(11)) && !exceptions.archives(ProjectNumber(11)));
+    let out_of_budget = |organization, project| {
+        exceptions.is_out_of_budget(OrganizationNumber(organization), ProjectNumber(project))
+    };
+    assert!(!out_of_budget(1, 10) && out_of_budget(2, 10) && out_of_budget(1, 20));
+    assert!(!exceptions.suspends(OrganizationNumber(2)));
     assert_eq!(manifest.pepper_id, pepper().id());
     assert_eq!(manifest.section(Kind::NativeKey).unwrap().records, 4);
 }
@@ -155,14 +178,8 @@ fn page_of_one_kind_is_refused_as_another() {
 /// Rewrites a field of a good page and expects the named field to be refused.
 #[track_caller]
 fn check_refused(kind: Kind, change: impl Fn(&mut Vec<u8>), field: &str) {
-    let built = small();
-    let object = page_object(&built, kind, u64::MAX).unwrap();
-    let mut bytes = object.bytes.to_vec();
-    change(&mut bytes);
-    match Page::parse(kind, &ObjectRef::to(&bytes), bytes.into()) {
-        Err(ObjectError::Parse(error)) => assert_eq!(error.field, field, "{error}"),
-        other => panic!("{other:?}"),
-    }
+    let error = refused(&small(), kind, change);
+    assert_eq!(error.field, field, "{error}");
 }
 
 #[test]
