@@ -3,7 +3,8 @@
 use super::picture::Picture;
 use super::publisher::Settings;
 use crate::outside::Clock;
-use crate::store::{AuditCheckpoint, ReadView, Store, StoreError};
+use crate::store::{AuditView, ReadView, Store, StoreError};
+use crate::tlog::tree::Checkpoint;
 use latchkey_core::{Generation, UnixMillis, UnixSeconds};
 use latchkey_snapshot::build::{self, BuildError, Object, StatementContent};
 use std::fmt;
@@ -93,7 +94,7 @@ impl Builder {
         &self,
         picture: &Picture,
         built: &build::Built,
-        audit: AuditCheckpoint,
+        audit: Checkpoint,
         issued: UnixSeconds,
     ) -> Result<Vec<u8>, BuildError> {
         let content = StatementContent {

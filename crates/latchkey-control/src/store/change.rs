@@ -1,6 +1,6 @@
 //! What a use case hands to the writer: a [`Write`], which cannot be made without its audit entry (invariant 3).
 
-use super::audit::AuditEntry;
+use super::audit::{self, AuditEntry};
 use super::error::StoreError;
 use super::images::{budget_place, subject_bytes};
 use super::outbox::{Effect, Touch, Touched};
@@ -87,6 +87,8 @@ pub enum Change {
     RemoveDeparture(OrganizationNumber, UserId),
     RemoveOwnershipOffer(OrganizationNumber),
     RemoveBudget(BudgetScope),
+    /// Drops what the audit entry at this position says.
+    EraseAudit(u64),
 }
 
 macro_rules! changes {
@@ -135,6 +137,7 @@ impl Change {
                 tables.prices.insert(permission.number(), micros)?;
                 Ok([None, None])
             }
+            Self::EraseAudit(position) => audit::erase(tables, *position).map(none),
             Self::RemoveMembership(organization, user) => remove_membership(tables, *organization, user),
             Self::RemoveCollaboration(project, user) => remove_collaboration(tables, *project, user),
             Self::RemoveDeparture(organization, user) => {

@@ -9,18 +9,18 @@ mod change;
 mod disk;
 mod error;
 mod images;
-mod merkle;
 mod outbox;
 mod rows;
 mod tables;
 mod view;
 mod writer;
 
-pub use audit::{AuditCheckpoint, AuditEntry, AuditLeaf, SALT_LEN};
+pub use audit::{
+    AuditContent, AuditEntry, AuditFilter, AuditFound, AuditLeaf, AuditView, FOUND_BYTES_MAX, SALT_LEN,
+};
 pub use change::{Change, Committed, Write};
 pub use disk::Disk;
 pub use error::StoreError;
-pub use merkle::Hash;
 pub use outbox::{Effect, Outbound, Touch, Touched};
 pub use tables::ReadView;
 pub use view::{Answer, KeyPlace, UsageRow, View};
@@ -89,6 +89,17 @@ impl Store {
     /// None that a caller could act on.
     pub fn in_memory(clock: Arc<dyn Clock>, seeds: Arc<dyn Seeds>) -> Result<Self, StoreError> {
         Self::start(builder().create_with_backend(redb::backends::InMemoryBackend::new())?, clock, seeds)
+    }
+
+    /// The state of a database that nobody has open, without changing a byte of the file.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; also of the engine's if the last process that had it open was killed, and a start of
+    /// the server has to repair it first.
+    pub fn open_read_only(path: &Path) -> Result<ReadView, StoreError> {
+        let reading = builder().open_read_only(path)?.begin_read()?;
+        check_format(&reading)?;
+        ReadView::open(&reading)
     }
 
     fn start(database: Database, clock: Arc<dyn Clock>, seeds: Arc<dyn Seeds>) -> Result<Self, StoreError> {
@@ -178,7 +189,7 @@ impl Drop for Store {
     }
 }
 
-/// What only whole-state readers need: the publisher and the audit log's readers.
+/// What only whole-state readers need: the publisher.
 impl ReadView {
     /// Every organization, by number.
     ///
@@ -249,22 +260,6 @@ impl ReadView {
     /// Those of the disk.
     pub fn publish_state(&self, name: &str) -> Answer<Option<Vec<u8>>> {
         Ok(self.publish_state.get(name)?.map(|bytes| bytes.value().to_vec()))
-    }
-
-    /// The audit log's size and root.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn audit_checkpoint(&self) -> Answer<AuditCheckpoint> {
-        audit::checkpoint(self)
-    }
-
-    /// The audit entry at a position, counted from 0.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub fn audit_leaf(&self, position: u64) -> Answer<Option<AuditLeaf>> {
-        audit::leaf(self, position)
     }
 }
 

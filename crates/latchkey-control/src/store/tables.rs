@@ -128,8 +128,15 @@ tables! {
     // Permission -> price of a request, in millionths of the currency unit
     prices: u8 => u64;
 
-    // Position -> leaf hash, salt, entry (see `audit`).
+    // Position -> leaf hash, terms, salt, entry (see `audit`).
     audit: u64 => Row;
+    // (level, index) -> hashes of a tile (see `audit::tiles`)
+    audit_tiles: (u8, u64) => Row;
+    // Position / 256 -> terms of 256 entries; (organization, position / 256) -> a bit for each that is its own
+    audit_blocks: u64 => Row;
+    audit_organizations: (u32, u64) => Digest;
+    // Organization -> entries in its log
+    audit_counts: u32 => u64;
     // Generation -> what it touched.
     outbox: u64 => Row;
     // The publisher's own bookmarks, opaque here.

@@ -3,6 +3,7 @@
 //! The same reads work on the committed state and, inside the writer, on the state as earlier changes of the
 //! same batch left it. A list takes the last item the caller has (`after`) and how many more are wanted.
 
+use super::audit::AuditView;
 use super::error::StoreError;
 use super::images::{budget_place, subject};
 use super::rows::{Row, decode};
@@ -30,7 +31,7 @@ pub type UsageRow = (UsagePlace, Amount);
 
 /// The reads that use cases are made of.
 #[expect(missing_docs, reason = "each name and type says it all; what is not obvious is documented")]
-pub trait View {
+pub trait View: AuditView {
     /// The generation that this view stands at.
     fn generation(&self) -> Answer<Generation>;
 

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use latchkey_control::store::AuditView;
 use latchkey_core::Role;
 use latchkey_testkit::Stage;
 use serde_json::Value;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 fn entries(stage: &Stage) -> Vec<Value> {
     let view = stage.control.store().read().unwrap();
     let size = view.audit_checkpoint().unwrap().size;
-    let entry = |at| serde_json::from_slice(&view.audit_leaf(at).unwrap().unwrap().entry).unwrap();
+    let entry = |at| serde_json::from_str(&view.audit_leaf(at).unwrap().unwrap().content.unwrap().entry).unwrap();
     (0..size).map(entry).collect()
 }
 
@@ -33,7 +34,7 @@ async fn every_generation_has_its_entry_a1() {
     assert_eq!(last["who"]["kind"], "user");
     assert_eq!((&last["before"]["status"], &last["after"]["status"]), (&"active".into(), &"disabled".into()));
     let salts: BTreeSet<_> = (0..entries.len() as u64)
-        .map(|at| stage.control.store().read().unwrap().audit_leaf(at).unwrap().unwrap().salt)
+        .map(|at| stage.control.store().read().unwrap().audit_leaf(at).unwrap().unwrap().content.unwrap().salt)
         .collect();
     assert_eq!(salts.len(), entries.len());
 }

@@ -1,7 +1,7 @@
 //! No secret outlives the reply that shows it: not in the database's bytes, not in the audit log, not in `Debug`.
 
 use latchkey_api::CreatedKeys;
-use latchkey_control::store::Store;
+use latchkey_control::store::{AuditView, Store};
 use latchkey_core::Role;
 use latchkey_testkit::{ForgetfulDisk, ManualClock, SeededSeeds, Stage, StageConfig};
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn database_holds_no_secret_k2() {
 
     let view = stage.control.store().read().unwrap();
     let size = view.audit_checkpoint().unwrap().size;
-    let log: Vec<u8> = (0..size).flat_map(|at| view.audit_leaf(at).unwrap().unwrap().entry).collect();
+    let log: Vec<u8> = (0..size).flat_map(|at| view.audit_leaf(at).unwrap().unwrap().content.unwrap().entry.into_bytes()).collect();
     drop(view);
     let raw = disk.bytes();
     assert!(

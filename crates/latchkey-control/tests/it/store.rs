@@ -1,7 +1,7 @@
 //! The store by itself: group commit, crashes, bad files, the outbox.
 
 use latchkey_control::iam::{Actor, Contact, Email, Permit, User, authorize_first_operator};
-use latchkey_control::store::{AuditEntry, Ctx, Effect, Store, StoreError, Touched, View, Write};
+use latchkey_control::store::{AuditEntry, AuditView, Ctx, Effect, Store, StoreError, Touched, View, Write};
 use latchkey_core::{Generation, Role, UserId};
 use latchkey_testkit::{ForgetfulDisk, ManualClock, SeededSeeds, Stage, StageConfig};
 use std::collections::BTreeSet;
