@@ -3,6 +3,7 @@
 //! A request refuses every field it does not know (IAM R4). A reply can be read back, so clients share these
 //! types. Nothing here decides anything: values are parsed further where they are used. Start at [`key`].
 
+pub mod audit;
 pub mod identity;
 pub mod key;
 pub mod organization;
@@ -15,6 +16,7 @@ pub mod revealed;
 pub mod role;
 pub mod timestamp;
 
+pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, AuditRecord};
 pub use identity::{CreateSession, CreatedSession, Me, Session, SessionList, SignInIdentity};
 pub use key::{ChangeKey, CreateKey, CreateKeys, CreatedKey, CreatedKeys, Key, KeyStatus};
 pub use organization::{CreateOrganization, CreatedOrganization, Organization};

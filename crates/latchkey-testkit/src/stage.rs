@@ -11,6 +11,7 @@ use latchkey_control::iam::{
     Caller, Collaboration, Contact, Demand, Email, Identity, Membership, OperatorAct, Standing, User,
     authorize,
 };
+use latchkey_control::tlog::CheckpointSigner;
 use latchkey_control::store::{AuditEntry, Ctx, Store, View, Write};
 use latchkey_core::{IdentityId, MintSecret, OrganizationId, Prefix, ProjectId, Role, UserId};
 use serde_json::json;
@@ -152,8 +153,9 @@ impl Stage {
 
 fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
     let prefix = Prefix::parse("lk_test").expect("a prefix");
+    let audit = CheckpointSigner::new("stage.test/audit", &[8; 32]).expect("a log's name");
     let chosen = ControlConfig { prefix, operator_sign_in: config.operator_sign_in };
-    Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), chosen)
+    Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), audit, chosen)
 }
 
 fn casting_entry(user: &User) -> AuditEntry {

@@ -55,10 +55,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     folder.write_secret("secrets/mint", &mint)?;
     folder.write_secret("secrets/pepper", &*seed()?)?;
     folder.write_secret("secrets/push-token", &*seed()?)?;
-    let token = create_database(&folder, prefix, MintSecret::new(*mint))?;
+    let token = create_database(&folder, name, prefix, MintSecret::new(*mint))?;
     folder.write_about(name, &prefix)?;
     println!("made an installation in `{}`", arguments.dir.display());
     println!("move `keys/offline-*` off this machine; only a new root needs them");
+    println!("the audit log's public key, for whoever keeps its checkpoints:\n{}", folder.audit_signer(name)?.key());
     println!("the first operator token, shown this once:\n{}", *token);
     Ok(())
 }
@@ -73,6 +74,7 @@ fn write_keys(folder: &Folder, name: Name, arguments: &Arguments) -> Result<()> 
     let head = create_signer(folder, "keys/head")?;
     create_signer(folder, "keys/session")?;
     create_signer(folder, "keys/edge")?;
+    folder.write_secret("keys/audit", &*seed()?)?;
     let issued = SystemClock.now().seconds();
     let with_role = |role: KeyRole| move |signer: &Signer| root_key(signer, role, issued);
     let mut keys: Vec<RootKey> = offline.iter().map(with_role(KeyRole::Offline)).collect();
@@ -99,12 +101,17 @@ fn create_signer(folder: &Folder, name: &str) -> Result<Signer> {
 }
 
 /// Makes the empty database with the first operator, and returns their token.
-fn create_database(folder: &Folder, prefix: Prefix, mint: MintSecret) -> Result<Zeroizing<String>> {
+fn create_database(
+    folder: &Folder,
+    name: Name,
+    prefix: Prefix,
+    mint: MintSecret,
+) -> Result<Zeroizing<String>> {
     let (clock, seeds) = (Arc::new(SystemClock), Arc::new(SystemSeeds));
     let path = folder.database();
     let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
     let config = ControlConfig { prefix, operator_sign_in: false };
-    let control = Control::new(Arc::new(store), clock, mint, config);
+    let control = Control::new(Arc::new(store), clock, mint, folder.audit_signer(name)?, config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let created = runtime.block_on(operators::create_first(&control, "first"));
     let created = created.map_err(|error| anyhow!("the first operator token cannot be made: {error:?}"))?;

@@ -6,11 +6,12 @@
 //!   state.redb    the database
 //!   roots/1 …     the signed roots, binary; no secret
 //!   keys/         0700: Ed25519 seeds as 64 hexadecimal characters, each file 0600
-//!     offline-1 … release  head  session  edge
+//!     offline-1 … release  head  session  edge  audit
 //!   secrets/      0700: pepper  mint  push-token, the same
 //! ```
 
 use anyhow::{Context, Result, bail, ensure};
+use latchkey_control::tlog::CheckpointSigner;
 use latchkey_core::{MintSecret, Pepper, Prefix};
 use latchkey_snapshot::build::Signer;
 use latchkey_snapshot::{Installation as Name, Root};
@@ -51,6 +52,7 @@ pub(crate) struct Installation {
     pub(crate) head: Signer,
     pub(crate) session: Signer,
     pub(crate) edge: Signer,
+    pub(crate) audit: CheckpointSigner,
     pub(crate) pepper: Pepper,
     pub(crate) mint: MintSecret,
     pub(crate) push_token: Zeroizing<String>,
@@ -124,6 +126,7 @@ impl Folder {
             head: self.signer("keys/head")?,
             session: self.signer("keys/session")?,
             edge: self.signer("keys/edge")?,
+            audit: self.audit_signer(name)?,
             pepper: Pepper::new(*self.secret("secrets/pepper")?),
             mint: MintSecret::new(*self.secret("secrets/mint")?),
             push_token: Zeroizing::new(hex(&*self.secret("secrets/push-token")?)),
@@ -156,6 +159,12 @@ impl Folder {
             roots.push(bytes);
         }
         Ok((roots, root))
+    }
+
+    /// The audit log bears the installation's name, and has a key of its own.
+    pub(crate) fn audit_signer(&self, name: Name) -> Result<CheckpointSigner> {
+        let seed = self.secret("keys/audit")?;
+        Ok(CheckpointSigner::new(&format!("{}/audit", hex(&name.0)), &seed)?)
     }
 
     fn signer(&self, name: &str) -> Result<Signer> {

@@ -1,5 +1,6 @@
 //! Latchkey's one binary. Each command is a module; `main` only chooses.
 
+mod audit;
 mod config;
 mod edge_env;
 mod init;
@@ -31,6 +32,9 @@ enum Command {
     Routes(RoutesCommand),
     /// Prints what the Workers need, as an env file.
     EdgeEnv(edge_env::Arguments),
+    /// Works with the audit log: its key, a copy of it, and the proof that a copy is whole.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Works with API keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => serve::run(arguments),
         Command::Routes(RoutesCommand::Check { file }) => routes::check(&file),
+        Command::Audit(command) => audit::run(&command),
         Command::EdgeEnv(arguments) => edge_env::run(&arguments),
         Command::Key(KeyCommand::Inspect { prefix }) => inspect::run(&prefix),
     };

@@ -55,7 +55,13 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let control_config =
         ControlConfig { prefix: installation.prefix, operator_sign_in: config.operator_sign_in };
     let control =
-        Arc::new(Control::new(Arc::clone(&store), clock.clone(), installation.mint.clone(), control_config));
+        Arc::new(Control::new(
+            Arc::clone(&store),
+            clock.clone(),
+            installation.mint.clone(),
+            installation.audit.clone(),
+            control_config,
+        ));
     let settings = settings(config, installation, rules);
     let newest = store.newest();
     let publisher = Publisher::start(store, clock, &SystemSeeds, settings, sinks)

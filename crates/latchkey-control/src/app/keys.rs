@@ -10,7 +10,7 @@ use crate::store::{KeyPlace, StoreError, Write};
 use latchkey_api as api;
 use latchkey_api::key::BATCH_KEYS_MAX;
 use latchkey_core::{Dice, KeyId, Permission, PlainKey, UnixMillis, base62};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 /// Creates a key and shows its secret, once (K2). Its role is at most the caller's own (K6).
 ///
@@ -59,7 +59,7 @@ pub fn create_batch(
         keys.push(key);
     }
     let subject = ("project", place.project.id.to_string());
-    let entry = ask.entry(&permit, "keys.create_batch", subject).after(&ids_by_role(&keys));
+    let entry = ask.entry(&permit, "keys.create_batch", subject).after(&batched(&keys));
     Ok(Write::new(entry, api::CreatedKeys { items }).put_all(keys))
 }
 
@@ -226,12 +226,15 @@ impl Mint<'_> {
 /// With 48 random bits in an id and a billion keys under one hint, eight clashes in a row come about never.
 const ID_TRIES_MAX: usize = 8;
 
-fn ids_by_role(keys: &[Key]) -> BTreeMap<&'static str, Vec<String>> {
-    let mut ids = BTreeMap::<_, Vec<String>>::new();
-    for key in keys {
-        ids.entry(key.role.as_str()).or_default().push(key.id.to_string());
-    }
-    ids
+/// The keys of a batch as the audit log tells of them: shorter than they are shown, since there may be 10,000.
+fn batched(keys: &[Key]) -> Vec<api::audit::BatchedKey> {
+    let one = |key: &Key| api::audit::BatchedKey {
+        id: key.id.to_string(),
+        name: key.name.as_str().to_owned(),
+        role: key.role.into(),
+        expires_at: key.expires.map(|expiry| api::Timestamp(expiry.begins())),
+    };
+    keys.iter().map(one).collect()
 }
 
 /// Where a list goes on: the creation time and the id of the last key.

@@ -4,6 +4,7 @@
 //! an [`Ask`], which exists only once the caller is identified, in the same view that decides.
 
 pub mod ask;
+pub mod audit;
 pub mod error;
 mod fields;
 pub mod keys;
@@ -22,6 +23,7 @@ pub use error::{AppError, Conflict, Ended};
 
 use crate::outside::Clock;
 use crate::store::{Committed, Store, StoreError, View, Write};
+use crate::tlog::CheckpointSigner;
 use latchkey_core::generation::GenerationToken;
 use latchkey_core::{Dice, Generation, GenerationSecret, MintSecret, Prefix};
 use std::sync::Arc;
@@ -41,6 +43,7 @@ pub struct Control {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     minting: Minting,
+    audit: CheckpointSigner,
     generation_secret: GenerationSecret,
     config: ControlConfig,
 }
@@ -61,11 +64,12 @@ impl std::fmt::Debug for dyn Clock {
 }
 
 impl Control {
-    /// A control plane on this store.
+    /// A control plane on this store. `audit` signs the checkpoints of its log.
     pub fn new(
         store: impl Into<Arc<Store>>,
         clock: Arc<dyn Clock>,
         mint: MintSecret,
+        audit: CheckpointSigner,
         config: ControlConfig,
     ) -> Self {
         let generation_secret = mint.generation_secret();
@@ -73,6 +77,7 @@ impl Control {
             store: store.into(),
             clock,
             minting: Minting { prefix: config.prefix, secret: mint },
+            audit,
             generation_secret,
             config,
         }
@@ -96,6 +101,11 @@ impl Control {
     /// What it takes to make a key's text.
     pub const fn minting(&self) -> &Minting {
         &self.minting
+    }
+
+    /// Signs the audit log's checkpoints.
+    pub const fn audit(&self) -> &CheckpointSigner {
+        &self.audit
     }
 
     /// The token by which a client waits for a generation.

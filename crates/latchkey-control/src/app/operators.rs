@@ -4,6 +4,7 @@ use super::Control;
 use super::error::AppError;
 use crate::iam::{OperatorToken, PlainToken, TokenKind, authorize_first_operator};
 use crate::store::{AuditEntry, Committed, Ctx, View, Write};
+use latchkey_api::audit::LoggedOperator;
 
 /// Makes the installation's first operator token and shows it, once: `latchkey init` calls this.
 ///
@@ -20,7 +21,9 @@ pub async fn create_first(control: &Control, name: &str) -> Result<Committed<Pla
             digest: plain.digest(),
             created_at: ctx.now,
         };
-        let entry = AuditEntry::new(&permit, None, "operators.create_first", ("operator", "1".to_owned()));
+        let subject = ("operator", "operator_1".to_owned());
+        let entry = AuditEntry::new(&permit, None, "operators.create_first", subject)
+            .after(&LoggedOperator { name: name.as_str() });
         Ok::<_, AppError>(Write::new(entry, plain).put(token))
     };
     control.store().write(decide).await

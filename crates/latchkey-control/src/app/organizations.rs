@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::error::AppError;
 use super::{fields, pages, people, projects, render};
-use crate::iam::{Caller, Demand, Denied, Membership, Name, OperatorAct, Organization, Settings};
+use crate::iam::{Caller, Demand, Denied, Membership, Name, OperatorAct, Organization, Scope, Settings};
 use crate::store::{StoreError, Write};
 use latchkey_api as api;
 use latchkey_api::organization::CreatedOrganization;
@@ -39,7 +39,8 @@ pub fn create(
     };
     let entry = ask
         .entry(&permit, "organizations.create", ("organization", organization.id.to_string()))
-        .after(&shown);
+        .after(&api::audit::FoundedOrganization { created: &shown, owner_email: email.as_str() })
+        .within(Scope::Organization(organization.number));
     let membership = Membership {
         organization: organization.number,
         user: owner.user,

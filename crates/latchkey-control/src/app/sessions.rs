@@ -8,6 +8,7 @@ use crate::iam::organization::SESSION_MINUTES_DEFAULT;
 use crate::iam::{Caller, Demand, OperatorAct, PlainToken, Session, TokenKind};
 use crate::store::Write;
 use latchkey_api as api;
+use latchkey_api::audit::LoggedSession;
 use latchkey_core::{Dice, SessionId, UserId};
 
 /// Signs a person in on an operator's word, where the installation allows it, and shows the token, once.
@@ -39,7 +40,8 @@ pub fn create(
     };
     let shown = render::session(&session, None);
     let user_id = person.user.to_string();
-    let entry = ask.entry(&permit, "sessions.create", ("user", user_id.clone())).after(&shown);
+    let entry = ask.entry(&permit, "sessions.create", ("user", user_id.clone()));
+    let entry = entry.after(&logged(&shown, Some(email.as_str()), None));
     let token = api::Revealed::new(token.expose());
     let reply = api::CreatedSession { session: shown, user_id, token };
     Ok(Write::new(entry, reply).put_all(person.newcomer).put(session))
@@ -77,10 +79,22 @@ pub fn revoke(ask: &Ask, id: &str) -> Result<Write<api::Session>, AppError> {
     let permit = ask.permit(Demand::Own)?;
     let id = SessionId::parse(id).ok_or(AppError::NOT_FOUND)?;
     let before = ask.view.session_of(ask.person()?, &id)?.ok_or(AppError::NOT_FOUND)?;
+    let revoked_before = before.revoked_at.map(Into::into);
     let now = before.revoked(&permit, ask.now);
     let shown = render::session(&now, current(ask));
-    let entry = ask.entry(&permit, "sessions.revoke", ("session", id.to_string())).before(&shown);
+    let entry = ask
+        .entry(&permit, "sessions.revoke", ("session", id.to_string()))
+        .before(&logged(&shown, None, revoked_before))
+        .after(&logged(&shown, None, now.revoked_at.map(Into::into)));
     Ok(Write::new(entry, shown).put(now))
+}
+
+const fn logged<'a>(
+    session: &'a api::Session,
+    email: Option<&'a str>,
+    revoked_at: Option<api::Timestamp>,
+) -> LoggedSession<'a> {
+    LoggedSession { session, email, revoked_at }
 }
 
 fn current<'a>(ask: &'a Ask) -> Option<&'a SessionId> {

@@ -3,6 +3,7 @@
 //! [`router`] and [`routes`] are the start. `auth` identifies the caller before anything else is looked at, `body` reads JSON,
 //! `reply` writes it, `error` alone knows status codes (invariant 5); the other files are the routes' handlers.
 
+mod audit;
 mod auth;
 mod body;
 mod error;
@@ -50,7 +51,7 @@ pub fn router(control: Arc<Control>) -> Router {
 
 /// Every route there is, noun by noun.
 pub fn routes() -> Vec<Route> {
-    [installation(), me(), operator(), organizations(), projects(), keys(), resources()]
+    [installation(), me(), operator(), organizations(), projects(), keys(), resources(), audit()]
         .into_iter()
         .flatten()
         .collect()
@@ -201,5 +202,56 @@ fn resources() -> Vec<Route> {
             .does("resources.delete", "Deletes a resource; its type and id stay taken.")
             .needs(Needs::Operator(OperatorAct::Resources))
             .shows::<api::Resource>(),
+    ]
+}
+
+fn audit() -> Vec<Route> {
+    vec![
+        Route::get("/v1/organizations/{organization}/audit", audit::list)
+            .does("audit.list", "Entries of the organization's audit log, the newest first.")
+            .permission(Permission::OrgAuditRead)
+            .asks::<api::AuditQuery>()
+            .lists::<api::AuditRecord>(),
+        Route::get("/v1/organizations/{organization}/audit/export", audit::export)
+            .does("audit.export", "The organization's audit log as JSON Lines, part by part.")
+            .permission(Permission::OrgAuditRead)
+            .asks::<api::AuditExportQuery>()
+            .answers(audit::LINES),
+        Route::get("/v1/organizations/{organization}/audit/checkpoint", audit::read_checkpoint)
+            .does("audit.read_checkpoint", "The whole log's size and root, signed, to be kept.")
+            .permission(Permission::OrgAuditRead)
+            .answers(audit::NOTE),
+        Route::get("/v1/organizations/{organization}/audit/proof", audit::prove)
+            .does("audit.prove", "That an entry is in the log, or that the log only grew.")
+            .permission(Permission::OrgAuditRead)
+            .asks::<api::AuditProofQuery>()
+            .shows::<api::AuditProof>(),
+        Route::get("/v1/operator/audit", audit::list_all)
+            .does("audit.list_all", "Entries of the whole audit log, the newest first.")
+            .needs(Needs::Operator(OperatorAct::Audit))
+            .asks::<api::AuditQuery>()
+            .lists::<api::AuditRecord>(),
+        Route::get("/v1/operator/audit/export", audit::export_all)
+            .does("audit.export_all", "The whole audit log as JSON Lines, part by part.")
+            .needs(Needs::Operator(OperatorAct::Audit))
+            .asks::<api::AuditExportQuery>()
+            .answers(audit::LINES),
+        Route::get("/v1/operator/audit/checkpoint", audit::read_checkpoint_all)
+            .does("audit.read_checkpoint_all", "The log's size and root, signed.")
+            .needs(Needs::Operator(OperatorAct::Audit))
+            .answers(audit::NOTE),
+        Route::get("/v1/operator/audit/proof", audit::prove_all)
+            .does("audit.prove_all", "That an entry is in the log, or that the log only grew.")
+            .needs(Needs::Operator(OperatorAct::Audit))
+            .asks::<api::AuditProofQuery>()
+            .shows::<api::AuditProof>(),
+        Route::get("/v1/operator/audit/tile/{level}/{*index}", audit::read_tile)
+            .does("audit.read_tile", "Hashes of the log's tree, named as C2SP tlog-tiles does.")
+            .needs(Needs::Operator(OperatorAct::Audit))
+            .answers(audit::TILE),
+        Route::post("/v1/operator/audit/{position}/erase", audit::erase)
+            .does("audit.erase", "Drops what an entry says; its hash and every proof stay.")
+            .needs(Needs::Operator(OperatorAct::Audit))
+            .shows::<api::AuditRecord>(),
     ]
 }

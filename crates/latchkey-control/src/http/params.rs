@@ -1,4 +1,4 @@
-//! What stands in the URL: a path's segments and a list's query.
+//! What stands in the URL: a path's segments and a query.
 
 use super::error::Refusal;
 use crate::app::AppError;
@@ -25,6 +25,17 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
 pub(super) struct Listing(pub(super) PageQuery);
 
 impl<S: Send + Sync> FromRequestParts<S> for Listing {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        Asked::from_request_parts(parts, state).await.map(|Asked(query)| Self(query))
+    }
+}
+
+/// Any other query.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {

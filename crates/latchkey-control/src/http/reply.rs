@@ -3,6 +3,7 @@
 use super::error::{CREATED, Refusal};
 use crate::app::{AppError, Control};
 use crate::store::{Committed, StoreError};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
@@ -18,6 +19,11 @@ pub(super) type Outcome = Result<Response, Refusal>;
 /// What was asked for.
 pub(super) fn shown<T: Serialize>(body: Result<T, AppError>) -> Outcome {
     Ok(json(&body?)?)
+}
+
+/// What was asked for, in another media type than JSON.
+pub(super) fn bytes(media_type: &'static str, body: Result<impl Into<Body>, AppError>) -> Outcome {
+    Ok(([(header::CONTENT_TYPE, media_type)], body?.into()).into_response())
 }
 
 /// Something that was changed.

@@ -51,7 +51,7 @@ fn every_route_has_its_refusals_tested() {
     let tested = std::fs::read_to_string(here.join("tests/it/refusals.rs")).unwrap();
     let handlers =
         ["::create", "::list", "::read", "::change", "::revoke", "::delete", "::suspend", "::resume"];
-    let handlers = handlers.into_iter().chain(["::disable", "::enable", "::register", "::sessions"]);
+    let handlers = handlers.into_iter().chain(["::disable", "::enable", "::register", "::sessions", "::export", "::prove", "::erase"]);
     let declared: usize = handlers.map(|name| declared(&router, name)).sum();
     let listed = tested.lines().filter(|line| line.trim_start().starts_with("route(\"")).count();
     assert_eq!(declared, listed, "a route is missing in refusals.rs");
