@@ -122,16 +122,46 @@ fn refusal(
     }
     Ok(match &touch.noun {
         Touched::Key(id) => view.key(*id)?.and_then(|key| {
-            let KeyProof::Native(digest) = &key.proof else { return None };
-            let tag = Query::native_key(pepper, key.id, digest).tag;
-            key_reason(&key, now).map(|reason| (InlineSubject::Tag(tag), reason))
+            let query = match &key.proof {
+                KeyProof::Native(digest) => Query::native_key(pepper, key.id, digest),
+                KeyProof::Imported(digest) => Query::imported_key(pepper, digest),
+            };
+            key_reason(&key, now).map(|reason| (InlineSubject::Tag(query.tag), reason))
         }),
+        Touched::Membership(organization, identity) => {
+            let held = match view.identity(identity)? {
+                Some(known) => view.membership(*organization, &known.user)?,
+                None => None,
+            };
+            let gone = held.is_none_or(|one| one.identity != *identity);
+            gone.then(|| revoked(&Query::membership(pepper, identity, *organization)))
+        }
+        Touched::Collaboration(project, identity) => {
+            let held = match view.identity(identity)? {
+                Some(known) => view.collaboration(*project, &known.user)?,
+                None => None,
+            };
+            let gone = held.is_none_or(|one| one.identity != *identity);
+            gone.then(|| revoked(&Query::collaboration(pepper, identity, *project)))
+        }
+        Touched::Session(id) => {
+            let ended = view.session_by_id(id)?.is_none_or(|session| session.revoked_at.is_some());
+            ended.then(|| revoked(&Query::ended_session(pepper, id)))
+        }
+        Touched::Project(number) => view
+            .project(*number)?
+            .filter(|project| project.is_archived() || project.deleted_at.is_some())
+            .map(|_| (InlineSubject::Project(*number), Reason::Suspended)),
         Touched::Organization(number) => view
             .organization(*number)?
             .filter(|organization| organization.is_suspended())
             .map(|_| (InlineSubject::Organization(*number), Reason::Suspended)),
-        _ => None,
+        Touched::Resource { .. } | Touched::Budget(_) => None,
     })
+}
+
+const fn revoked(query: &Query) -> (InlineSubject, Reason) {
+    (InlineSubject::Tag(query.tag), Reason::Revoked)
 }
 
 fn key_reason(key: &Key, now: UnixMillis) -> Option<Reason> {

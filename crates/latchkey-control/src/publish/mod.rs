@@ -13,6 +13,7 @@ mod heads;
 mod ledger;
 mod picture;
 mod publisher;
+mod records;
 pub mod sink;
 mod stamp;
 mod status;

@@ -1,27 +1,38 @@
-//! The committed state as edges see it: nouns become records.
+//! The committed state as edges see it: nouns become records, and numbers that are refused as a whole.
 //!
 //! [`Picture::load`] takes everything from a view; [`Picture::catch_up`] what the outbox says was touched. Both
 //! come to the same content, so a restart publishes the same bytes.
 
-use crate::iam::{self, Key, KeyProof, Organization, Project, Resource};
+use super::records;
+use crate::iam::{BudgetScope, Collaboration, Organization, Project, Resource};
 use crate::store::{ReadView, StoreError, Touched, View};
 use latchkey_core::{
-    Generation, OrganizationNumber, Pepper, PermissionSet, ProjectNumber, ResourceId, ResourceType, Slug,
+    Generation, IdentityId, KeyId, OrganizationNumber, Pepper, ProjectNumber, ResourceId, ResourceType,
+    SessionId, Slug,
 };
-use latchkey_snapshot::build::{Content, Record};
+use latchkey_snapshot::build::Content;
 use latchkey_snapshot::manifest::Exceptions;
-use latchkey_snapshot::names::NAME_LEN_MAX;
-use latchkey_snapshot::page::{Binding, KeyState};
-use latchkey_snapshot::{OrganizationNames, ProjectNames};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Content, and what the manifest says beside it.
 pub(super) struct Picture {
     pub(super) content: Content,
     generation: Generation,
-    /// The project's organization, and the slug it is known by.
-    projects: BTreeMap<ProjectNumber, (OrganizationNumber, Slug)>,
+    projects: BTreeMap<ProjectNumber, Known>,
     suspended: BTreeSet<OrganizationNumber>,
+    /// Archived, or deleted for good.
+    archived: BTreeSet<ProjectNumber>,
+    externals: BTreeMap<ProjectNumber, BTreeSet<IdentityId>>,
+    exhausted: BTreeSet<BudgetScope>,
+}
+
+/// What is known of a project beside its records.
+struct Known {
+    organization: OrganizationNumber,
+    /// By which it resolves now; a deleted one resolves no more.
+    slug: Option<Slug>,
+    allows_external: bool,
 }
 
 impl Picture {
@@ -32,6 +43,9 @@ impl Picture {
             generation: view.generation()?,
             projects: BTreeMap::new(),
             suspended: BTreeSet::new(),
+            archived: BTreeSet::new(),
+            externals: BTreeMap::new(),
+            exhausted: BTreeSet::new(),
         };
         let organizations = view.all_organizations()?.collect::<Result<Vec<_>, _>>()?;
         let projects = view.all_projects()?.collect::<Result<Vec<_>, _>>()?;
@@ -39,8 +53,10 @@ impl Picture {
         for project in &projects {
             picture.note_project(project);
         }
-        let resources = view.all_resources()?.collect::<Result<Vec<_>, _>>()?;
-        picture.load_records(view, &organizations, &projects, &resources)?;
+        for budget in view.budgets()? {
+            picture.note_budget(budget.scope, budget.is_exhausted());
+        }
+        picture.load_records(view, &organizations, &projects)?;
         Ok(picture)
     }
 
@@ -65,7 +81,23 @@ impl Picture {
 
     /// What is refused as a whole.
     pub(super) fn exceptions(&self) -> Exceptions {
-        Exceptions::default().with_suspended(self.suspended.iter().copied())
+        let is_closed =
+            |number: &ProjectNumber| self.projects.get(number).is_some_and(|known| !known.allows_external);
+        let closed = self.externals.keys().copied().filter(is_closed);
+        let organizations = self.exhausted.iter().filter_map(|scope| match scope {
+            BudgetScope::Organization(number) => Some(*number),
+            _ => None,
+        });
+        let projects = self.exhausted.iter().filter_map(|scope| match scope {
+            BudgetScope::Project(number) => Some(*number),
+            _ => None,
+        });
+        Exceptions::default()
+            .with_suspended(self.suspended.iter().copied())
+            .with_archived(self.archived.iter().copied())
+            .with_closed_to_externals(closed)
+            .with_organizations_out_of_budget(organizations)
+            .with_projects_out_of_budget(projects)
     }
 
     fn load_records(
@@ -73,19 +105,38 @@ impl Picture {
         view: &ReadView,
         organizations: &[Organization],
         projects: &[Project],
-        resources: &[Resource],
     ) -> Result<(), StoreError> {
-        let owner = |project| self.projects.get(&project).map(|(organization, _)| *organization);
-        let ids: Vec<String> = projects.iter().map(|project| project.id.to_string()).collect();
-        let references = projects.iter().zip(&ids).flat_map(|(project, id)| references(project, id));
-        let names = projects.iter().map(project_names).chain(organizations.iter().map(organization_names));
+        let resources = view.all_resources()?.collect::<Result<Vec<Resource>, _>>()?;
+        let collaborations = view.all_collaborations()?.collect::<Result<Vec<Collaboration>, _>>()?;
+        for one in collaborations.iter().filter(|one| one.is_external) {
+            self.externals.entry(one.project).or_default().insert(one.identity);
+        }
+        let owner = |project| self.projects.get(&project).map(|known| known.organization);
+        let there = || projects.iter().filter(|project| project.deleted_at.is_none());
+        let ids: Vec<String> = there().map(|project| project.id.to_string()).collect();
+        let references = there().zip(&ids).flat_map(|(project, id)| records::references(project, id));
+        let names = projects.iter().map(records::project_names);
+        let names = names.chain(organizations.iter().map(records::organization_names));
         let held = resources.iter().filter(|resource| resource.deleted_at.is_none());
-        let held = held.filter_map(|resource| resource_record(resource, owner(resource.project)?));
-        let mut failed = None;
-        let keys = view.all_keys()?.map_while(|key| key.map_err(|error| failed = Some(error)).ok());
-        let keys = keys.filter_map(|key| key_record(&key, owner(key.project)?));
-        self.content.load(references.chain(names).chain(held).chain(keys));
-        failed.map_or(Ok(()), Err)
+        let held = held.filter_map(|resource| records::resource(resource, owner(resource.project)?));
+        let part = collaborations.iter();
+        let part = part.filter_map(|one| Some(records::collaboration(one, owner(one.project)?)));
+        let mut failed = [None, None, None];
+        let [no_key, no_member, no_session] = &mut failed;
+        let keys = view.all_keys()?.map_while(|key| key.map_err(|error| *no_key = Some(error)).ok());
+        let keys = keys.filter_map(|key| {
+            let is_out = self.exhausted.contains(&BudgetScope::of_key(&key));
+            records::key(&key, owner(key.project)?, is_out)
+        });
+        let members = view.all_memberships()?;
+        let members = members.map_while(|one| one.map_err(|error| *no_member = Some(error)).ok());
+        let members = members.map(|one| records::membership(&one));
+        let ended = view.all_sessions()?;
+        let ended = ended.map_while(|one| one.map_err(|error| *no_session = Some(error)).ok());
+        let ended = ended.filter_map(|one| records::ended_session(&one));
+        let people = part.chain(members).chain(ended);
+        self.content.load(references.chain(names).chain(held).chain(people).chain(keys));
+        failed.into_iter().flatten().next().map_or(Ok(()), Err)
     }
 
     fn retake(&mut self, noun: &Touched, view: &ReadView) -> Result<(), StoreError> {
@@ -93,7 +144,7 @@ impl Picture {
             Touched::Organization(number) => {
                 if let Some(organization) = view.organization(*number)? {
                     self.note_organization(&organization);
-                    self.content.put(organization_names(&organization));
+                    self.content.put(records::organization_names(&organization));
                 }
             }
             Touched::Project(number) => {
@@ -101,34 +152,102 @@ impl Picture {
                     self.retake_project(&project);
                 }
             }
-            Touched::Key(id) => {
-                if let Some(key) = view.key(*id)? {
-                    let owner = self.owner(key.project)?;
-                    if let Some(record) = key_record(&key, owner) {
-                        self.content.put(record);
-                    }
-                }
+            Touched::Membership(organization, identity) => {
+                self.retake_membership(*organization, identity, view)?;
             }
+            Touched::Collaboration(project, identity) => {
+                self.retake_collaboration(*project, identity, view)?;
+            }
+            Touched::Session(id) => self.retake_session(id, view)?,
+            Touched::Key(id) => self.retake_key(*id, view)?,
             Touched::Resource { kind, id } => self.retake_resource(*kind, id, view)?,
-            Touched::Membership(..)
-            | Touched::Collaboration(..)
-            | Touched::Session(_)
-            | Touched::Budget(_) => {}
+            Touched::Budget(scope) => self.retake_budget(*scope, view)?,
         }
         Ok(())
     }
 
     fn retake_project(&mut self, project: &Project) {
-        if let Some(old) = self.note_project(project).filter(|old| *old != project.slug) {
+        let old = self.note_project(project).filter(|old| Some(*old) != resolving(project));
+        if let Some(old) = old {
             // An old slug resolves to nothing (J3), unless another project has taken it since.
-            if !self.projects.values().any(|(_, slug)| *slug == old) {
+            if !self.projects.values().any(|known| known.slug == Some(old)) {
                 self.content.remove_project_reference(old.as_str());
             }
         }
-        for record in references(project, &project.id.to_string()) {
+        let id = project.id.to_string();
+        if project.deleted_at.is_some() {
+            self.content.remove_project_reference(&id);
+        } else {
+            for record in records::references(project, &id) {
+                self.content.put(record);
+            }
+        }
+        self.content.put(records::project_names(project));
+    }
+
+    fn retake_membership(
+        &mut self,
+        organization: OrganizationNumber,
+        identity: &IdentityId,
+        view: &ReadView,
+    ) -> Result<(), StoreError> {
+        let held = match view.identity(identity)? {
+            Some(known) => view.membership(organization, &known.user)?,
+            None => None,
+        };
+        match held.filter(|one| one.identity == *identity) {
+            Some(membership) => self.content.put(records::membership(&membership)),
+            None => self.content.remove_membership(identity, organization),
+        }
+        Ok(())
+    }
+
+    fn retake_collaboration(
+        &mut self,
+        project: ProjectNumber,
+        identity: &IdentityId,
+        view: &ReadView,
+    ) -> Result<(), StoreError> {
+        let held = match view.identity(identity)? {
+            Some(known) => view.collaboration(project, &known.user)?,
+            None => None,
+        };
+        let held = held.filter(|one| one.identity == *identity);
+        if held.is_some_and(|one| one.is_external) {
+            self.externals.entry(project).or_default().insert(*identity);
+        } else if let Entry::Occupied(mut externals) = self.externals.entry(project) {
+            externals.get_mut().remove(identity);
+            if externals.get().is_empty() {
+                externals.remove();
+            }
+        }
+        match held {
+            Some(collaboration) => {
+                let owner = self.owner(project)?;
+                self.content.put(records::collaboration(&collaboration, owner));
+            }
+            None => self.content.remove_collaboration(identity, project),
+        }
+        Ok(())
+    }
+
+    fn retake_session(&mut self, id: &SessionId, view: &ReadView) -> Result<(), StoreError> {
+        let session = view.session_by_id(id)?;
+        match session.as_ref().and_then(records::ended_session) {
+            Some(record) => self.content.put(record),
+            None => self.content.remove_ended_session(id),
+        }
+        Ok(())
+    }
+
+    fn retake_key(&mut self, id: KeyId, view: &ReadView) -> Result<(), StoreError> {
+        let Some(key) = view.key(id)? else { return Ok(()) };
+        let owner = self.owner(key.project)?;
+        let is_out = self.exhausted.contains(&BudgetScope::of_key(&key));
+        if let Some(record) = records::key(&key, owner, is_out) {
             self.content.put(record);
         }
-        self.content.put(project_names(project));
+        Ok(())
     }
 
     fn retake_resource(&mut self, kind: ResourceType, id: &str, view: &ReadView) -> Result<(), StoreError> {
@@ -137,17 +256,30 @@ impl Picture {
         let id = ResourceId::parse(id).map_err(|_| StoreError::Corrupt("resources"))?;
         if resource.deleted_at.is_some() {
             self.content.remove_resource(resource.project, kind, id);
-        } else if let Some(record) = resource_record(&resource, owner) {
+        } else if let Some(record) = records::resource(&resource, owner) {
             self.content.put(record);
         }
         Ok(())
     }
 
+    /// A key's budget is its whole line's: every rotation of it is told.
+    fn retake_budget(&mut self, scope: BudgetScope, view: &ReadView) -> Result<(), StoreError> {
+        let is_exhausted = view.budget(scope)?.is_some_and(|budget| budget.is_exhausted());
+        self.note_budget(scope, is_exhausted);
+        let mut next = match scope {
+            BudgetScope::Key(family) => Some(family),
+            BudgetScope::Organization(_) | BudgetScope::Project(_) => None,
+        };
+        while let Some(id) = next {
+            self.retake_key(id, view)?;
+            next = view.key(id)?.and_then(|key| key.successor);
+        }
+        Ok(())
+    }
+
     fn owner(&self, project: ProjectNumber) -> Result<OrganizationNumber, StoreError> {
-        self.projects
-            .get(&project)
-            .map(|(organization, _)| *organization)
-            .ok_or(StoreError::Corrupt("projects"))
+        let known = self.projects.get(&project).ok_or(StoreError::Corrupt("projects"))?;
+        Ok(known.organization)
     }
 
     fn note_organization(&mut self, organization: &Organization) {
@@ -158,66 +290,31 @@ impl Picture {
         }
     }
 
-    /// The slug it was known by before.
+    /// The slug by which it resolved before.
     fn note_project(&mut self, project: &Project) -> Option<Slug> {
-        let entry = (project.organization, project.slug);
-        self.projects.insert(project.number, entry).map(|(_, slug)| slug)
+        if project.is_archived() || project.deleted_at.is_some() {
+            self.archived.insert(project.number);
+        } else {
+            self.archived.remove(&project.number);
+        }
+        let known = Known {
+            organization: project.organization,
+            slug: resolving(project),
+            allows_external: project.allows_external,
+        };
+        self.projects.insert(project.number, known).and_then(|known| known.slug)
+    }
+
+    fn note_budget(&mut self, scope: BudgetScope, is_exhausted: bool) {
+        if is_exhausted {
+            self.exhausted.insert(scope);
+        } else {
+            self.exhausted.remove(&scope);
+        }
     }
 }
 
-/// The key as edges know it. Expiry is theirs to judge, so a key's state here does not depend on the moment.
-fn key_record<'a>(key: &Key, organization: OrganizationNumber) -> Option<Record<'a>> {
-    let KeyProof::Native(digest) = key.proof else { return None };
-    let state = match (key.revoked_at, key.disabled_at) {
-        (Some(_), _) => KeyState::Revoked,
-        (None, Some(_)) => KeyState::Disabled,
-        (None, None) => KeyState::Active,
-    };
-    let binding = Binding {
-        project: key.project,
-        organization,
-        role: Some(key.role),
-        permissions: PermissionSet::of_key(key.role),
-    };
-    let (expiry, id) = (key.expires, key.id);
-    Some(Record::Key { id, digest, binding, expiry, state, out_of_budget: false, narrowing: None })
-}
-
-fn resource_record(resource: &iam::Resource, organization: OrganizationNumber) -> Option<Record<'_>> {
-    let id = ResourceId::parse(&resource.id).ok()?;
-    Some(Record::Resource { resource: resource.kind, id, project: resource.project, organization })
-}
-
-/// The texts by which a path may name the project.
-fn references<'a>(project: &'a Project, id: &'a str) -> [Record<'a>; 2] {
-    let (number, organization) = (project.number, project.organization);
-    let reference = |text| Record::ProjectReference { text, project: number, organization };
-    [reference(id), reference(project.slug.as_str())]
-}
-
-fn project_names<'a>(project: &Project) -> Record<'a> {
-    Record::ProjectNames(ProjectNames {
-        number: project.number,
-        organization: project.organization,
-        id: project.id,
-        slug: project.slug,
-        name: bounded(project.name.as_str()),
-    })
-}
-
-fn organization_names<'a>(organization: &Organization) -> Record<'a> {
-    Record::OrganizationNames(OrganizationNames {
-        number: organization.number,
-        id: organization.id,
-        name: bounded(organization.name.as_str()),
-    })
-}
-
-/// The name, cut at a character to what a page of names takes: 100 characters may be more bytes than that.
-fn bounded(name: &str) -> Box<str> {
-    let mut end = name.len().min(NAME_LEN_MAX);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name[..end].into()
+/// The slug by which the project resolves.
+fn resolving(project: &Project) -> Option<Slug> {
+    project.deleted_at.is_none().then_some(project.slug)
 }

@@ -89,6 +89,8 @@ pub enum Change {
     RemoveBudget(BudgetScope),
     /// Drops what the audit entry at this position says.
     EraseAudit(u64),
+    /// Forgets a session that has ended, whoever ended it.
+    RemoveSession(Session),
 }
 
 macro_rules! changes {
@@ -119,7 +121,7 @@ impl Change {
             Self::User(user) => put_user(tables, user).map(none),
             Self::Membership(membership) => put_membership(tables, membership),
             Self::Collaboration(collaboration) => put_collaboration(tables, collaboration),
-            Self::Session(session) => put_session(tables, session).map(one),
+            Self::Session(session) => put_session(tables, session).map(|touch| [touch, None]),
             Self::OperatorToken(token) => put_operator_token(tables, token).map(none),
             Self::Key(key) => put_key(tables, key).map(one),
             Self::Resource(resource) => put_resource(tables, resource).map(one),
@@ -148,6 +150,7 @@ impl Change {
                 tables.ownership_offers.remove(organization.0)?;
                 Ok([None, None])
             }
+            Self::RemoveSession(session) => remove_session(tables, session),
             Self::RemoveBudget(scope) => {
                 let removed: Option<Budget> = replaced(tables.budgets.remove(budget_place(*scope))?)?;
                 let freed = removed.filter(Budget::is_exhausted);
@@ -251,7 +254,8 @@ fn put_collaboration(
     Ok([Some(touch(Touched::Collaboration(now.project, now.identity), refuses)), gone])
 }
 
-fn put_session(tables: &mut WriteTables, now: &Session) -> Result<Touch, StoreError> {
+/// Edges hear of a session only when it ends before its time.
+fn put_session(tables: &mut WriteTables, now: &Session) -> Result<Option<Touch>, StoreError> {
     let before: Option<Session> = replaced(tables.sessions.insert(&now.digest.0, encode(now)?.as_slice())?)?;
     let is_same = |before: &Session| before.id == now.id && before.user == now.user;
     same(before.as_ref().is_none_or(is_same), "sessions")?;
@@ -259,7 +263,16 @@ fn put_session(tables: &mut WriteTables, now: &Session) -> Result<Touch, StoreEr
     let digest = tables.user_sessions.insert(place, &now.digest.0)?.map(|digest| *digest.value());
     same(digest.is_none_or(|digest| digest == now.digest.0), "user_sessions")?;
     tables.session_ids.insert(now.id.body(), &now.digest.0)?;
-    Ok(touch(Touched::Session(now.id), before.is_some_and(|before| now.refuses_more_than(&before))))
+    let is_ended = before.is_some_and(|before| now.refuses_more_than(&before));
+    Ok(is_ended.then(|| touch(Touched::Session(now.id), true)))
+}
+
+fn remove_session(tables: &mut WriteTables, gone: &Session) -> Result<[Option<Touch>; 2], StoreError> {
+    tables.sessions.remove(&gone.digest.0)?;
+    tables.user_sessions.remove((gone.user.body(), gone.id.body()))?;
+    tables.session_ids.remove(gone.id.body())?;
+    // One that ran out by itself was never told of.
+    Ok([gone.revoked_at.map(|_| touch(Touched::Session(gone.id), false)), None])
 }
 
 fn put_identity(tables: &mut WriteTables, now: &Identity) -> Result<(), StoreError> {

@@ -26,7 +26,7 @@ pub use tables::ReadView;
 pub use view::{Answer, KeyPlace, UsageRow, View};
 pub use writer::{BATCH_WRITES_MAX, Ctx};
 
-use crate::iam::{Collaboration, Key, Membership, Organization, Project, Resource};
+use crate::iam::{Collaboration, Key, Membership, Organization, Project, Resource, Session};
 use crate::outside::{Clock, Seeds};
 use latchkey_core::Generation;
 use redb::{Builder, Database, ReadableDatabase};
@@ -237,6 +237,14 @@ impl ReadView {
     /// Those of the disk.
     pub fn all_collaborations(&self) -> Answer<impl Iterator<Item = Answer<Collaboration>> + use<>> {
         Ok(decoded(self.collaborations.range::<(u32, &[u8; 16])>(..)?))
+    }
+
+    /// Every session, ended ones included.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn all_sessions(&self) -> Answer<impl Iterator<Item = Answer<Session>> + use<>> {
+        Ok(decoded(self.sessions.range::<&[u8; 32]>(..)?))
     }
 
     /// What the outbox says of the generations above this one, in their order.
