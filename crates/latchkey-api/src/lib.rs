@@ -4,6 +4,7 @@
 //! types. Nothing here decides anything: values are parsed further where they are used. Start at [`key`].
 
 pub mod audit;
+pub mod day;
 pub mod identity;
 pub mod key;
 pub mod organization;
@@ -15,8 +16,10 @@ pub mod resource;
 pub mod revealed;
 pub mod role;
 pub mod timestamp;
+pub mod usage;
 
 pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, AuditRecord};
+pub use day::Day;
 pub use identity::{CreateSession, CreatedSession, Me, Session, SessionList, SignInIdentity};
 pub use key::{ChangeKey, CreateKey, CreateKeys, CreatedKey, CreatedKeys, Key, KeyStatus};
 pub use organization::{CreateOrganization, CreatedOrganization, Organization};
@@ -28,3 +31,4 @@ pub use resource::{RegisterResource, Resource, ResourceType};
 pub use revealed::Revealed;
 pub use role::Role;
 pub use timestamp::Timestamp;
+pub use usage::{ReportUsage, ReportedUsage, UsageBatchStatus, UsageLine, UsageSubject};
