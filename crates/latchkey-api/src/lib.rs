@@ -6,7 +6,9 @@
 pub mod audit;
 pub mod day;
 pub mod identity;
+pub mod invitation;
 pub mod key;
+pub mod member;
 pub mod organization;
 pub mod page;
 pub mod problem;
@@ -21,7 +23,12 @@ pub mod usage;
 pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, AuditRecord};
 pub use day::Day;
 pub use identity::{CreateSession, CreatedSession, Me, Session, SessionList, SignInIdentity};
+pub use invitation::{
+    AcceptInvitation, AcceptedInvitation, CreateInvitation, CreatedInvitation, Invitation, InvitationStatus,
+    MyInvitation, MyInvitations,
+};
 pub use key::{ChangeKey, CreateKey, CreateKeys, CreatedKey, CreatedKeys, Key, KeyStatus};
+pub use member::{ChangeMember, Departure, Member, MemberKind};
 pub use organization::{CreateOrganization, CreatedOrganization, Organization};
 pub use page::{Page, PageQuery};
 pub use problem::{Code, Problem};

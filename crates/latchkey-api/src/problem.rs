@@ -59,6 +59,8 @@ codes! {
     SsoOrganization = "sso_organization", "the organization's people join by single sign-on";
     /// The invitation cannot be accepted any more (IAM M2).
     InvitationClosed = "invitation_closed", "the invitation is no longer open";
+    /// There is an open invitation to the address already; it can be sent again.
+    AlreadyInvited = "already_invited", "there is an open invitation to this address";
     /// There is an offer of the ownership already (IAM O3a).
     OfferOpen = "offer_open", "there is an offer of the ownership already";
     /// The Default Project stays open, joined and there (IAM J7).

@@ -132,34 +132,61 @@ impl<'a> Ask<'a> {
         AuditEntry::new(permit, self.from, what, subject)
     }
 
+    /// The organization, and what somebody is to it through one of their identities.
+    pub(super) fn organization_of(
+        &self,
+        organization: Organization,
+        user: &UserId,
+        identity: &IdentityId,
+    ) -> Result<InOrganization, AppError> {
+        let membership = self.membership_of(&organization, Some((user, identity)))?;
+        Ok(InOrganization { organization, membership })
+    }
+
+    /// The project, and what somebody is to it through one of their identities.
+    pub(super) fn project_of(
+        &self,
+        project: Project,
+        user: &UserId,
+        identity: &IdentityId,
+    ) -> Result<InProject, AppError> {
+        self.seen_by(project, Some((user, identity)))
+    }
+
     fn around(&self, project: Project) -> Result<InProject, AppError> {
+        self.seen_by(project, self.caller.user().zip(self.caller.identity()))
+    }
+
+    fn seen_by(&self, project: Project, who: Option<(&UserId, &IdentityId)>) -> Result<InProject, AppError> {
         let organization =
             self.view.organization(project.organization)?.ok_or(StoreError::Corrupt("organizations"))?;
-        let membership = self.membership(&organization)?;
-        let collaboration = match self.caller.user() {
-            Some(user) => self.view.collaboration(project.number, user)?,
-            None => None,
+        let membership = self.membership_of(&organization, who)?;
+        let Some((user, identity)) = who else {
+            return Ok(InProject { organization, project, membership, collaboration: None });
         };
         // Only the identity that accepted it acts through it (M10), and an external one until it ends (X4).
-        let collaboration = collaboration.filter(|one| {
-            Some(&one.identity) == self.caller.identity()
-                && !one.ends_at.is_some_and(|end| end.has_passed(self.now))
+        let collaboration = self.view.collaboration(project.number, user)?.filter(|one| {
+            one.identity == *identity && !one.ends_at.is_some_and(|end| end.has_passed(self.now))
         });
         Ok(InProject { organization, project, membership, collaboration })
     }
 
     fn membership(&self, organization: &Organization) -> Result<Option<Membership>, AppError> {
-        match self.caller.user() {
-            Some(user) => {
-                let membership = self.view.membership(organization.number, user)?;
-                Ok(membership.filter(|one| Some(&one.identity) == self.caller.identity()))
-            }
-            None => Ok(None),
-        }
+        self.membership_of(organization, self.caller.user().zip(self.caller.identity()))
+    }
+
+    fn membership_of(
+        &self,
+        organization: &Organization,
+        who: Option<(&UserId, &IdentityId)>,
+    ) -> Result<Option<Membership>, AppError> {
+        let Some((user, identity)) = who else { return Ok(None) };
+        let membership = self.view.membership(organization.number, user)?;
+        Ok(membership.filter(|one| one.identity == *identity))
     }
 }
 
-/// An organization, and what the caller is to it.
+/// An organization, and what somebody is to it: the caller, unless another is named.
 pub(super) struct InOrganization {
     pub(super) organization: Organization,
     pub(super) membership: Option<Membership>,
@@ -175,12 +202,20 @@ impl InOrganization {
     }
 
     pub(super) fn authorize(&self, ask: &Ask, demand: Demand) -> Result<Permit, AppError> {
-        let standing = Standing::Organization(&self.organization, self.membership.as_ref());
-        Ok(authorize(&ask.caller, demand, &standing)?)
+        Ok(authorize(&ask.caller, demand, &self.standing())?)
+    }
+
+    /// Whether whoever is this there holds the permission now.
+    pub(super) fn holds(&self, permission: Permission) -> bool {
+        self.standing().holds(permission)
+    }
+
+    const fn standing(&self) -> Standing<'_> {
+        Standing::Organization(&self.organization, self.membership.as_ref())
     }
 }
 
-/// A project, and what the caller is to it.
+/// A project, and what somebody is to it: the caller, unless another is named.
 pub(super) struct InProject {
     pub(super) organization: Organization,
     pub(super) project: Project,
@@ -199,6 +234,11 @@ impl InProject {
 
     pub(super) fn authorize(&self, ask: &Ask, demand: Demand) -> Result<Permit, AppError> {
         Ok(authorize(&ask.caller, demand, &self.standing())?)
+    }
+
+    /// Whether whoever is this there holds the permission now.
+    pub(super) fn holds(&self, permission: Permission) -> bool {
+        self.standing().holds(permission)
     }
 
     /// The caller's own role in it.

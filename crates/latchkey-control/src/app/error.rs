@@ -1,7 +1,9 @@
 //! Why a use case refused. The HTTP layer alone turns this into a status.
 
 use crate::iam::Denied;
+use crate::iam::invitation::InvitationClosed;
 use crate::iam::key::KeyFault;
+use crate::iam::organization::Indispensable;
 use crate::store::StoreError;
 use std::fmt::Display;
 
@@ -52,8 +54,10 @@ pub enum Conflict {
     Removed,
     /// The organization's people join by single sign-on (M1).
     SsoOrganization,
-    /// The invitation was accepted or cancelled before.
+    /// The invitation was accepted or cancelled before, has expired, or its sender lost the right to send it.
     InvitationClosed,
+    /// There is an open invitation to the address already.
+    AlreadyInvited,
     /// There is an offer of the ownership already (O3a).
     OfferOpen,
     /// The Default Project stays open, joined and there (J7).
@@ -120,6 +124,21 @@ impl From<KeyFault> for AppError {
         match fault {
             KeyFault::Denied(denied) => Self::Denied(denied),
             KeyFault::Revoked => Self::KeyRevoked,
+        }
+    }
+}
+
+impl From<InvitationClosed> for AppError {
+    fn from(_: InvitationClosed) -> Self {
+        Self::Conflict(Conflict::InvitationClosed)
+    }
+}
+
+impl From<Indispensable> for AppError {
+    fn from(indispensable: Indispensable) -> Self {
+        match indispensable {
+            Indispensable::Owner => Self::Conflict(Conflict::Owner),
+            Indispensable::LastAdmin => Self::Conflict(Conflict::LastAdmin),
         }
     }
 }

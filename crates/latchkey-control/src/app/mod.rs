@@ -3,12 +3,15 @@
 //! [`Control`] runs them: a read on a committed view, a write in the store's writer. Either way the function gets
 //! an [`Ask`], which exists only once the caller is identified, in the same view that decides.
 
+pub mod acceptance;
 pub mod ask;
 pub mod audit;
 pub mod error;
 mod fields;
+pub mod invitations;
 pub mod keys;
 pub mod me;
+pub mod members;
 pub mod operators;
 pub mod organizations;
 mod pages;

@@ -1,6 +1,9 @@
 //! Nouns as the API shows them. None of these can show a secret: the nouns have none.
 
-use crate::iam::{Key, KeyState, Organization, Project, Resource, Session, Visibility};
+use crate::iam::{
+    Contact, Departure, Invitation, InvitationOutcome, InvitedInto, Key, KeyState, Membership, Organization,
+    Project, Resource, Session, User, Visibility,
+};
 use latchkey_api as api;
 use latchkey_core::{Role, SessionId, UnixMillis};
 
@@ -66,5 +69,58 @@ pub(super) fn session(session: &Session, current: Option<&SessionId>) -> api::Se
         created_at: session.created_at.into(),
         expires_at: session.expires_at.into(),
         current: current == Some(&session.id),
+    }
+}
+
+pub(super) fn invitation(
+    invitation: &Invitation,
+    organization: &Organization,
+    project: Option<&Project>,
+    now: UnixMillis,
+) -> api::Invitation {
+    let ends_at = match invitation.into {
+        InvitedInto::Organization(_) => None,
+        InvitedInto::Project(_, _, ends_at) => ends_at,
+    };
+    api::Invitation {
+        id: invitation.id.to_string(),
+        organization_id: organization.id.to_string(),
+        project_id: project.map(|project| project.id.to_string()),
+        email: invitation.email.as_str().to_owned(),
+        role: invitation.role().into(),
+        ends_at: ends_at.map(|end| api::Timestamp(end.begins())),
+        status: match invitation.outcome {
+            InvitationOutcome::Accepted(..) => api::InvitationStatus::Accepted,
+            InvitationOutcome::Cancelled(_) => api::InvitationStatus::Cancelled,
+            InvitationOutcome::Pending if invitation.is_open(now) => api::InvitationStatus::Pending,
+            InvitationOutcome::Pending => api::InvitationStatus::Expired,
+        },
+        sent_by: invitation.sender.to_string(),
+        sent_at: invitation.sent_at.into(),
+        expires_at: invitation.expires_at.into(),
+    }
+}
+
+pub(super) fn member(user: &User, membership: &Membership, organization: &Organization) -> api::Member {
+    let (kind, email, name) = match &user.contact {
+        Contact::Person(email) => (api::MemberKind::Person, Some(email.as_str().to_owned()), None),
+        Contact::Service(name) => (api::MemberKind::Service, None, Some(name.as_str().to_owned())),
+    };
+    api::Member {
+        user_id: user.id.to_string(),
+        kind,
+        email,
+        name,
+        role: membership.role.into(),
+        owner: organization.owner == user.id,
+        joined_at: membership.joined_at.into(),
+    }
+}
+
+pub(super) fn departure(user: &User, departure: &Departure) -> api::Departure {
+    api::Departure {
+        user_id: user.id.to_string(),
+        email: user.email().map(|email| email.as_str().to_owned()),
+        removed_at: departure.at.into(),
     }
 }

@@ -91,6 +91,7 @@ const fn of_conflict(conflict: Conflict) -> Code {
         Conflict::Removed => Code::Removed,
         Conflict::SsoOrganization => Code::SsoOrganization,
         Conflict::InvitationClosed => Code::InvitationClosed,
+        Conflict::AlreadyInvited => Code::AlreadyInvited,
         Conflict::OfferOpen => Code::OfferOpen,
         Conflict::DefaultProject => Code::DefaultProject,
         Conflict::ExternalsOff => Code::ExternalsOff,

@@ -8,8 +8,10 @@ mod auth;
 mod body;
 mod error;
 mod health;
+mod invitations;
 mod keys;
 mod me;
+mod members;
 mod operator;
 mod organizations;
 mod params;
@@ -51,10 +53,21 @@ pub fn router(control: Arc<Control>) -> Router {
 
 /// Every route there is, noun by noun.
 pub fn routes() -> Vec<Route> {
-    [installation(), me(), operator(), organizations(), projects(), keys(), resources(), audit()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        installation(),
+        me(),
+        operator(),
+        organizations(),
+        members(),
+        invitations(),
+        projects(),
+        keys(),
+        resources(),
+        audit(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn installation() -> Vec<Route> {
@@ -120,6 +133,89 @@ fn organizations() -> Vec<Route> {
             .does("organizations.resume", "Lets it in again.")
             .needs(Needs::Operator(OperatorAct::Suspension))
             .shows::<api::Organization>(),
+    ]
+}
+
+fn members() -> Vec<Route> {
+    vec![
+        Route::get("/v1/organizations/{organization}/members", members::list)
+            .does("members.list", "The organization's members, service accounts included.")
+            .permission(Permission::OrgMembersRead)
+            .lists::<api::Member>(),
+        Route::get("/v1/organizations/{organization}/members/{user}", members::read)
+            .does("members.read", "One member.")
+            .permission(Permission::OrgMembersRead)
+            .shows::<api::Member>(),
+        Route::patch("/v1/organizations/{organization}/members/{user}", members::change)
+            .does("members.change", "Changes a member's role.")
+            .permission(Permission::OrgMembersManageRoles)
+            .takes::<api::ChangeMember>()
+            .shows::<api::Member>()
+            .codes(&[Code::Owner, Code::LastAdmin]),
+        Route::delete("/v1/organizations/{organization}/members/{user}", members::remove)
+            .does("members.remove", "Removes a member; what they made stays.")
+            .permission(Permission::OrgMembersRemove)
+            .shows::<api::Member>()
+            .codes(&[Code::Owner, Code::LastAdmin]),
+        Route::post("/v1/organizations/{organization}/leave", members::leave)
+            .does("members.leave", "Ends the caller's own membership.")
+            .needs(Needs::Own)
+            .shows::<api::Member>()
+            .codes(&[Code::Owner, Code::LastAdmin]),
+        Route::get("/v1/organizations/{organization}/departures", members::list_departures)
+            .does("members.list_departures", "Who was removed and not let in again.")
+            .permission(Permission::OrgMembersInvite)
+            .lists::<api::Departure>(),
+        Route::post("/v1/organizations/{organization}/members/{user}/readmit", members::readmit)
+            .does("members.readmit", "Lets somebody who was removed join again.")
+            .permission(Permission::OrgMembersInvite)
+            .shows::<api::Departure>(),
+    ]
+}
+
+fn invitations() -> Vec<Route> {
+    vec![
+        Route::post("/v1/organizations/{organization}/invitations", invitations::create)
+            .does("invitations.create", "Invites an address, and shows the token of the link, once.")
+            .permission(Permission::OrgMembersInvite)
+            .takes::<api::CreateInvitation>()
+            .makes::<api::CreatedInvitation>()
+            .codes(&[Code::AlreadyMember, Code::AlreadyInvited, Code::SsoOrganization]),
+        Route::get("/v1/organizations/{organization}/invitations", invitations::list)
+            .does("invitations.list", "The invitations to the organization, whatever became of them.")
+            .permission(Permission::OrgMembersInvite)
+            .lists::<api::Invitation>(),
+        Route::get("/v1/organizations/{organization}/invitations/{invitation}", invitations::read)
+            .does("invitations.read", "One invitation.")
+            .permission(Permission::OrgMembersInvite)
+            .shows::<api::Invitation>(),
+        Route::delete("/v1/organizations/{organization}/invitations/{invitation}", invitations::cancel)
+            .does("invitations.cancel", "Calls an invitation back, for good.")
+            .permission(Permission::OrgMembersInvite)
+            .shows::<api::Invitation>()
+            .codes(&[Code::InvitationClosed]),
+        Route::post("/v1/organizations/{organization}/invitations/{invitation}/resend", invitations::resend)
+            .does("invitations.resend", "Sends an invitation again: a new link, and the old one is dead.")
+            .permission(Permission::OrgMembersInvite)
+            .shows::<api::CreatedInvitation>()
+            .codes(&[Code::InvitationClosed, Code::SsoOrganization]),
+        Route::post("/v1/invitations:accept", invitations::accept)
+            .does("invitations.accept", "Accepts an invitation to the caller's own address.")
+            .needs(Needs::Own)
+            .takes::<api::AcceptInvitation>()
+            .shows::<api::AcceptedInvitation>()
+            .codes(&[
+                Code::InvitationClosed,
+                Code::SsoOrganization,
+                Code::AlreadyMember,
+                Code::AlreadyCollaborator,
+                Code::ExternalsOff,
+                Code::Removed,
+            ]),
+        Route::get("/v1/me/invitations", invitations::list_own)
+            .does("invitations.list_own", "The open invitations to the caller's own address.")
+            .needs(Needs::Own)
+            .shows::<api::MyInvitations>(),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Invitations: to an organization (M2), or to a project for somebody who is no member (X5).
 
+use super::permit::Permit;
 use super::text::Email;
 use super::token::TokenDigest;
 use latchkey_core::{
@@ -54,9 +55,64 @@ pub enum InvitationOutcome {
     Cancelled(UnixMillis),
 }
 
+/// It was accepted or cancelled before, or has expired: nothing brings it back (M2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvitationClosed;
+
 impl Invitation {
     /// Whether it can be accepted at `now`, its sender's rights apart.
     pub fn is_open(&self, now: UnixMillis) -> bool {
         self.outcome == InvitationOutcome::Pending && now < self.expires_at
+    }
+
+    /// The role that it gives.
+    pub const fn role(&self) -> Role {
+        match self.into {
+            InvitedInto::Organization(role) | InvitedInto::Project(_, role, _) => role,
+        }
+    }
+
+    /// The project it leads to, if it does not lead to the organization.
+    pub const fn project(&self) -> Option<ProjectNumber> {
+        match self.into {
+            InvitedInto::Organization(_) => None,
+            InvitedInto::Project(project, ..) => Some(project),
+        }
+    }
+
+    /// The invitation sent again: a new link and 7 new days, and it lives by its new sender's right (M2).
+    ///
+    /// # Errors
+    /// [`InvitationClosed`]: an expired one is never revived.
+    pub fn resent(
+        self,
+        _permit: &Permit,
+        digest: TokenDigest,
+        (sender, sender_identity): (UserId, IdentityId),
+        now: UnixMillis,
+    ) -> Result<Self, InvitationClosed> {
+        let open = self.open(now)?;
+        let expires_at = now.plus_ms(INVITATION_MS);
+        Ok(Self { digest, sender, sender_identity, sent_at: now, expires_at, ..open })
+    }
+
+    /// The invitation called back, for good.
+    ///
+    /// # Errors
+    /// [`InvitationClosed`].
+    pub fn cancelled(self, _permit: &Permit, now: UnixMillis) -> Result<Self, InvitationClosed> {
+        Ok(Self { outcome: InvitationOutcome::Cancelled(now), ..self.open(now)? })
+    }
+
+    /// The invitation used, once and for all.
+    ///
+    /// # Errors
+    /// [`InvitationClosed`].
+    pub fn accepted(self, _permit: &Permit, by: UserId, now: UnixMillis) -> Result<Self, InvitationClosed> {
+        Ok(Self { outcome: InvitationOutcome::Accepted(by, now), ..self.open(now)? })
+    }
+
+    fn open(self, now: UnixMillis) -> Result<Self, InvitationClosed> {
+        if self.is_open(now) { Ok(self) } else { Err(InvitationClosed) }
     }
 }

@@ -1,6 +1,7 @@
 //! Organizations and who is a member of one (IAM §1, §2).
 
-use super::permit::Permit;
+use super::caller::Actor;
+use super::permit::{Demand, Denied, Permit};
 use super::text::Name;
 use latchkey_core::{IdentityId, OrganizationId, OrganizationNumber, Role, UnixMillis, UserId};
 
@@ -63,6 +64,10 @@ pub struct KeyPolicy {
 pub const SESSION_MINUTES_DEFAULT: u32 = 12 * 60;
 /// Minutes a session lasts at least.
 pub const SESSION_MINUTES_MIN: u32 = 5;
+/// Minutes a session lasts at most: 30 days.
+pub const SESSION_MINUTES_MAX: u32 = 30 * 24 * 60;
+/// How long an offer of the ownership stands, in milliseconds: 7 days (O3a).
+pub const OFFER_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -92,6 +97,18 @@ impl Organization {
         Self { suspended_at: None, ..self }
     }
 
+    /// The organization with another name.
+    #[must_use]
+    pub fn renamed(self, _permit: &Permit, name: Name) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The organization with other settings.
+    #[must_use]
+    pub fn with_settings(self, _permit: &Permit, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
     /// Whether something that `before` allowed is refused now.
     pub const fn refuses_more_than(&self, before: &Self) -> bool {
         self.is_suspended() && !before.is_suspended()
@@ -111,6 +128,37 @@ pub struct Membership {
     pub identity: IdentityId,
     /// When they joined.
     pub joined_at: UnixMillis,
+}
+
+/// Why a member stays a member, or an admin an admin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Indispensable {
+    /// The owner is never removed or demoted, and never leaves (O3).
+    Owner,
+    /// There would be no admin left (M9).
+    LastAdmin,
+}
+
+impl Membership {
+    /// Whether it may end, or lose its admin role. `is_last` says that no other person is an admin.
+    ///
+    /// # Errors
+    /// [`Indispensable`].
+    pub fn check_dispensable(&self, organization: &Organization, is_last: bool) -> Result<(), Indispensable> {
+        if self.user == organization.owner {
+            Err(Indispensable::Owner)
+        } else if self.role == Role::Admin && is_last {
+            Err(Indispensable::LastAdmin)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The membership with another role.
+    #[must_use]
+    pub const fn with_role(self, _permit: &Permit, role: Role) -> Self {
+        Self { role, ..self }
+    }
 }
 
 /// Somebody who was removed from an organization: only its admins let them in again (M7, X6).
@@ -137,4 +185,29 @@ pub struct OwnershipOffer {
     pub created_at: UnixMillis,
     /// From when on it is void.
     pub expires_at: UnixMillis,
+}
+
+impl OwnershipOffer {
+    /// Whether it can be accepted at `now`: its days are not over, and both sides are still what they were (O3a).
+    pub fn stands(
+        &self,
+        now: UnixMillis,
+        organization: &Organization,
+        from: Option<&Membership>,
+        to: Option<&Membership>,
+    ) -> bool {
+        let is_admin = |side: Option<&Membership>| side.is_some_and(|side| side.role == Role::Admin);
+        now < self.expires_at && organization.owner == self.from && is_admin(from) && is_admin(to)
+    }
+
+    /// The organization under its new owner, who alone may accept (O3).
+    ///
+    /// # Errors
+    /// [`Denied::Forbidden`] for anybody else.
+    pub fn accepted(self, permit: &Permit, organization: Organization) -> Result<Organization, Denied> {
+        match permit.actor() {
+            Actor::User(user, _) if user == self.to => Ok(Organization { owner: user, ..organization }),
+            _ => Err(Denied::Forbidden(Demand::Ownership.as_str())),
+        }
+    }
 }

@@ -46,6 +46,8 @@ pub enum Demand {
     Ownership,
     /// Joining a project (P4).
     Join,
+    /// Accepting an invitation (M2, X5).
+    Accept,
     /// Bringing usage, which its own credential alone may (B3).
     Report,
 }
@@ -138,13 +140,15 @@ pub enum Standing<'a> {
         /// The caller's collaboration in the project.
         collaboration: Option<&'a Collaboration>,
     },
+    /// The caller holds the link of an invitation to their own address: to an organization, or to a project of it.
+    Invited(&'a Organization, Option<&'a Project>),
 }
 
 impl Standing<'_> {
     /// The role that counts there: in a project, the collaborator's (J5), never a mere organization admin's (J4).
     pub fn role(&self) -> Option<Role> {
         match self {
-            Self::Installation | Self::Reporter => None,
+            Self::Installation | Self::Reporter | Self::Invited(..) => None,
             Self::Organization(_, membership) => membership.map(|membership| membership.role),
             Self::Project { project, membership, collaboration, .. } => match (collaboration, membership) {
                 (Some(_), Some(membership)) if membership.role == Role::Admin => Some(Role::Admin),
@@ -162,6 +166,7 @@ impl Standing<'_> {
         match self {
             Self::Installation | Self::Reporter => true,
             Self::Organization(_, membership) => membership.is_some(),
+            Self::Invited(_, project) => project.is_none_or(|project| project.deleted_at.is_none()),
             Self::Project { project, .. } if project.deleted_at.is_some() => false,
             Self::Project { project, membership, .. } => {
                 let seen = |member: &&Membership| {
@@ -172,11 +177,19 @@ impl Standing<'_> {
         }
     }
 
+    /// Whether somebody who is this there holds the permission now: what an invitation lives by (M2, X5).
+    pub fn holds(&self, permission: Permission) -> bool {
+        let is_suspended = self.organization().is_some_and(Organization::is_suspended);
+        self.is_known() && !is_suspended && self.permissions().contains(permission)
+    }
+
     fn scope(&self) -> Scope {
         match self {
             Self::Installation | Self::Reporter => Scope::Installation,
-            Self::Organization(organization, _) => Scope::Organization(organization.number),
-            Self::Project { organization, project, .. } => {
+            Self::Organization(organization, _) | Self::Invited(organization, None) => {
+                Scope::Organization(organization.number)
+            }
+            Self::Project { organization, project, .. } | Self::Invited(organization, Some(project)) => {
                 Scope::Project(organization.number, project.number)
             }
         }
@@ -185,14 +198,16 @@ impl Standing<'_> {
     fn organization(&self) -> Option<&Organization> {
         match self {
             Self::Installation | Self::Reporter => None,
-            Self::Organization(organization, _) | Self::Project { organization, .. } => Some(organization),
+            Self::Organization(organization, _)
+            | Self::Project { organization, .. }
+            | Self::Invited(organization, _) => Some(organization),
         }
     }
 
     fn permissions(&self) -> PermissionSet {
         let held = |role: Option<Role>, of: fn(Role) -> PermissionSet| role.map_or(PermissionSet::EMPTY, of);
         match self {
-            Self::Installation | Self::Reporter => PermissionSet::EMPTY,
+            Self::Installation | Self::Reporter | Self::Invited(..) => PermissionSet::EMPTY,
             Self::Organization(..) => held(self.role(), PermissionSet::of_organization),
             Self::Project { membership, .. } => {
                 let mut set = held(self.role(), PermissionSet::of_project);
@@ -212,6 +227,7 @@ impl Standing<'_> {
     const fn project(&self) -> Option<&Project> {
         match self {
             Self::Project { project, .. } => Some(project),
+            Self::Invited(_, project) => *project,
             Self::Installation | Self::Reporter | Self::Organization(..) => None,
         }
     }
@@ -279,6 +295,7 @@ impl Demand {
             Self::Own => "me",
             Self::Ownership => "org.ownership",
             Self::Join => "project.join",
+            Self::Accept => "invitations.accept",
             Self::Report => "usage.report",
         }
     }
@@ -291,9 +308,12 @@ fn operator_may(demand: Demand) -> Result<Option<Role>, Denied> {
         | Demand::Permission(
             Permission::OrgSettingsRead | Permission::OrgProjectsList | Permission::ProjectSettingsRead,
         ) => Ok(None),
-        Demand::Permission(_) | Demand::Own | Demand::Ownership | Demand::Join | Demand::Report => {
-            Err(Denied::Forbidden(demand.as_str()))
-        }
+        Demand::Permission(_)
+        | Demand::Own
+        | Demand::Ownership
+        | Demand::Join
+        | Demand::Accept
+        | Demand::Report => Err(Denied::Forbidden(demand.as_str())),
     }
 }
 
@@ -312,6 +332,7 @@ fn session_may(demand: Demand, standing: &Standing) -> Result<Option<Role>, Deni
         Demand::Operator(_) | Demand::Report => false,
         Demand::Ownership => standing.is_owner(),
         Demand::Join => standing.may_join(),
+        Demand::Accept => matches!(standing, Standing::Invited(..)),
         Demand::Permission(permission) => standing.permissions().contains(permission),
     };
     if allowed { Ok(standing.role()) } else { Err(Denied::Forbidden(demand.as_str())) }

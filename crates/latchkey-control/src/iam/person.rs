@@ -54,6 +54,13 @@ pub struct Identity {
     pub created_at: UnixMillis,
 }
 
+impl Identity {
+    /// Whether it proves that its account's address is its own. Other providers only say so (M10).
+    pub fn proves_address(&self) -> bool {
+        self.provider == PROVIDER_OPERATOR
+    }
+}
+
 /// The installation's own operator vouches: the subject is the address.
 pub const PROVIDER_OPERATOR: &str = "operator";
 /// The installation itself vouches for its service accounts.

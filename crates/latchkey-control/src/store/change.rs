@@ -32,6 +32,11 @@ impl<R> Write<R> {
         Self { entry, changes: Vec::new(), reply }
     }
 
+    /// The write with another reply, made of this one.
+    pub fn answering<S>(self, answer: impl FnOnce(R) -> S) -> Write<S> {
+        Write { entry: self.entry, changes: self.changes, reply: answer(self.reply) }
+    }
+
     /// The write with one row more.
     pub fn put(mut self, change: impl Into<Change>) -> Self {
         self.changes.push(change.into());

@@ -52,6 +52,8 @@ pub trait View: AuditView {
         after: Option<ProjectNumber>,
         limit: usize,
     ) -> Answer<Vec<Project>>;
+    /// The Default Project of an organization (J7): the first that it got.
+    fn default_project(&self, organization: OrganizationNumber) -> Answer<Project>;
     /// The number that the next project gets.
     fn next_project(&self) -> Answer<ProjectNumber>;
 
@@ -70,6 +72,13 @@ pub trait View: AuditView {
         limit: usize,
     ) -> Answer<Vec<Membership>>;
     fn departure(&self, organization: OrganizationNumber, user: &UserId) -> Answer<Option<Departure>>;
+    /// Who was removed from an organization and not let in again, by user id.
+    fn departures_of(
+        &self,
+        organization: OrganizationNumber,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Answer<Vec<Departure>>;
     fn ownership_offer(&self, organization: OrganizationNumber) -> Answer<Option<OwnershipOffer>>;
     fn collaboration(&self, project: ProjectNumber, user: &UserId) -> Answer<Option<Collaboration>>;
     fn collaborations_of(&self, user: &UserId) -> Answer<Vec<Collaboration>>;
@@ -92,6 +101,8 @@ pub trait View: AuditView {
         limit: usize,
     ) -> Answer<Vec<Invitation>>;
     fn invitations_for(&self, email: &Email) -> Answer<Vec<Invitation>>;
+    /// Every invitation to an organization and to its projects, whatever became of them.
+    fn invitations_of(&self, organization: OrganizationNumber) -> Answer<Vec<Invitation>>;
 
     fn session(&self, digest: &TokenDigest) -> Answer<Option<Session>>;
     fn session_by_id(&self, id: &SessionId) -> Answer<Option<Session>>;
@@ -199,6 +210,11 @@ impl<T: Tables> View for T {
         entries.take(limit).map(|entry| project(entry?.0.value().1)).collect()
     }
 
+    fn default_project(&self, organization: OrganizationNumber) -> Answer<Project> {
+        let first = self.projects_of(organization, None, 1)?.pop();
+        first.filter(|project| project.is_default).ok_or(StoreError::Corrupt("projects"))
+    }
+
     fn next_project(&self) -> Answer<ProjectNumber> {
         next_number(self, counter::PROJECTS).map(ProjectNumber)
     }
@@ -298,6 +314,24 @@ impl<T: Tables> View for T {
         let invitation =
             |id: &[u8; 16]| row(self.invitations().get(id)?)?.ok_or(StoreError::Corrupt("invitations"));
         entries.map(|entry| invitation(entry?.0.value().1)).collect()
+    }
+
+    fn invitations_of(&self, organization: OrganizationNumber) -> Answer<Vec<Invitation>> {
+        let places = (organization.0, 0, &LOWEST)..=(organization.0, u32::MAX, &HIGHEST);
+        let invitation =
+            |id: &[u8; 16]| row(self.invitations().get(id)?)?.ok_or(StoreError::Corrupt("invitations"));
+        self.invitation_places().range(places)?.map(|entry| invitation(entry?.0.value().2)).collect()
+    }
+
+    fn departures_of(
+        &self,
+        organization: OrganizationNumber,
+        after: Option<UserId>,
+        limit: usize,
+    ) -> Answer<Vec<Departure>> {
+        let last = Bound::Included((organization.0, &HIGHEST));
+        let rows = self.departures().range((after_user(organization.0, after.as_ref()), last))?;
+        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
     }
 
     fn session_by_id(&self, id: &SessionId) -> Answer<Option<Session>> {

@@ -5,9 +5,9 @@ use latchkey_testkit::{Actor, Reply, Stage};
 use serde_json::{Value, json};
 
 /// A route, a body that would be good, and what a member too weak for it lacks; `None` where members may.
-struct Route {
-    method: &'static str,
-    path: &'static str,
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
     body: Option<Value>,
     stranger: u16,
     lacking: Option<&'static str>,
@@ -24,12 +24,14 @@ fn route(
 }
 
 /// Every route under `/v1`. `lacking` is asked of an organization member who is in no project but sees `{P}`.
-fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     let key = json!({ "name": "k" });
     let batch = json!({ "keys": [{ "name": "k" }] });
     let project = json!({ "name": "Red", "slug": "red-two" });
     let resource = json!({ "type": "cluster", "id": "c-1" });
     let email = json!({ "email": "owner@acme.test" });
+    let invitation = json!({ "email": "new@acme.test", "role": "member" });
+    let token = json!({ "token": format!("lki_{}", "0".repeat(43)) });
     let organization = json!({ "name": "New", "owner_email": "a@b.test" });
     vec![
         route("GET", "/v1/me", None, 200, None),
@@ -41,6 +43,56 @@ fn routes() -> Vec<Route> {
         route("GET", "/v1/organizations/{O}", None, 404, None),
         route("POST", "/v1/organizations/{O}/suspend", None, 404, Some("operator.suspension")),
         route("POST", "/v1/organizations/{O}/resume", None, 404, Some("operator.suspension")),
+        route("GET", "/v1/organizations/{O}/members", None, 404, None),
+        route("GET", "/v1/organizations/{O}/members/user_aaaaaaaaaaaaaaaa", None, 404, None),
+        route(
+            "PATCH",
+            "/v1/organizations/{O}/members/user_aaaaaaaaaaaaaaaa",
+            Some(json!({ "role": "admin" })),
+            404,
+            Some("org.members.manage_roles"),
+        ),
+        route(
+            "DELETE",
+            "/v1/organizations/{O}/members/user_aaaaaaaaaaaaaaaa",
+            None,
+            404,
+            Some("org.members.remove"),
+        ),
+        route("POST", "/v1/organizations/{O}/leave", None, 404, None),
+        route("GET", "/v1/organizations/{O}/departures", None, 404, Some("org.members.invite")),
+        route(
+            "POST",
+            "/v1/organizations/{O}/members/user_aaaaaaaaaaaaaaaa/readmit",
+            None,
+            404,
+            Some("org.members.invite"),
+        ),
+        route("POST", "/v1/organizations/{O}/invitations", Some(invitation), 404, Some("org.members.invite")),
+        route("GET", "/v1/organizations/{O}/invitations", None, 404, Some("org.members.invite")),
+        route(
+            "GET",
+            "/v1/organizations/{O}/invitations/inv_aaaaaaaaaaaaaaaa",
+            None,
+            404,
+            Some("org.members.invite"),
+        ),
+        route(
+            "DELETE",
+            "/v1/organizations/{O}/invitations/inv_aaaaaaaaaaaaaaaa",
+            None,
+            404,
+            Some("org.members.invite"),
+        ),
+        route(
+            "POST",
+            "/v1/organizations/{O}/invitations/inv_aaaaaaaaaaaaaaaa/resend",
+            None,
+            404,
+            Some("org.members.invite"),
+        ),
+        route("POST", "/v1/invitations:accept", Some(token), 404, None),
+        route("GET", "/v1/me/invitations", None, 200, None),
         route("POST", "/v1/organizations/{O}/projects", Some(project), 404, Some("org.projects.create")),
         route("GET", "/v1/organizations/{O}/projects", None, 404, None),
         route("GET", "/v1/projects/{P}", None, 404, Some("project.settings.read")),
