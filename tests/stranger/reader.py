@@ -61,8 +61,14 @@ class Cursor:
             self.ensure(len(found) < 2 or key(found[-2]) < key(found[-1]), field, "not ascending")
         return found
 
-    def finish(self):
-        self.ensure(self.at == len(self.data), "end", "trailing")
+    def part(self, field, length):
+        """The next `length` bytes as a cursor of their own, which ends with them."""
+        part = object.__new__(Cursor)
+        part.object, part.data, part.at = self.object, self.take(field, length), 0
+        return part
+
+    def finish(self, field="end"):
+        self.ensure(self.at == len(self.data), field, "trailing")
 
 
 def derive(context, material):
@@ -335,7 +341,11 @@ def read_reference(cursor, field, most):
     return Reference(length, cursor.take(field, 32))
 
 
-NATIVE_KEY, RESOURCE, PROJECT_REFERENCE, PROJECT_NAMES, ORGANIZATION_NAMES = KINDS = (1, 3, 4, 5, 6)
+NATIVE_KEY, IMPORTED_KEY, RESOURCE, PROJECT_REFERENCE, PROJECT_NAMES, ORGANIZATION_NAMES = range(1, 7)
+MEMBERSHIP, COLLABORATION, ENDED_SESSION = range(7, 10)
+KINDS = range(1, 10)
+KINDS_OF_NAMES = (PROJECT_NAMES, ORGANIZATION_NAMES)
+KINDS_OF_KEYS = (NATIVE_KEY, IMPORTED_KEY)
 RESOURCE_TYPES = {1: "cluster", 2: "volume", 3: "model", 4: "endpoint", 5: "evaluation", 6: "file"}
 PERMISSIONS = {
     0: "org.settings.read", 1: "org.settings.write", 2: "org.billing.read", 3: "org.billing.write",
@@ -361,7 +371,7 @@ PERMISSION_BITS = sum(1 << number for number in PERMISSIONS)
 
 class Manifest:
     def __init__(self, reference, data):
-        cursor = Cursor("manifest", b"LKM1", reference.admit("manifest", data))
+        cursor = Cursor("manifest", b"LKM2", reference.admit("manifest", data))
         cursor.ensure(len(data) <= 4_194_304, "end")
         self.installation = cursor.take("installation", 16)
         self.generation = cursor.number("generation", 8)
@@ -371,7 +381,7 @@ class Manifest:
         self.prefix = cursor.text("key prefix", 2, 12)
         cursor.ensure(why_no_prefix(self.prefix) is None, "key prefix")
         count = cursor.number("section count", 1)
-        cursor.ensure(count <= 5, "section count")
+        cursor.ensure(count <= 9, "section count")
         self.sections = cursor.many(count, "sections", lambda: self.read_section(cursor), key=lambda one: one["kind"])
         self.exceptions = self.read_exceptions(cursor)
         self.session_keys = self.read_token_keys(cursor, "session key count")
@@ -397,8 +407,8 @@ class Manifest:
     @staticmethod
     def read_exceptions(cursor):
         count = cursor.number("exception class count", 1)
-        cursor.ensure(count <= 2, "exception class count")
-        exceptions = {1: [], 2: []}
+        cursor.ensure(count <= 5, "exception class count")
+        exceptions = {class_: [] for class_ in range(1, 6)}
 
         def read_class():
             class_ = cursor.number("exception class", 1)
@@ -434,6 +444,9 @@ class Manifest:
         freshness = cursor.number("rule freshness", 1)
         cursor.ensure(freshness in (0, 1), "rule freshness")
 
+        credentials = cursor.number("rule credentials", 1)
+        cursor.ensure(credentials in (1, 2, 3), "rule credentials")
+
         def read_parameter():
             name = cursor.text("rule parameter", 1, 32)
             cursor.ensure(is_made_of(name, SMALL + DIGITS + "_"), "rule parameter")
@@ -445,15 +458,23 @@ class Manifest:
         type_ = cursor.number("rule resource type", 1)
         cursor.ensure(type_ == 0 or type_ in RESOURCE_TYPES, "rule resource type")
         resource = {"type": RESOURCE_TYPES[type_], "parameter": read_parameter()} if type_ else None
+        source = cursor.number("rule model source", 1)
+        cursor.ensure(source in (0, 1, 2), "rule model source")
+        model = {"parameter": read_parameter()} if source == 1 else None
+        if source == 2:
+            header = cursor.text("rule header", 1, 64)
+            cursor.ensure(is_made_of(header, SMALL + DIGITS + "-"), "rule header")
+            model = {"header": header}
         return {
             "method": method, "pattern": pattern, "permission": PERMISSIONS[permission],
             "fresh_only": freshness == 1, "project_parameter": project, "resource": resource,
+            "keys": credentials in (1, 3), "sessions": credentials in (2, 3), "model": model,
         }  # fmt: skip
 
 
 class Node:
     def __init__(self, kind, reference, data):
-        cursor = Cursor("node", b"LKN1", reference.admit("node", data))
+        cursor = Cursor("node", b"LKN2", reference.admit("node", data))
         self.kind = cursor.number("kind", 1)
         cursor.ensure(self.kind == kind, "kind")
         count = cursor.number("page count", 2)
@@ -466,7 +487,7 @@ class Node:
         """(first place, records, reference)"""
         first_place = cursor.number("first place", 8)
         length = cursor.number("page length", 4)
-        most = 149001 if kind in (PROJECT_NAMES, ORGANIZATION_NAMES) else 119868
+        most = 149001 if kind in KINDS_OF_NAMES else 218174
         cursor.ensure(0 < length <= most, "page length")
         records = cursor.number("record count", 4)
         cursor.ensure(records > 0, "record count")
@@ -475,14 +496,24 @@ class Node:
 
 NEVER = 0xFFFFFF
 STATES = {0: "active", 1: "disabled", 2: "revoked"}
+OUT_OF_BUDGET, EXTERNAL = 4, 8
 ROLES = {1: "member", 2: "admin"}
+
+
+def are_flags(kind, flags, expiry):
+    """Whether a record of the kind may have these flags beside this expiry."""
+    if kind in KINDS_OF_KEYS:
+        return flags & ~OUT_OF_BUDGET in STATES
+    if kind == COLLABORATION:
+        return flags == EXTERNAL or (flags == 0 and expiry == NEVER)
+    return flags == 0 and (expiry != NEVER) == (kind == ENDED_SESSION)
 
 
 class Page:
     def __init__(self, kind, reference, data):
-        cursor = Cursor("page", b"LKP1", reference.admit("page", data))
+        cursor = Cursor("page", b"LKP2", reference.admit("page", data))
         self.kind = cursor.number("kind", 1)
-        cursor.ensure(self.kind == kind and kind in (NATIVE_KEY, RESOURCE, PROJECT_REFERENCE), "kind")
+        cursor.ensure(self.kind == kind and kind not in KINDS_OF_NAMES, "kind")
         sets = cursor.number("permission set count", 1)
         bindings = cursor.number("binding count", 2)
         cursor.ensure(bindings > 0, "binding count")
@@ -491,12 +522,22 @@ class Page:
         self.buckets = cursor.number("bucket count", 4)
         cursor.ensure(self.buckets == bucket_count(records), "bucket count")
         self.epoch = cursor.number("epoch", 4)
+        narrowings = cursor.number("narrowing count", 2)
         self.directory = self.read_directory(cursor, records)
         self.records = self.read_records(cursor, bindings)
-        self.bindings = cursor.many(bindings, "binding", lambda: self.read_binding(cursor, sets), key=lambda one: one)
-        used = {binding[3] for binding in self.bindings} if kind == NATIVE_KEY else set()
+        binding = lambda: self.read_binding(cursor.part("binding", 12), sets, narrowings)
+        self.bindings = cursor.many(bindings, "binding", binding, key=lambda one: one)
+        used = {binding[3] for binding in self.bindings} if kind in KINDS_OF_KEYS else set()
         cursor.ensure(used == set(range(sets)), "permission sets", "not canonical")
+        used = {binding[4] for binding in self.bindings} - {0}
+        cursor.ensure(used == set(range(1, narrowings + 1)), "narrowings", "not canonical")
         self.sets = cursor.many(sets, "permission set", lambda: self.read_set(cursor), key=lambda one: one)
+        ids = records if kind == IMPORTED_KEY else 0
+        self.key_ids = [cursor.number("key ids", 8) for _ in range(ids)]
+        begin = cursor.at
+        narrowing = lambda: read_narrowing(cursor)
+        self.narrowings = cursor.many(narrowings, "narrowing", narrowing, key=lambda one: one[0])
+        cursor.ensure(cursor.at - begin <= 65536, "narrowings")
         cursor.finish()
 
     def read_directory(self, cursor, records):
@@ -519,9 +560,7 @@ class Page:
         records = [read() for _ in range(self.directory[-1])]
         for tag, binding, expiry, flags in records:
             cursor.ensure(binding < bindings, "record binding")
-            cursor.ensure(flags in STATES, "record flags")
-            if self.kind != NATIVE_KEY:
-                cursor.ensure(expiry == NEVER and flags == 0, "record flags")
+            cursor.ensure(are_flags(self.kind, flags, expiry), "record flags")
             cursor.ensure(expiry == NEVER or self.epoch + expiry < 2**32, "record expiry")
         for first, end in zip(self.directory, self.directory[1:]):
             tags = [record[0] for record in records[first:end]]
@@ -533,17 +572,19 @@ class Page:
         cursor.ensure(is_canonical, "epoch", "not canonical")
         return records
 
-    def read_binding(self, cursor, sets):
-        """(project, organization, role, permission set)"""
+    def read_binding(self, cursor, sets, narrowings):
+        """(project, organization, role, permission set, narrowing)"""
         project, organization = cursor.number("binding project", 4), cursor.number("binding organization", 4)
         role, set_ = cursor.number("binding role", 1), cursor.number("binding permission set", 1)
-        cursor.ensure(cursor.number("binding", 2) == 0, "binding")
-        if self.kind == NATIVE_KEY:
-            cursor.ensure(role in ROLES, "binding role")
-            cursor.ensure(set_ < sets, "binding permission set")
-        else:
-            cursor.ensure(role == 0 and set_ == 0, "binding role")
-        return project, organization, role, set_
+        narrowing = cursor.number("binding narrowing", 2)
+        has_role = self.kind in (*KINDS_OF_KEYS, MEMBERSHIP, COLLABORATION)
+        is_key = self.kind in KINDS_OF_KEYS
+        cursor.ensure(project == 0 or self.kind not in (MEMBERSHIP, ENDED_SESSION), "binding project")
+        cursor.ensure(organization == 0 or self.kind != ENDED_SESSION, "binding organization")
+        cursor.ensure(role in ROLES if has_role else role == 0, "binding role")
+        cursor.ensure(set_ < sets if is_key else set_ == 0, "binding permission set")
+        cursor.ensure(narrowing <= (narrowings if is_key else 0), "binding narrowing")
+        return project, organization, role, set_, narrowing
 
     @staticmethod
     def read_set(cursor):
@@ -553,18 +594,22 @@ class Page:
 
     def find(self, tag, b):
         bucket = b * self.buckets >> 32
-        for record in self.records[self.directory[bucket] : self.directory[bucket + 1]]:
-            if record[0] == tag:
-                return self.entry(record)
+        for index in range(self.directory[bucket], self.directory[bucket + 1]):
+            if self.records[index][0] == tag:
+                return self.entry(index)
         return None
 
-    def entry(self, record):
-        project, organization, role, set_ = self.bindings[record[1]]
+    def entry(self, index):
+        _, binding, expiry, flags = self.records[index]
+        project, organization, role, set_, narrowing = self.bindings[binding]
         return {
             "project": project, "organization": organization, "role": ROLES.get(role),
-            "permissions": self.sets[set_] if self.kind == NATIVE_KEY else 0,
-            "expiry_minute": None if record[2] == NEVER else self.epoch + record[2],
-            "state": STATES[record[3]],
+            "permissions": self.sets[set_] if self.kind in KINDS_OF_KEYS else 0,
+            "expiry_minute": None if expiry == NEVER else self.epoch + expiry,
+            "state": STATES[flags & 3], "out_of_budget": bool(flags & OUT_OF_BUDGET),
+            "external": bool(flags & EXTERNAL),
+            "key_id": encode_base62(self.key_ids[index], 11) if self.kind == IMPORTED_KEY else None,
+            "narrowing": self.narrowings[narrowing - 1][1] if narrowing else None,
         }  # fmt: skip
 
 
@@ -572,11 +617,90 @@ def bucket_count(records):
     return -(-records * 5 // 38)
 
 
+# --- narrowings --------------------------------------------------------------------------------------------------
+
+EXACT, PREFIX = 0, 1
+MAPPED = bytes(10) + b"\xff\xff"
+
+
+class Narrowing:
+    """Lists as they stand: networks (prefix length, version, address), resources (type, matching, text), models."""
+
+    def __init__(self, cursor):
+        self.rate = cursor.number("narrowing rate", 4)
+        self.family = cursor.number("narrowing family", 8)
+        cursor.ensure((self.rate == 0) == (self.family == 0), "narrowing family")
+        self.networks = self.read_list(cursor, "network", self.read_network)
+        self.resources = self.read_list(cursor, "resource", self.read_resource)
+        self.models = self.read_list(cursor, "model", self.read_model)
+        cursor.finish("narrowing")
+        narrows = self.rate or self.networks or self.resources or self.models
+        cursor.ensure(narrows, "narrowing", "not canonical")
+
+    @staticmethod
+    def read_list(cursor, what, read):
+        count = cursor.number(f"narrowing {what} count", 1)
+        cursor.ensure(count <= 64, f"narrowing {what} count")
+        field = f"narrowing {what}"
+        return cursor.many(count, field, lambda: read(cursor, field), key=lambda one: one)
+
+    @staticmethod
+    def read_network(cursor, field):
+        length, version = cursor.number(field, 1), cursor.number(field, 1)
+        cursor.ensure(version in (4, 6), field)
+        address = cursor.take(field, 4 if version == 4 else 16)
+        bits = len(address) * 8
+        cursor.ensure(length <= bits, field)
+        cursor.ensure(int.from_bytes(address, "big") % (1 << bits - length) == 0, field)
+        cursor.ensure(version == 4 or not address.startswith(MAPPED), field)
+        return length, version, address
+
+    @staticmethod
+    def read_resource(cursor, field):
+        type_, matching = cursor.number(field, 1), cursor.number(field, 1)
+        cursor.ensure(type_ in RESOURCE_TYPES and matching in (EXACT, PREFIX), field)
+        text = cursor.text(field, 1, 96)
+        cursor.ensure(is_made_of(text, BASE62 + "._-") and text.strip("."), field)
+        return type_, matching, text
+
+    @staticmethod
+    def read_model(cursor, field):
+        matching = cursor.number(field, 1)
+        cursor.ensure(matching in (EXACT, PREFIX), field)
+        text = cursor.text(field, 1, 128)
+        cursor.ensure(all(0x21 <= ord(one) <= 0x7E and one not in '"\\' for one in text), field)
+        return matching, text
+
+    def allows_address(self, address):
+        if len(address) == 16 and address.startswith(MAPPED):
+            address = address[12:]
+        bits = len(address) * 8
+        first = lambda address, length: int.from_bytes(address, "big") >> bits - length
+        is_in = lambda length, network: len(network) == len(address) and first(network, length) == first(address, length)
+        return not self.networks or any(is_in(length, network) for length, _, network in self.networks)
+
+    def allows_resource(self, type_, id_):
+        return not self.resources or any(one[0] == type_ and matches(one[1], one[2], id_) for one in self.resources)
+
+    def allows_model(self, name):
+        return not self.models or any(matches(matching, text, name) for matching, text in self.models)
+
+
+def read_narrowing(cursor):
+    """(bytes, what they say)"""
+    part = cursor.part("narrowing", cursor.number("narrowing length", 2))
+    return part.data, Narrowing(part)
+
+
+def matches(matching, text, name):
+    return name == text if matching == EXACT else name.startswith(text)
+
+
 class Names:
     def __init__(self, kind, reference, data):
         cursor = Cursor("names", b"LKT1", reference.admit("names", data))
         self.kind = cursor.number("kind", 1)
-        cursor.ensure(self.kind == kind and kind in (PROJECT_NAMES, ORGANIZATION_NAMES), "kind")
+        cursor.ensure(self.kind == kind and kind in KINDS_OF_NAMES, "kind")
         count = cursor.number("count", 4)
         cursor.ensure(1 <= count <= 512, "count")
         self.entries = cursor.many(count, "number", lambda: self.read_entry(cursor), key=lambda one: one["number"])
@@ -629,6 +753,24 @@ class Question:
     @classmethod
     def of_project(cls, pepper, text):
         return cls(PROJECT_REFERENCE, pepper, text.encode())
+
+    @classmethod
+    def of_imported_key(cls, pepper, text):
+        return cls(IMPORTED_KEY, pepper, hashlib.sha256(text.encode()).digest())
+
+    @classmethod
+    def of_membership(cls, pepper, identity, organization):
+        content = identity.removeprefix("idn_").encode() + organization.to_bytes(4, "little")
+        return cls(MEMBERSHIP, pepper, content, hint(organization))
+
+    @classmethod
+    def of_collaboration(cls, pepper, identity, project):
+        content = identity.removeprefix("idn_").encode() + project.to_bytes(4, "little")
+        return cls(COLLABORATION, pepper, content, hint(project))
+
+    @classmethod
+    def of_session(cls, pepper, session):
+        return cls(ENDED_SESSION, pepper, session.removeprefix("sess_").encode())
 
 
 def pepper_id(pepper):
@@ -696,7 +838,9 @@ def why_no_prefix(text):
         return "length"
     if not is_made_of(text, SMALL + DIGITS + "_"):
         return "character"
-    return "underscore" if text.endswith("_") else None
+    if text.endswith("_"):
+        return "underscore"
+    return "reserved" if text.split("_")[0] in ("lko", "lks", "lkt", "lku", "lka", "lki") else None
 
 
 def mint_check(mint_secret, minted):
@@ -747,3 +891,47 @@ def read_token(token, secret):
         return None
     expected = keyed(secret, generation.to_bytes(8, "little"))[:8]
     return generation if mac.to_bytes(8, "little") == expected else None
+
+
+# --- the session token -------------------------------------------------------------------------------------------
+
+BASE64URL = CAPITALS + SMALL + DIGITS + "-_"
+
+
+def decode_base64url(text):
+    """The bytes that a text without padding stands for, or None if it is not the one text of them."""
+    if not is_made_of(text, BASE64URL):
+        return None
+    bits = 0
+    for character in text:
+        bits = bits << 6 | BASE64URL.index(character)
+    surplus = len(text) * 6 % 8
+    return None if bits % (1 << surplus) else (bits >> surplus).to_bytes(len(text) * 6 // 8, "big")
+
+
+class SessionToken:
+    def __init__(self, text, installation, keys, now):
+        """`keys` are the manifest's session keys, `now` is in milliseconds."""
+
+        def ensure(holds, reason):
+            if not holds:
+                raise Refused("session token", reason=reason)
+
+        ensure(len(text.encode()) == 166, "length")
+        ensure(text.startswith("lkt_"), "prefix")
+        data = decode_base64url(text[4:])
+        ensure(data is not None, "encoding")
+        ensure(data[0] == 1, "version")
+        signer, session, identity, signature = data[1:9], data[9:25], data[25:41], data[57:]
+        ensure(is_made_of(session, BASE62.encode()), "session")
+        ensure(is_made_of(identity, BASE62.encode()), "identity")
+        self.issued, self.expires = (int.from_bytes(data[at : at + 8], "little") for at in (41, 49))
+        ensure(self.issued < self.expires <= self.issued + 600, "lifetime")
+        is_signer = lambda key: signer_id(key["public"]) == signer and key["not_before"] <= self.issued <= key["not_after"]
+        signers = [key["public"] for key in keys if is_signer(key)]
+        ensure(signers, "signer")
+        message = b"latchkey session token v1\0" + installation + data[:57]
+        ensure(any(is_valid_signature(public, message, signature) for public in signers), "signature")
+        ensure(self.issued * 1000 <= now + 1000, "ahead")
+        ensure(now < self.expires * 1000, "expired")
+        self.session, self.identity = "sess_" + session.decode(), "idn_" + identity.decode()

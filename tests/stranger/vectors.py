@@ -1,5 +1,6 @@
 """Runs the stranger's reader over tests/vectors: `vectors.py DIRECTORY`. Ends with a line `N passed, M failed`."""
 
+import ipaddress
 import json
 import sys
 from pathlib import Path
@@ -135,6 +136,8 @@ def manifest():
             "pepper_id": manifest.pepper_id.hex(), "grace": manifest.grace, "prefix": manifest.prefix,
             "sections": [section(one) for one in manifest.sections],
             "organizations_suspended": manifest.exceptions[1], "projects_archived": manifest.exceptions[2],
+            "projects_closed_to_externals": manifest.exceptions[3],
+            "organizations_out_of_budget": manifest.exceptions[4], "projects_out_of_budget": manifest.exceptions[5],
             "session_keys": [describe_key(key) for key in manifest.session_keys],
             "edge_keys": [describe_key(key) for key in manifest.edge_keys], "rules": manifest.rules,
         }  # fmt: skip
@@ -153,19 +156,52 @@ def node():
     run("snapshot/node.json", read)
 
 
+MATCHINGS = {reader.EXACT: "exact", reader.PREFIX: "prefix"}
+
+
 def describe_entry(entry):
-    return entry and {**entry, "permissions": f"{entry['permissions']:032x}"}
+    if entry is None:
+        return None
+    narrowing = entry["narrowing"]
+    return {
+        **entry, "permissions": f"{entry['permissions']:032x}",
+        "narrowing": narrowing and describe_narrowing(narrowing),
+    }  # fmt: skip
+
+
+def describe_narrowing(narrowing):
+    resource = lambda type_, matching, text: [reader.RESOURCE_TYPES[type_], MATCHINGS[matching], text]
+    return {
+        "rate": narrowing.rate or None,
+        "family": reader.encode_base62(narrowing.family, 11) if narrowing.rate else None,
+        "networks": [f"{address.hex()}/{length}" for length, _, address in narrowing.networks],
+        "resources": [resource(*one) for one in narrowing.resources],
+        "models": [[MATCHINGS[matching], text] for matching, text in narrowing.models],
+    }
+
+
+def allowed(narrowing, questions):
+    types = {word: type_ for type_, word in reader.RESOURCE_TYPES.items()}
+    address = lambda text: narrowing.allows_address(ipaddress.ip_address(text).packed)
+    return {
+        "addresses": [address(text) for text in questions["addresses"]],
+        "resources": [narrowing.allows_resource(types[word], id_) for word, id_ in questions["resources"]],
+        "models": [narrowing.allows_model(name) for name in questions["models"]],
+    }
 
 
 def page():
     def read(case, data):
         page = reader.Page(case["kind"], reference(case, data), data)
         asked = case["accepted"]["entries"] if "accepted" in case else []
-        found = lambda one: {
-            **describe_entry(page.find(bytes.fromhex(one["tag"]), one["bucket_hash"])),
-            "tag": one["tag"], "bucket_hash": one["bucket_hash"],
-        }  # fmt: skip
-        return {"records": len(page.records), "entries": [found(one) for one in asked]}
+        return {"records": len(page.records), "entries": [found(page, one) for one in asked]}
+
+    def found(page, asked):
+        entry = page.find(bytes.fromhex(asked["tag"]), asked["bucket_hash"])
+        answers = {"allowed": allowed(entry["narrowing"], questions)} if entry["narrowing"] else {}
+        return {**describe_entry(entry), "tag": asked["tag"], "bucket_hash": asked["bucket_hash"], **answers}
+
+    questions = load("snapshot/page.json")["questions"]
 
     for count in run("snapshot/page.json", read)["bucket_counts"]:
         check(f"buckets of {count['records']}", reader.bucket_count(count["records"]), count["buckets"])
@@ -186,6 +222,14 @@ def lookup():
         if asked["kind"] == reader.NATIVE_KEY:
             id_ = reader.decode_base62(asked["id"].encode())
             return reader.Question.of_key(pepper, id_, bytes.fromhex(asked["digest"]))
+        if asked["kind"] == reader.IMPORTED_KEY:
+            return reader.Question.of_imported_key(pepper, asked["text"])
+        if asked["kind"] == reader.MEMBERSHIP:
+            return reader.Question.of_membership(pepper, asked["identity"], asked["organization"])
+        if asked["kind"] == reader.COLLABORATION:
+            return reader.Question.of_collaboration(pepper, asked["identity"], asked["project"])
+        if asked["kind"] == reader.ENDED_SESSION:
+            return reader.Question.of_session(pepper, asked["session"])
         if asked["kind"] == reader.RESOURCE:
             return reader.Question.of_resource(pepper, asked["project"], asked["type"], asked["id"])
         return reader.Question.of_project(pepper, asked["text"])
@@ -240,12 +284,25 @@ def key_format():
         check(f"token {case['token']}", got, case["generation"])
 
 
+def session_token():
+    file = load("session-token.json")
+    times = lambda key: {name: int(key[name]) for name in ("not_before", "not_after")}
+    keys = [{"public": bytes.fromhex(key["public"]), **times(key)} for key in file["keys"]]
+    for case in file["cases"]:
+        try:
+            token = reader.SessionToken(case["text"], bytes.fromhex(file["installation"]), keys, int(case["now"]))
+            got = {"session": token.session, "identity": token.identity, "expires": wide(token.expires)}
+        except Refused as refused:
+            got = refused.why["reason"]
+        check(f"session token: {case['name']}", got, case.get("accepted", case.get("refused")))
+
+
 def load(path):
     return json.loads((directory / path).read_text())
 
 
 FILES = {
-    "key-format.json": key_format, "snapshot/root.json": root, "snapshot/head.json": head,
+    "key-format.json": key_format, "session-token.json": session_token, "snapshot/root.json": root, "snapshot/head.json": head,
     "snapshot/order.json": order, "snapshot/manifest.json": manifest, "snapshot/node.json": node,
     "snapshot/page.json": page, "snapshot/names.json": names, "snapshot/lookup.json": lookup,
 }  # fmt: skip

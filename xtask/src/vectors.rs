@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bytes that all vectors together may have, so that they stay small enough to read and to review.
-const BYTES_MAX: usize = 400_000;
+const BYTES_MAX: usize = 450_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

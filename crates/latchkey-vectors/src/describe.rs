@@ -3,10 +3,11 @@
 //! Numbers of 64 bits are decimal strings, since JSON readers of many languages would round them.
 
 use crate::case::{field, hex, reason};
-use latchkey_core::{PermissionSet, ProjectNumber, Role};
+use latchkey_core::{Network, PermissionSet, ProjectNumber, ResourceType, Role};
 use latchkey_snapshot::manifest::{Section, TokenKey};
 use latchkey_snapshot::*;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 
 /// A 64-bit number.
 pub fn wide(number: u64) -> Value {
@@ -112,6 +113,9 @@ pub fn manifest(manifest: &Manifest) -> Value {
         "sections": manifest.sections.iter().map(section).collect::<Vec<_>>(),
         "organizations_suspended": numbers(ExceptionClass::OrganizationSuspended),
         "projects_archived": numbers(ExceptionClass::ProjectArchived),
+        "projects_closed_to_externals": numbers(ExceptionClass::ProjectClosedToExternals),
+        "organizations_out_of_budget": numbers(ExceptionClass::OrganizationOutOfBudget),
+        "projects_out_of_budget": numbers(ExceptionClass::ProjectOutOfBudget),
         "session_keys": keys(&manifest.session_keys), "edge_keys": keys(&manifest.edge_keys),
         "rules": manifest.rules.iter().map(rule).collect::<Vec<_>>(),
     })
@@ -142,9 +146,14 @@ fn rule(rule: &Rule) -> Value {
         .resource
         .as_ref()
         .map(|source| json!({ "type": source.resource.as_str(), "parameter": source.parameter }));
+    let model = rule.model.as_ref().map(|source| match source {
+        ModelSource::Path(parameter) => json!({ "parameter": parameter }),
+        ModelSource::Header(header) => json!({ "header": header }),
+    });
     json!({
         "method": rule.method, "pattern": rule.pattern, "permission": rule.permission.as_str(),
         "fresh_only": rule.freshness == Freshness::FreshOnly, "project_parameter": project, "resource": resource,
+        "keys": rule.credentials.takes_keys(), "sessions": rule.credentials.takes_sessions(), "model": model,
     })
 }
 
@@ -163,7 +172,7 @@ pub fn node(node: &Node) -> Value {
 }
 
 /// What a page says of one thing.
-pub fn entry(entry: &Entry) -> Value {
+pub fn entry(page: &Page, entry: &Entry) -> Value {
     let state = match entry.state {
         KeyState::Active => "active",
         KeyState::Disabled => "disabled",
@@ -172,8 +181,75 @@ pub fn entry(entry: &Entry) -> Value {
     let mut described = binding(&entry.binding);
     described["expiry_minute"] = entry.expiry.map(|minute| minute.0).into();
     described["state"] = state.into();
+    described["out_of_budget"] = entry.is_out_of_budget.into();
+    described["external"] = entry.is_external.into();
+    described["key_id"] = page.imported_key_id(entry).map(|id| id.to_string()).into();
+    described["narrowing"] = page.narrowing(entry).as_ref().map(narrowing).into();
     described
 }
+
+fn narrowing(narrowing: &Narrowing<'_>) -> Value {
+    let network = |network: Network| {
+        let address = match network.address() {
+            IpAddr::V4(address) => hex(address.octets()),
+            IpAddr::V6(address) => hex(address.octets()),
+        };
+        format!("{address}/{}", network.prefix_len())
+    };
+    let resource = |pattern: ResourcePattern<'_>| {
+        json!([pattern.resource.as_str(), pattern.matching.as_str(), pattern.text.as_str()])
+    };
+    let model = |pattern: ModelPattern<'_>| json!([pattern.matching.as_str(), pattern.text.as_str()]);
+    json!({
+        "rate": narrowing.rate().map(|rate| rate.per_minute.get()),
+        "family": narrowing.rate().map(|rate| rate.family.to_string()),
+        "networks": narrowing.networks().map(network).collect::<Vec<_>>(),
+        "resources": narrowing.resources().map(resource).collect::<Vec<_>>(),
+        "models": narrowing.models().map(model).collect::<Vec<_>>(),
+    })
+}
+
+/// What is asked of every narrowing: addresses of clients, resources, models.
+pub fn questions() -> Value {
+    json!({ "addresses": ADDRESSES, "resources": RESOURCES, "models": MODELS })
+}
+
+/// The answers of a narrowing to [`questions`], in their order.
+pub fn allowed(narrowing: &Narrowing<'_>) -> Value {
+    let address = |text: &&str| text.parse().is_ok_and(|address| narrowing.allows_address(address));
+    let resource = |(word, id): &(&str, &str)| {
+        ResourceType::from_word(word).is_some_and(|resource| narrowing.allows_resource(resource, id))
+    };
+    json!({
+        "addresses": ADDRESSES.iter().map(address).collect::<Vec<_>>(),
+        "resources": RESOURCES.iter().map(resource).collect::<Vec<_>>(),
+        "models": MODELS.iter().map(|name| narrowing.allows_model(name)).collect::<Vec<_>>(),
+    })
+}
+
+const ADDRESSES: [&str; 9] = [
+    "10.255.0.1",
+    "11.0.0.0",
+    "192.0.2.1",
+    "192.0.2.2",
+    "::ffff:10.1.2.3",
+    "::ffff:11.0.0.1",
+    "2001:db8::1",
+    "2001:db9::",
+    "::10.0.0.1",
+];
+const RESOURCES: [(&str, &str); 8] = [
+    ("file", "data.csv"),
+    ("file", "data.csv2"),
+    ("file", "job-"),
+    ("file", "job-7"),
+    ("file", "Job-7"),
+    ("file", "job"),
+    ("endpoint", "chat"),
+    ("cluster", "chat"),
+];
+const MODELS: [&str; 7] =
+    ["meta/llama-3", "meta/llama-3-70b", "Meta/llama-3", "acme/", "acme/small", "acme", ""];
 
 fn binding(binding: &Binding) -> Value {
     json!({
@@ -185,6 +261,31 @@ fn binding(binding: &Binding) -> Value {
 /// The bits of a set, as 32 hexadecimal characters of the number.
 pub fn permissions(set: PermissionSet) -> Value {
     format!("{:032x}", set.bits()).into()
+}
+
+/// A verified session token.
+pub fn token(token: &SessionToken) -> Value {
+    json!({
+        "session": token.session().to_string(), "identity": token.identity().to_string(),
+        "expires": wide(token.expires().0),
+    })
+}
+
+/// Why a session token is refused.
+pub const fn token_error(error: TokenError) -> &'static str {
+    match error {
+        TokenError::Length => "length",
+        TokenError::Prefix => "prefix",
+        TokenError::Encoding => "encoding",
+        TokenError::Version => "version",
+        TokenError::Session => "session",
+        TokenError::Identity => "identity",
+        TokenError::Lifetime => "lifetime",
+        TokenError::Signer => "signer",
+        TokenError::Signature => "signature",
+        TokenError::Ahead => "ahead",
+        TokenError::Expired => "expired",
+    }
 }
 
 /// A page of names.

@@ -58,10 +58,13 @@ fn prefix_cases() -> Value {
         ("é", "character"),
         ("ab_", "underscore"),
         ("__", "underscore"),
+        ("lkt", "reserved"),
+        ("lko_live", "reserved"),
     ];
     let refused = cases.into_iter().map(|(text, why)| json!({ "text": text, "refused": why }));
-    let accepted =
-        ["lk", "a_b", "_a", "09", longest].into_iter().map(|text| json!({ "text": text, "refused": null }));
+    let accepted = ["lk", "a_b", "_a", "09", "lkt1", "a_lkt", longest]
+        .into_iter()
+        .map(|text| json!({ "text": text, "refused": null }));
     refused.chain(accepted).collect()
 }
 

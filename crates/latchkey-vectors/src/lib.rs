@@ -21,6 +21,7 @@ mod order;
 mod page;
 mod root;
 mod sign;
+mod token;
 
 use serde_json::Value;
 
@@ -34,8 +35,9 @@ pub struct File {
 
 /// Every file of vectors.
 pub fn files() -> Vec<File> {
-    let all: [(&'static str, Value); 9] = [
+    let all: [(&'static str, Value); 10] = [
         ("key-format.json", key::vectors()),
+        ("session-token.json", token::vectors()),
         ("snapshot/root.json", root::vectors()),
         ("snapshot/head.json", head::vectors()),
         ("snapshot/order.json", order::vectors()),

@@ -4,22 +4,26 @@ use crate::case::hex;
 use crate::describe::{self, wide};
 use latchkey_core::key::Prefix;
 use latchkey_core::{
-    Dice, ExpiryMinute, Generation, KeyDigest, KeyId, OrganizationId, OrganizationNumber, Pepper, Permission,
-    PermissionSet, ProjectId, ProjectNumber, ResourceId, ResourceType, Role, Slug,
+    Dice, ExpiryMinute, Generation, IdentityId, ImportedDigest, KeyDigest, KeyId, OrganizationId,
+    OrganizationNumber, Pepper, Permission, PermissionSet, ProjectId, ProjectNumber, ResourceId,
+    ResourceType, Role, SessionId, Slug,
 };
-use latchkey_snapshot::build::{Built, Content, Edition, Record};
+use latchkey_snapshot::build::{self, Built, Content, Edition, NarrowingContent, Record, Standing};
 use latchkey_snapshot::manifest::Exceptions;
 use latchkey_snapshot::*;
 use serde_json::{Value, json};
+use std::num::NonZeroU32;
 
 const PEPPER: [u8; 32] = [0x55; 32];
 /// Keys with a permission set each, so that a page of fewer than 4,096 records must be cut.
 const KEYS: u32 = 300;
+/// A key of another system.
+const IMPORTED: &str = "sk-0123456789abcdef";
 /// One more than a page of names holds.
 const ORGANIZATIONS: u32 = 513;
 
 pub(crate) fn vectors() -> Value {
-    let built = build();
+    let built = snapshot();
     let objects: Vec<Value> = built.objects.iter().map(|object| hex(&object.bytes).into()).collect();
     json!({
         "about": "queries asked of one snapshot; found is null where it says nothing. An object's name is its digest",
@@ -71,7 +75,55 @@ fn key_record(index: u32) -> Record<'static> {
         },
         expiry: index.is_multiple_of(3).then_some(ExpiryMinute(30_000_000 + index)),
         state: [KeyState::Active, KeyState::Disabled, KeyState::Revoked][index as usize % 3],
+        out_of_budget: index.is_multiple_of(5),
+        narrowing: index.is_multiple_of(26).then(|| rated(id)),
     }
+}
+
+/// A narrowing to a rate of its own.
+fn rated(family: KeyId) -> build::Narrowing {
+    let rate = Some(Rate { per_minute: NonZeroU32::new(60).unwrap(), family });
+    NarrowingContent { rate, ..NarrowingContent::default() }.encode().unwrap().unwrap()
+}
+
+fn imported(text: &str) -> Record<'static> {
+    let (id, _) = key(text.len() as u32);
+    Record::ImportedKey {
+        id,
+        digest: ImportedDigest::of(text.as_bytes()),
+        binding: Binding {
+            project: ProjectNumber(10),
+            organization: OrganizationNumber(1),
+            role: Some(Role::Member),
+            permissions: PermissionSet::of_key(Role::Member),
+        },
+        expiry: None,
+        state: KeyState::Active,
+        out_of_budget: false,
+        narrowing: Some(rated(id)),
+    }
+}
+
+fn identity(letter: u8) -> IdentityId {
+    IdentityId::from_body([letter; 16]).unwrap()
+}
+
+fn session(letter: u8) -> SessionId {
+    SessionId::from_body([letter; 16]).unwrap()
+}
+
+/// Ada is a member of organization 1 and of project 10; Bob comes to project 10 from outside, for a time.
+fn people() -> [Record<'static>; 4] {
+    let (project, organization) = (ProjectNumber(10), OrganizationNumber(1));
+    let collaboration =
+        |identity, role, standing| Record::Collaboration { identity, project, organization, role, standing };
+    let ends = Some(ExpiryMinute(31_000_000));
+    [
+        Record::Membership { identity: identity(b'A'), organization, role: Role::Admin },
+        collaboration(identity(b'A'), Role::Member, Standing::Member),
+        collaboration(identity(b'B'), Role::Admin, Standing::External { ends }),
+        Record::EndedSession { session: session(b'S'), forget: ExpiryMinute(30_000_060) },
+    ]
 }
 
 fn resource(id: &'static str, project: u32) -> Record<'static> {
@@ -106,7 +158,7 @@ fn names(dice: &mut Dice) -> Vec<Record<'static>> {
     organizations.chain([project]).collect()
 }
 
-fn build() -> Built {
+fn snapshot() -> Built {
     let mut content = Content::new(Pepper::new(PEPPER));
     let keys = (0..KEYS).map(key_record);
     let rest = [
@@ -114,8 +166,10 @@ fn build() -> Built {
         resource("file-2", 11),
         reference("alpha", 10),
         reference("proj_0123456789ABCDEF", 10),
+        imported(IMPORTED),
+        imported("another-system's-key"),
     ];
-    content.load(keys.chain(rest).chain(names(&mut Dice::from_seed(&[200; 32]))));
+    content.load(keys.chain(rest).chain(people()).chain(names(&mut Dice::from_seed(&[200; 32]))));
     let edition = Edition {
         installation: Installation(crate::root::INSTALLATION),
         generation: Generation(5),
@@ -148,11 +202,12 @@ fn answer(built: &Built, name: &str, asked: Value, query: &Query) -> Value {
     let page = page(built, query.kind, query.place);
     let found = page.and_then(|page| {
         let bytes = bytes(built, &page.object).to_vec().into();
-        Page::parse(query.kind, &page.object, bytes).unwrap().find(query)
+        let page = Page::parse(query.kind, &page.object, bytes).unwrap();
+        page.find(query).map(|entry| describe::entry(&page, &entry))
     });
     json!({
         "name": name, "asked": asked, "tag": hex(query.tag), "place": wide(query.place), "bucket_hash": query.bucket,
-        "page": page.map(|page| page.object.digest().to_string()), "found": found.map(|entry| describe::entry(&entry)),
+        "page": page.map(|page| page.object.digest().to_string()), "found": found,
     })
 }
 
@@ -196,8 +251,46 @@ fn record_queries(built: &Built) -> Value {
         let asked = json!({ "kind": 4, "text": text });
         cases.push(answer(built, name, asked, &Query::project_reference(&pepper, text)));
     }
+    cases.extend(people_queries(built, &pepper));
     cases.extend((0..KEYS).step_by(13).map(|index| ask_key(&format!("key {index}"), index)));
     cases.into()
+}
+
+/// Imported keys and people, the unknown ones first.
+fn people_queries(built: &Built, pepper: &Pepper) -> Vec<Value> {
+    let mut cases = Vec::new();
+    for (name, text) in [("an unknown imported key", "sk-0123456789abcdeg"), ("an imported key", IMPORTED)] {
+        let asked = json!({ "kind": 2, "text": text });
+        let query = Query::imported_key(pepper, &ImportedDigest::of(text.as_bytes()));
+        cases.push(answer(built, name, asked, &query));
+    }
+    for (name, letter, number) in [
+        ("an external's membership", b'B', 1),
+        ("a membership in an organization with the project's number", b'A', 10),
+        ("a membership", b'A', 1),
+    ] {
+        let identity = identity(letter);
+        let asked = json!({ "kind": 7, "identity": identity.to_string(), "organization": number });
+        let query = Query::membership(pepper, &identity, OrganizationNumber(number));
+        cases.push(answer(built, name, asked, &query));
+    }
+    for (name, letter, number) in [
+        ("a stranger's collaboration", b'C', 10),
+        ("a collaboration in a project with the organization's number", b'A', 1),
+        ("a member's collaboration", b'A', 10),
+        ("an external's collaboration", b'B', 10),
+    ] {
+        let identity = identity(letter);
+        let asked = json!({ "kind": 8, "identity": identity.to_string(), "project": number });
+        let query = Query::collaboration(pepper, &identity, ProjectNumber(number));
+        cases.push(answer(built, name, asked, &query));
+    }
+    for (name, letter) in [("a session that goes on", b'T'), ("a session that was ended", b'S')] {
+        let session = session(letter);
+        let asked = json!({ "kind": 9, "session": session.to_string() });
+        cases.push(answer(built, name, asked, &Query::ended_session(pepper, &session)));
+    }
+    cases
 }
 
 fn name_queries(built: &Built) -> Value {

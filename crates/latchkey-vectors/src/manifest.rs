@@ -35,9 +35,11 @@ struct Rule {
     pattern: Vec<u8>,
     permission: u8,
     freshness: u8,
+    credentials: u8,
     /// Source byte and, if it has one, the parameter.
     project: (u8, Option<Vec<u8>>),
     resource: (u8, Option<Vec<u8>>),
+    model: (u8, Option<Vec<u8>>),
 }
 
 fn rule(method: &str, pattern: &str) -> Rule {
@@ -46,8 +48,10 @@ fn rule(method: &str, pattern: &str) -> Rule {
         pattern: pattern.into(),
         permission: Permission::FilesRead.number(),
         freshness: 0,
+        credentials: 1,
         project: (0, None),
         resource: (0, None),
+        model: (0, None),
     }
 }
 
@@ -71,11 +75,19 @@ impl Parts {
             permission: Permission::FilesDelete.number(),
             freshness: 1,
             project: (1, Some(b"project".to_vec())),
+            credentials: 2,
             resource: (ResourceType::File as u8, Some(b"file_1".to_vec())),
+            model: (1, Some(b"model".to_vec())),
             ..rule("DELETE", "/v1/projects/{project}/files/{file_1}")
         };
         let read =
             Rule { method: b"GET".to_vec(), permission: Permission::FilesRead.number(), ..file.clone() };
+        let invoke = Rule {
+            credentials: 3,
+            model: (2, Some(b"latchkey-model".to_vec())),
+            permission: Permission::InferenceInvoke.number(),
+            ..rule("POST", "/v1/completions")
+        };
         Self {
             grace: 900,
             prefix: b"lk_live".to_vec(),
@@ -84,10 +96,16 @@ impl Parts {
                 Section { kind: 3, records: 1, nodes: vec![(7, 55, [3; 32])] },
                 Section { kind: 6, records: u64::MAX, nodes: vec![(0, 12_295, [4; 32])] },
             ],
-            exceptions: vec![(1, vec![3]), (2, vec![1, 256, 65_536, u32::MAX])],
+            exceptions: vec![
+                (1, vec![3]),
+                (2, vec![1, 256, 65_536, u32::MAX]),
+                (3, vec![10]),
+                (4, vec![1, 3]),
+                (5, vec![0, 10]),
+            ],
             session_keys,
             edge_keys: vec![(public(43), 0, u64::MAX)],
-            rules: vec![rule("GET", "/v1/caf\u{e9}"), rule("POST", "/v1/files"), file, read],
+            rules: vec![rule("GET", "/v1/caf\u{e9}"), rule("POST", "/v1/files"), file, read, invoke],
         }
         .sorted()
     }
@@ -98,7 +116,7 @@ impl Parts {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = b"LKM1".to_vec();
+        let mut bytes = b"LKM2".to_vec();
         bytes.extend(INSTALLATION);
         bytes.extend(5u64.to_le_bytes());
         bytes.extend(0x0123_4567_89ab_cdefu64.to_be_bytes());
@@ -143,8 +161,8 @@ impl Rule {
     fn write(&self, bytes: &mut Vec<u8>) {
         text(bytes, &self.method);
         text(bytes, &self.pattern);
-        bytes.extend([self.permission, self.freshness]);
-        for (byte, parameter) in [&self.project, &self.resource] {
+        bytes.extend([self.permission, self.freshness, self.credentials]);
+        for (byte, parameter) in [&self.project, &self.resource, &self.model] {
             bytes.push(*byte);
             parameter.iter().for_each(|parameter| text(bytes, parameter));
         }
@@ -193,7 +211,7 @@ fn refuse_form(cases: &mut Cases) {
     );
     refuse(cases, "cut in its pepper id", &good[..35], "pepper id", Fault::Truncated);
     refuse(cases, "a byte behind the end", &[&good[..], &[0]].concat(), "end", Fault::Trailing);
-    refuse(cases, "another magic", &[b"LKM2", &good[4..]].concat(), "magic", Fault::Magic);
+    refuse(cases, "another version", &[b"LKM1", &good[4..]].concat(), "magic", Fault::Magic);
     let mut long = good.clone();
     long.resize((4 << 20) + 1, 0);
     refuse(cases, "a byte more than 4 MiB", &long, "end", Fault::OutOfRange);
@@ -204,6 +222,8 @@ fn refuse_form(cases: &mut Cases) {
         ("a prefix of 13 characters", b"abcdefghijklm", Fault::OutOfRange),
         ("a prefix in capitals", b"LK", Fault::OutOfRange),
         ("a prefix that ends in `_`", b"lk_", Fault::OutOfRange),
+        ("a prefix that session tokens have", b"lkt", Fault::OutOfRange),
+        ("a prefix that begins as session tokens do", b"lkt_live", Fault::OutOfRange),
         ("a prefix that is not UTF-8", b"l\xff", Fault::NotUtf8),
     ] {
         let bytes = changed(Parts::smallest(), |parts| parts.prefix = prefix.to_vec());
@@ -216,8 +236,8 @@ fn refuse_sections(cases: &mut Cases) {
     let mut refuse = |name: &str, sections: Vec<Section>, at: &str, fault| {
         refuse(cases, name, &changed(Parts::smallest(), |parts| parts.sections = sections), at, fault);
     };
-    refuse("six sections", vec![section(1); 6], "section count", Fault::OutOfRange);
-    for kind in [0, 2, 7] {
+    refuse("ten sections", vec![section(1); 10], "section count", Fault::OutOfRange);
+    for kind in [0, 10, 255] {
         refuse(&format!("section kind {kind}"), vec![section(kind)], "section kind", Fault::OutOfRange);
     }
     refuse("one section twice", vec![section(1), section(1)], "sections", Fault::NotAscending);
@@ -240,13 +260,13 @@ fn refuse_exceptions(cases: &mut Cases) {
         refuse(cases, name, &changed(Parts::smallest(), |parts| parts.exceptions = exceptions), at, fault);
     };
     refuse_classes(
-        "three exception classes",
-        &[(1, &[1]), (2, &[1]), (3, &[1])],
+        "six exception classes",
+        &[(1, &[1]), (2, &[1]), (3, &[1]), (4, &[1]), (5, &[1]), (6, &[1])],
         "exception class count",
         Fault::OutOfRange,
     );
     refuse_classes("exception class 0", &[(0, &[1])], "exception class", Fault::OutOfRange);
-    refuse_classes("exception class 3", &[(3, &[1])], "exception class", Fault::OutOfRange);
+    refuse_classes("exception class 6", &[(6, &[1])], "exception class", Fault::OutOfRange);
     refuse_classes(
         "one exception class twice",
         &[(1, &[1]), (1, &[2])],
@@ -348,6 +368,15 @@ fn refuse_rules(cases: &mut Cases) {
         );
     }
     refuse_one("freshness 2", &|rule| rule.freshness = 2, "rule freshness", Fault::OutOfRange);
+    for credentials in [0, 4] {
+        refuse_one(
+            &format!("credentials {credentials}"),
+            &|rule| rule.credentials = credentials,
+            "rule credentials",
+            Fault::OutOfRange,
+        );
+    }
+    refuse_one("model source 3", &|rule| rule.model.0 = 3, "rule model source", Fault::OutOfRange);
     refuse_one("project source 2", &|rule| rule.project.0 = 2, "rule project source", Fault::OutOfRange);
     refuse_one("resource type 7", &|rule| rule.resource.0 = 7, "rule resource type", Fault::OutOfRange);
     for (name, parameter, fault) in [
@@ -368,6 +397,21 @@ fn refuse_rules(cases: &mut Cases) {
             "rule parameter",
             fault,
         );
+        refuse_one(
+            &format!("{name} for the model"),
+            &|rule| rule.model = (1, Some(parameter.to_vec())),
+            "rule parameter",
+            fault,
+        );
+    }
+    for (name, header, fault) in [
+        ("an empty header", &b""[..], Fault::OutOfRange),
+        ("a header of 65 characters", &[b'a'; 65], Fault::OutOfRange),
+        ("a header in capitals", b"Latchkey-Model", Fault::OutOfRange),
+        ("a header with a `_`", b"latchkey_model", Fault::OutOfRange),
+        ("a header that is not UTF-8", b"m\xff", Fault::NotUtf8),
+    ] {
+        refuse_one(name, &|rule| rule.model = (2, Some(header.to_vec())), "rule header", fault);
     }
 }
 
@@ -379,6 +423,7 @@ fn accept(cases: &mut Cases) {
             method: vec![b'A'; 16],
             pattern: [b"/", &[b'p'; 511][..]].concat(),
             project: (1, Some(vec![b'a'; 32])),
+            model: (2, Some(vec![b'a'; 64])),
             ..rule("", "")
         }],
         ..Parts::smallest()

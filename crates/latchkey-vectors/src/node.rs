@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 type Page = (u64, u32, u32, [u8; 32]);
 
 fn bytes(kind: u8, pages: &[Page]) -> Vec<u8> {
-    let mut bytes = b"LKN1".to_vec();
+    let mut bytes = b"LKN2".to_vec();
     bytes.push(kind);
     bytes.extend((pages.len() as u16).to_le_bytes());
     for (first_place, len, records, digest) in pages {
@@ -33,7 +33,7 @@ pub(crate) fn vectors() -> Value {
         (
             "places that begin above 0",
             Kind::Resource,
-            vec![(1, 1, 1, [1; 32]), (u64::MAX, 119_868, u32::MAX, [2; 32])],
+            vec![(1, 1, 1, [1; 32]), (u64::MAX, 218_174, u32::MAX, [2; 32])],
         ),
         ("256 pages", Kind::OrganizationNames, full),
     ] {
@@ -71,9 +71,10 @@ fn refuse(cases: &mut Cases) {
     refuse("cut in its page count", &good[..6], "page count", Fault::Truncated);
     refuse("cut in a digest", &good[..54], "page digest", Fault::Truncated);
     refuse("a byte behind the end", &[&good[..], &[0]].concat(), "end", Fault::Trailing);
-    refuse("another magic", &[b"LKP1", &good[4..]].concat(), "magic", Fault::Magic);
+    refuse("another magic", &[b"LKP2", &good[4..]].concat(), "magic", Fault::Magic);
+    refuse("another version", &[b"LKN1", &good[4..]].concat(), "magic", Fault::Magic);
     refuse("another kind", &bytes(3, &[page]), "kind", Fault::OutOfRange);
-    refuse("an unknown kind", &bytes(2, &[page]), "kind", Fault::OutOfRange);
+    refuse("an unknown kind", &bytes(10, &[page]), "kind", Fault::OutOfRange);
     refuse("no pages", &bytes(1, &[]), "page count", Fault::OutOfRange);
     let mut many = good.clone();
     many[5..7].copy_from_slice(&257u16.to_le_bytes());
@@ -83,7 +84,7 @@ fn refuse(cases: &mut Cases) {
     refuse("first places out of order", &bytes(1, &[page, before]), "first place", Fault::NotAscending);
     refuse(
         "a page that is too long",
-        &bytes(1, &[(5, 119_869, 4, [1; 32])]),
+        &bytes(1, &[(5, 218_175, 4, [1; 32])]),
         "page length",
         Fault::OutOfRange,
     );

@@ -1,131 +1,14 @@
-//! Vectors of the page of records.
+//! Vectors of the page of records. Those of its narrowings are in `narrowing`.
+
+mod fields;
+mod narrowing;
 
 use crate::case::{Cases, field, reason};
 use crate::describe;
-use latchkey_core::{PermissionSet, Role};
+use fields::{Fields, NEVER, changed};
 use latchkey_snapshot::page::bucket_count;
 use latchkey_snapshot::{Fault, Kind, ObjectRef, Page, Query};
 use serde_json::{Value, json};
-
-const NEVER: u32 = 0x00ff_ffff;
-
-#[derive(Clone)]
-struct Record {
-    tag: [u8; 10],
-    binding: u16,
-    expiry: u32,
-    flags: u8,
-}
-
-#[derive(Clone, Copy)]
-struct Binding {
-    project: u32,
-    organization: u32,
-    role: u8,
-    set: u8,
-    zero: u16,
-}
-
-/// The fields of a page, free to hold nonsense.
-#[derive(Clone)]
-struct Fields {
-    kind: u8,
-    binding_count: u16,
-    record_count: u32,
-    bucket_count: u32,
-    epoch: u32,
-    directory: Vec<u16>,
-    records: Vec<Record>,
-    bindings: Vec<Binding>,
-    sets: Vec<u128>,
-}
-
-fn record(tag: u8, binding: u16) -> Record {
-    Record { tag: [tag; 10], binding, expiry: NEVER, flags: 0 }
-}
-
-fn binding(project: u32, organization: u32, role: u8, set: u8) -> Binding {
-    Binding { project, organization, role, set, zero: 0 }
-}
-
-impl Fields {
-    /// Four keys in one bucket: two projects, both roles, every state.
-    fn keys() -> Self {
-        let records = vec![
-            Record { expiry: 0, ..record(1, 0) },
-            Record { expiry: 1440, flags: 1, ..record(2, 1) },
-            Record { flags: 2, ..record(3, 0) },
-            Record { expiry: NEVER - 1, ..record(4, 1) },
-        ];
-        let sets = [Role::Member, Role::Admin].map(|role| PermissionSet::of_key(role).bits());
-        Self { epoch: 30_000_000, ..Self::of(1, &[4], records, &[(10, 1, 1, 0), (11, 1, 2, 1)], &sets) }
-    }
-
-    /// Two resources of two projects.
-    fn resources() -> Self {
-        Self::of(3, &[2], vec![record(1, 1), record(2, 0)], &[(10, 1, 0, 0), (11, 1, 0, 0)], &[])
-    }
-
-    /// Sixteen keys in three buckets, the second of them empty.
-    fn buckets() -> Self {
-        let tags = [9, 10, 11, 12, 13, 14, 15, 16, 17, 1, 2, 3, 4, 5, 6, 7];
-        let records = tags.into_iter().map(|tag| record(tag, 0)).collect();
-        Self::of(1, &[9, 9, 16], records, &[(10, 1, 1, 0)], &[0])
-    }
-
-    fn of(
-        kind: u8,
-        ends: &[u16],
-        records: Vec<Record>,
-        bindings: &[(u32, u32, u8, u8)],
-        sets: &[u128],
-    ) -> Self {
-        let bindings: Vec<Binding> = bindings
-            .iter()
-            .map(|(project, owner, role, set)| binding(*project, *owner, *role, *set))
-            .collect();
-        Self {
-            kind,
-            binding_count: bindings.len() as u16,
-            record_count: records.len() as u32,
-            bucket_count: bucket_count(records.len()),
-            epoch: 0,
-            directory: [&[0], ends].concat(),
-            records,
-            bindings,
-            sets: sets.to_vec(),
-        }
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = b"LKP1".to_vec();
-        bytes.extend([self.kind, self.sets.len() as u8]);
-        bytes.extend(self.binding_count.to_le_bytes());
-        bytes.extend(self.record_count.to_le_bytes());
-        bytes.extend(self.bucket_count.to_le_bytes());
-        bytes.extend(self.epoch.to_le_bytes());
-        self.directory.iter().for_each(|first| bytes.extend(first.to_le_bytes()));
-        for record in &self.records {
-            bytes.extend(record.tag);
-            bytes.extend(record.binding.to_le_bytes());
-            bytes.extend(&record.expiry.to_le_bytes()[..3]);
-            bytes.push(record.flags);
-        }
-        for binding in &self.bindings {
-            bytes.extend(binding.project.to_le_bytes());
-            bytes.extend(binding.organization.to_le_bytes());
-            bytes.extend([binding.role, binding.set]);
-            bytes.extend(binding.zero.to_le_bytes());
-        }
-        self.sets.iter().for_each(|set| bytes.extend(set.to_le_bytes()));
-        bytes
-    }
-}
-
-fn changed(mut fields: Fields, change: impl FnOnce(&mut Fields)) -> Vec<u8> {
-    change(&mut fields);
-    fields.bytes()
-}
 
 pub(crate) fn vectors() -> Value {
     let mut cases = Cases::default();
@@ -134,7 +17,8 @@ pub(crate) fn vectors() -> Value {
     refuse_directory(&mut cases);
     refuse_records(&mut cases);
     refuse_tables(&mut cases);
-    refuse_plain(&mut cases);
+    refuse_kinds(&mut cases);
+    narrowing::refuse(&mut cases);
     accept(&mut cases);
     let counts: Vec<Value> = [1, 7, 8, 15, 16, 38, 39, 4095, 4096]
         .map(|records| json!({ "records": records, "buckets": bucket_count(records) }))
@@ -142,6 +26,7 @@ pub(crate) fn vectors() -> Value {
     json!({
         "about": "kind: the section that names the page. reference: what names the bytes, themselves if absent",
         "bucket_counts": counts,
+        "questions": describe::questions(),
         "cases": cases.into_value(),
     })
 }
@@ -163,17 +48,18 @@ fn refuse_header(cases: &mut Cases) {
     let good = Fields::keys().bytes();
     let mut refuse = |name: &str, bytes: &[u8], at: &str, fault| key_page(cases, name, bytes, at, fault);
     refuse("cut in its epoch", &good[..19], "epoch", Fault::Truncated);
-    refuse("cut in its directory", &good[..23], "directory", Fault::Truncated);
-    refuse("cut in its records", &good[..87], "records", Fault::Truncated);
-    refuse("cut in a binding", &good[..111], "binding", Fault::Truncated);
+    refuse("cut in its narrowing count", &good[..21], "narrowing count", Fault::Truncated);
+    refuse("cut in its directory", &good[..25], "directory", Fault::Truncated);
+    refuse("cut in its records", &good[..89], "records", Fault::Truncated);
+    refuse("cut in a binding", &good[..113], "binding", Fault::Truncated);
     refuse("cut in a permission set", &good[..good.len() - 1], "permission set", Fault::Truncated);
     refuse("a byte behind the end", &[&good[..], &[0]].concat(), "end", Fault::Trailing);
-    refuse("another magic", &[b"LKP2", &good[4..]].concat(), "magic", Fault::Magic);
+    refuse("another version", &[b"LKP1", &good[4..]].concat(), "magic", Fault::Magic);
     let mut refuse = |name: &str, change: &dyn Fn(&mut Fields), at: &str| {
         refuse(name, &changed(Fields::keys(), change), at, Fault::OutOfRange);
     };
     refuse("another kind", &|page| page.kind = 3, "kind");
-    refuse("an unknown kind", &|page| page.kind = 2, "kind");
+    refuse("an unknown kind", &|page| page.kind = 10, "kind");
     refuse("no bindings", &|page| page.binding_count = 0, "binding count");
     refuse("no records", &|page| page.record_count = 0, "record count");
     refuse("4,097 records", &|page| page.record_count = 4097, "record count");
@@ -221,7 +107,8 @@ fn refuse_records(cases: &mut Cases) {
         "record binding",
         Fault::OutOfRange,
     );
-    refuse("unknown flags", &|page| page.records[0].flags = 3, "record flags", Fault::OutOfRange);
+    refuse("state 3", &|page| page.records[0].flags = 3, "record flags", Fault::OutOfRange);
+    refuse("a key that is external", &|page| page.records[0].flags = 8, "record flags", Fault::OutOfRange);
     refuse("an unknown high flag", &|page| page.records[0].flags = 0x80, "record flags", Fault::OutOfRange);
     refuse(
         "a binding that nothing uses",
@@ -255,7 +142,6 @@ fn refuse_tables(cases: &mut Cases) {
     let mut refuse = |name: &str, change: &dyn Fn(&mut Fields), at: &str, fault| {
         key_page(cases, name, &changed(Fields::keys(), change), at, fault);
     };
-    refuse("bytes behind a binding", &|page| page.bindings[0].zero = 0x100, "binding", Fault::OutOfRange);
     refuse("one binding twice", &|page| page.bindings[1] = page.bindings[0], "binding", Fault::NotAscending);
     refuse("bindings out of order", &|page| page.bindings.swap(0, 1), "binding", Fault::NotAscending);
     refuse("a key without a role", &|page| page.bindings[0].role = 0, "binding role", Fault::OutOfRange);
@@ -293,32 +179,71 @@ fn refuse_tables(cases: &mut Cases) {
     );
 }
 
-/// What only keys have, in a page of resources.
-fn refuse_plain(cases: &mut Cases) {
-    let mut refuse = |name: &str, change: &dyn Fn(&mut Fields), at: &str, fault| {
-        let bytes = changed(Fields::resources(), change);
-        cases.refuse(name, json!({ "kind": 3 }), &bytes, field("page", at, fault));
+/// What records of one kind have and those of another do not.
+fn refuse_kinds(cases: &mut Cases) {
+    let mut refuse = |name: &str, page: Fields, at: &str, fault| {
+        cases.refuse(name, json!({ "kind": page.kind }), &page.bytes(), field("page", at, fault));
     };
-    refuse("a resource that expires", &|page| page.records[0].expiry = 0, "record flags", Fault::OutOfRange);
-    refuse(
-        "a resource that is disabled",
-        &|page| page.records[0].flags = 1,
-        "record flags",
-        Fault::OutOfRange,
-    );
-    refuse("a resource with a role", &|page| page.bindings[0].role = 1, "binding role", Fault::OutOfRange);
-    refuse(
-        "a resource with a permission set",
-        &|page| page.bindings[1].set = 1,
-        "binding role",
-        Fault::OutOfRange,
-    );
-    refuse(
-        "a page of resources with a permission set",
-        &|page| page.sets.push(0),
-        "permission sets",
-        Fault::NotCanonical,
-    );
+    let mut out_of_range = |name: &str, mut page: Fields, change: &dyn Fn(&mut Fields), at: &str| {
+        change(&mut page);
+        refuse(name, page, at, Fault::OutOfRange);
+    };
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Fields), &'a str);
+    let none: [Change<'_>; 7] = [
+        ("a resource that expires", &|page| page.records[0].expiry = 0, "record flags"),
+        ("a resource that is disabled", &|page| page.records[0].flags = 1, "record flags"),
+        ("a resource that is out of budget", &|page| page.records[0].flags = 4, "record flags"),
+        ("a resource with a role", &|page| page.bindings[0].role = 1, "binding role"),
+        ("a resource with a permission set", &|page| page.bindings[1].set = 1, "binding permission set"),
+        ("a resource with a narrowing", &|page| page.bindings[1].narrowing = 1, "binding narrowing"),
+        ("a reference of an unknown role", &|page| page.bindings[1].role = 3, "binding role"),
+    ];
+    for (name, change, at) in none {
+        out_of_range(name, Fields::resources(), change, at);
+    }
+    let members: [Change<'_>; 6] = [
+        ("a membership that expires", &|page| page.records[0].expiry = 0, "record flags"),
+        ("a membership that is external", &|page| page.records[0].flags = 8, "record flags"),
+        ("a membership of a project", &|page| page.bindings[2].project = 1, "binding project"),
+        ("a membership without a role", &|page| page.bindings[0].role = 0, "binding role"),
+        ("a membership with a permission set", &|page| page.bindings[2].set = 1, "binding permission set"),
+        ("a membership with a narrowing", &|page| page.bindings[2].narrowing = 1, "binding narrowing"),
+    ];
+    for (name, change, at) in members {
+        out_of_range(name, Fields::members(), change, at);
+    }
+    let collaborators: [Change<'_>; 4] = [
+        ("a collaborating member who expires", &|page| page.records[0].expiry = 0, "record flags"),
+        ("a collaboration that is disabled", &|page| page.records[0].flags = 1, "record flags"),
+        ("an external who is revoked", &|page| page.records[1].flags = 10, "record flags"),
+        ("a collaboration without a role", &|page| page.bindings[0].role = 0, "binding role"),
+    ];
+    for (name, change, at) in collaborators {
+        out_of_range(name, Fields::collaborators(), change, at);
+    }
+    let ended: [Change<'_>; 5] = [
+        ("an ended session for ever", &|page| page.records[0].expiry = NEVER, "record flags"),
+        ("an ended session that is revoked", &|page| page.records[0].flags = 2, "record flags"),
+        ("an ended session of a project", &|page| page.bindings[0].project = 1, "binding project"),
+        (
+            "an ended session of an organization",
+            &|page| page.bindings[0].organization = 1,
+            "binding organization",
+        ),
+        ("an ended session with a role", &|page| page.bindings[0].role = 1, "binding role"),
+    ];
+    for (name, change, at) in ended {
+        out_of_range(name, Fields::ended(), change, at);
+    }
+    let mut sets = Fields::resources();
+    sets.sets.push(0);
+    refuse("a page of resources with a permission set", sets, "permission sets", Fault::NotCanonical);
+    let mut ids = Fields::imported();
+    ids.ids.pop();
+    refuse("an imported key without an id", ids, "key ids", Fault::Truncated);
+    let mut ids = Fields::imported();
+    ids.ids.push(1);
+    refuse("an id too many", ids, "end", Fault::Trailing);
 }
 
 fn accept(cases: &mut Cases) {
@@ -336,6 +261,12 @@ fn accept(cases: &mut Cases) {
         ("the earliest expiry there is", earliest(0)),
         ("resources", Fields::resources()),
         ("project references", references),
+        ("imported keys", Fields::imported()),
+        ("members", Fields::members()),
+        ("collaborators", Fields::collaborators()),
+        ("ended sessions", Fields::ended()),
+        ("narrowed keys", Fields::narrowed(narrowing::every())),
+        ("a key narrowed to 64 of each", Fields::narrowed(vec![narrowing::widest()])),
     ] {
         let bytes = page.bytes();
         let kind = Kind::from_byte(page.kind).unwrap();
@@ -359,7 +290,11 @@ fn accept(cases: &mut Cases) {
 fn entry(page: &Page, tag: [u8; 10], bucket: u32, buckets: u32) -> Value {
     let hash = (u64::from(bucket) << 32).div_ceil(u64::from(buckets)) as u32;
     let query = Query { kind: page.kind(), place: 0, bucket: hash, tag };
-    let mut described = describe::entry(&page.find(&query).unwrap());
+    let found = page.find(&query).unwrap();
+    let mut described = describe::entry(page, &found);
+    if let Some(narrowing) = page.narrowing(&found) {
+        described["allowed"] = describe::allowed(&narrowing);
+    }
     described["tag"] = crate::case::hex(tag).into();
     described["bucket_hash"] = hash.into();
     described

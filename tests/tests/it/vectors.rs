@@ -3,12 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a vector that cannot be read has failed")]
 
+use ed25519_dalek::VerifyingKey;
 use latchkey_core::key::{KeyError, PrefixError};
 use latchkey_core::{
-    Generation, GenerationSecret, KeyDigest, KeyId, KeyText, MintSecret, OrganizationNumber, Pepper,
-    PlainKey, Prefix, ProjectNumber, ResourceId, ResourceType, UnixMillis, base62,
+    Generation, GenerationSecret, IdentityId, ImportedDigest, KeyDigest, KeyId, KeyText, MintSecret,
+    OrganizationNumber, Pepper, PlainKey, Prefix, ProjectNumber, ResourceId, ResourceType, SessionId,
+    UnixMillis, UnixSeconds, base62,
 };
 use latchkey_snapshot::head::Rank;
+use latchkey_snapshot::manifest::TokenKey;
 use latchkey_snapshot::page::bucket_count;
 use latchkey_snapshot::*;
 use latchkey_vectors::describe::{self, wide};
@@ -184,7 +187,11 @@ fn entries(page: &Page, case: &Value) -> Value {
             bucket: small(&asked["bucket_hash"]),
             tag: array(&asked["tag"]),
         };
-        let mut entry = describe::entry(&page.find(&query).unwrap());
+        let found = page.find(&query).unwrap();
+        let mut entry = describe::entry(page, &found);
+        if let Some(narrowing) = page.narrowing(&found) {
+            entry["allowed"] = describe::allowed(&narrowing);
+        }
         entry["tag"] = asked["tag"].clone();
         entry["bucket_hash"] = asked["bucket_hash"].clone();
         entry
@@ -236,12 +243,13 @@ fn lookup_vectors_hold() {
         let query = query(&pepper, &case["asked"]);
         let page = snapshot.page(query.kind, query.place);
         let found = page.and_then(|(reference, bytes)| {
-            Page::parse(query.kind, &reference, bytes.into()).unwrap().find(&query)
+            let page = Page::parse(query.kind, &reference, bytes.into()).unwrap();
+            page.find(&query).map(|entry| describe::entry(&page, &entry))
         });
         let got = json!({
             "name": case["name"], "asked": case["asked"], "tag": hex(&query.tag), "place": wide(query.place),
             "bucket_hash": query.bucket, "page": page.map(|(reference, _)| reference.digest().to_string()),
-            "found": found.map(|entry| describe::entry(&entry)),
+            "found": found,
         });
         assert_eq!(got, *case);
     }
@@ -257,6 +265,20 @@ fn query(pepper: &Pepper, asked: &Value) -> Query {
             let resource = ResourceType::from_byte(small(&asked["type"]) as u8).unwrap();
             let project = ProjectNumber(small(&asked["project"]));
             Query::resource(pepper, project, resource, ResourceId::parse(text(&asked["id"])).unwrap())
+        }
+        Kind::ImportedKey => {
+            Query::imported_key(pepper, &ImportedDigest::of(text(&asked["text"]).as_bytes()))
+        }
+        Kind::Membership => {
+            let identity = IdentityId::parse(text(&asked["identity"])).unwrap();
+            Query::membership(pepper, &identity, OrganizationNumber(small(&asked["organization"])))
+        }
+        Kind::Collaboration => {
+            let identity = IdentityId::parse(text(&asked["identity"])).unwrap();
+            Query::collaboration(pepper, &identity, ProjectNumber(small(&asked["project"])))
+        }
+        Kind::EndedSession => {
+            Query::ended_session(pepper, &SessionId::parse(text(&asked["session"])).unwrap())
         }
         _ => Query::project_reference(pepper, text(&asked["text"])),
     }
@@ -281,6 +303,25 @@ fn names_are_looked_up_as_the_vectors_say() {
             "page": page.map(|(reference, _)| reference.digest().to_string()), "found": found,
         });
         assert_eq!(got, *case);
+    }
+}
+
+#[test]
+fn session_token_vectors_hold() {
+    let file = file("session-token.json");
+    let installation = Installation(array(&file["installation"]));
+    let key = |key: &Value| TokenKey {
+        public: VerifyingKey::from_bytes(&array(&key["public"])).unwrap(),
+        not_before: UnixSeconds(number(&key["not_before"])),
+        not_after: UnixSeconds(number(&key["not_after"])),
+    };
+    let keys: Vec<TokenKey> = list(&file["keys"]).iter().map(key).collect();
+    for case in list(&file["cases"]) {
+        let token = UnverifiedToken::parse(text(&case["text"]).as_bytes())
+            .and_then(|token| token.verify(&installation, &keys, UnixMillis(number(&case["now"]))));
+        let said = token.as_ref().ok().map(describe::token);
+        let why = token.err().map(describe::token_error);
+        assert_eq!(json!([why, said]), json!([case["refused"], case["accepted"]]), "{}", case["name"]);
     }
 }
 
