@@ -52,6 +52,18 @@ pub struct CreatedSession {
     pub token: Revealed,
 }
 
+/// `POST /v1/me/token`: the caller's session as edges know it, for ten minutes at most.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EdgeToken {
+    /// The token, for `Authorization: Bearer` at an edge.
+    #[serde(serialize_with = "Revealed::show_once")]
+    pub token: Revealed,
+    /// From when on edges refuse it.
+    pub expires_at: Timestamp,
+    /// Whom it names: `idn_…`.
+    pub identity_id: String,
+}
+
 /// `GET /v1/me/sessions`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SessionList {

@@ -22,7 +22,7 @@ pub mod usage;
 
 pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, AuditRecord};
 pub use day::Day;
-pub use identity::{CreateSession, CreatedSession, Me, Session, SessionList, SignInIdentity};
+pub use identity::{CreateSession, CreatedSession, EdgeToken, Me, Session, SessionList, SignInIdentity};
 pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitation, CreatedInvitation, Invitation, InvitationStatus,
     MyInvitation, MyInvitations,

@@ -81,6 +81,8 @@ codes! {
     NothingToDo = "nothing_to_do", "that is so already";
     /// Signing people in by an operator is switched off in this installation.
     OperatorSignInOff = "operator_sign_in_off", "signing in by an operator is switched off";
+    /// This control plane has no key to sign tokens for edges with.
+    EdgeTokensOff = "edge_tokens_off", "tokens for edges are switched off";
     /// The path exists, with other methods.
     MethodNotAllowed = "method_not_allowed", "the method is not allowed here";
     /// The body is not JSON, or not UTF-8.

@@ -5,15 +5,17 @@ use crate::outside::{ManualClock, SeededSeeds};
 use axum::Router;
 use latchkey_api::organization::CreatedOrganization;
 use latchkey_api::{CreatedKey, CreatedSession};
-use latchkey_control::app::{AppError, Control, ControlConfig, operators};
+use latchkey_control::app::{AppError, Control, ControlConfig, EdgeTokens, operators};
 use latchkey_control::iam::person::PROVIDER_OPERATOR;
 use latchkey_control::iam::{
     Caller, Collaboration, Contact, Demand, Email, Identity, Membership, OperatorAct, Standing, User,
     authorize,
 };
-use latchkey_control::tlog::CheckpointSigner;
 use latchkey_control::store::{AuditEntry, Ctx, Store, View, Write};
+use latchkey_control::tlog::CheckpointSigner;
 use latchkey_core::{IdentityId, MintSecret, OrganizationId, Prefix, ProjectId, Role, UserId};
+use latchkey_snapshot::Installation;
+use latchkey_snapshot::build::Signer;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -155,7 +157,9 @@ fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
     let prefix = Prefix::parse("lk_test").expect("a prefix");
     let audit = CheckpointSigner::new("stage.test/audit", &[8; 32]).expect("a log's name");
     let chosen = ControlConfig { prefix, operator_sign_in: config.operator_sign_in };
+    let edge_tokens = EdgeTokens { installation: Installation([7; 16]), signer: Signer::from_seed(&[9; 32]) };
     Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), audit, chosen)
+        .with_edge_tokens(edge_tokens)
 }
 
 fn casting_entry(user: &User) -> AuditEntry {

@@ -5,7 +5,7 @@ use crate::init::validity;
 use crate::installation::{Folder, Installation};
 use crate::routes;
 use anyhow::{Context, Result, anyhow};
-use latchkey_control::app::{Control, ControlConfig};
+use latchkey_control::app::{Control, ControlConfig, EdgeTokens};
 use latchkey_control::http;
 use latchkey_control::outside::{SystemClock, SystemSeeds};
 use latchkey_control::publish::{DirectorySink, EdgeSink, Publisher, Settings, Sink};
@@ -54,14 +54,19 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let sinks = sinks(config, &installation)?;
     let control_config =
         ControlConfig { prefix: installation.prefix, operator_sign_in: config.operator_sign_in };
-    let control =
-        Arc::new(Control::new(
+    let control = Arc::new(
+        Control::new(
             Arc::clone(&store),
             clock.clone(),
             installation.mint.clone(),
             installation.audit.clone(),
             control_config,
-        ));
+        )
+        .with_edge_tokens(EdgeTokens {
+            installation: installation.name,
+            signer: installation.session.clone(),
+        }),
+    );
     let settings = settings(config, installation, rules);
     let newest = store.newest();
     let publisher = Publisher::start(store, clock, &SystemSeeds, settings, sinks)

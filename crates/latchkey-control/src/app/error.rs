@@ -35,6 +35,8 @@ pub enum AppError {
     Conflict(Conflict),
     /// The installation does not let operators sign people in.
     OperatorSignInOff,
+    /// The installation hands out no tokens for edges.
+    EdgeTokensOff,
     /// The storage failed: ours.
     Store(StoreError),
 }

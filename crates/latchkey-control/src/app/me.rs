@@ -1,11 +1,14 @@
 //! The caller themselves.
 
+use super::EdgeTokens;
 use super::ask::Ask;
-use super::error::AppError;
-use crate::iam::{Caller, Contact, Denied, Membership};
+use super::error::{AppError, Ended};
+use crate::iam::{Caller, Contact, Demand, Denied, Membership};
 use crate::store::StoreError;
 use latchkey_api as api;
 use latchkey_api::organization::Membership as Shown;
+use latchkey_snapshot::build::TokenContent;
+use latchkey_snapshot::token::LIFETIME_SECS_MAX;
 
 /// Who the caller is, and of which organizations they are a member.
 ///
@@ -24,6 +27,31 @@ pub fn read(ask: &Ask) -> Result<api::Me, AppError> {
         Contact::Person(email) => api::Me::User { id, email: email.as_str().to_owned(), organizations },
         Contact::Service(name) => api::Me::Service { id, name: name.as_str().to_owned(), organizations },
     })
+}
+
+/// A token by which edges know the caller's session for some minutes. It names the identity and no rights: those
+/// are in the snapshot (S2), and it never outlives its session.
+///
+/// # Errors
+/// [`AppError`].
+pub fn edge_token(ask: &Ask, edge_tokens: Option<&EdgeTokens>) -> Result<api::EdgeToken, AppError> {
+    ask.permit(Demand::Own)?;
+    let Caller::Session { session, identity, .. } = &ask.caller else {
+        return Err(AppError::Denied(Denied::Forbidden("me")));
+    };
+    let EdgeTokens { installation, signer } = edge_tokens.ok_or(AppError::EdgeTokensOff)?;
+    let held = ask.view.session_by_id(session)?.ok_or(StoreError::Corrupt("sessions"))?;
+    let issued = ask.now.seconds();
+    let expires = issued.plus_secs(LIFETIME_SECS_MAX).min(held.expires_at.seconds());
+    if expires <= issued {
+        // Its last second: a token would be dead on arrival.
+        return Err(AppError::Ended(Ended::Expired));
+    }
+    let content =
+        TokenContent { installation: *installation, session: *session, identity: *identity, issued, expires };
+    let text = content.sign(signer).map_err(|_| StoreError::Corrupt("sessions"))?;
+    let token = api::Revealed::new(text.expose());
+    Ok(api::EdgeToken { token, expires_at: api::Timestamp(expires), identity_id: identity.to_string() })
 }
 
 fn show(ask: &Ask, membership: &Membership) -> Result<Shown, AppError> {

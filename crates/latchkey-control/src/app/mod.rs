@@ -29,6 +29,8 @@ use crate::store::{Committed, Store, StoreError, View, Write};
 use crate::tlog::CheckpointSigner;
 use latchkey_core::generation::GenerationToken;
 use latchkey_core::{Dice, Generation, GenerationSecret, MintSecret, Prefix};
+use latchkey_snapshot::Installation;
+use latchkey_snapshot::build::Signer;
 use std::sync::Arc;
 
 /// What the operator chose for this installation.
@@ -48,7 +50,17 @@ pub struct Control {
     minting: Minting,
     audit: CheckpointSigner,
     generation_secret: GenerationSecret,
+    edge_tokens: Option<EdgeTokens>,
     config: ControlConfig,
+}
+
+/// What it takes to make the tokens by which sessions are known at edges.
+#[derive(Debug, Clone)]
+pub struct EdgeTokens {
+    /// The installation whose edges take them.
+    pub installation: Installation,
+    /// Signs them.
+    pub signer: Signer,
 }
 
 /// What it takes to make a key's text.
@@ -82,8 +94,20 @@ impl Control {
             minting: Minting { prefix: config.prefix, secret: mint },
             audit,
             generation_secret,
+            edge_tokens: None,
             config,
         }
+    }
+
+    /// The control plane that also hands out tokens for edges.
+    #[must_use]
+    pub fn with_edge_tokens(self, edge_tokens: EdgeTokens) -> Self {
+        Self { edge_tokens: Some(edge_tokens), ..self }
+    }
+
+    /// What it takes to make tokens for edges, if this control plane may.
+    pub const fn edge_tokens(&self) -> Option<&EdgeTokens> {
+        self.edge_tokens.as_ref()
     }
 
     /// The store, for the publisher.

@@ -77,6 +77,7 @@ fn of_app(error: AppError) -> Problem {
         AppError::SlugTaken => bare(StatusCode::CONFLICT, Code::SlugTaken),
         AppError::ResourceTaken => bare(StatusCode::CONFLICT, Code::ResourceTaken),
         AppError::KeyRevoked => bare(StatusCode::CONFLICT, Code::KeyRevoked),
+        AppError::EdgeTokensOff => bare(StatusCode::FORBIDDEN, Code::EdgeTokensOff),
         AppError::OperatorSignInOff => bare(StatusCode::FORBIDDEN, Code::OperatorSignInOff),
         AppError::Store(error) => of_store(&error),
     }

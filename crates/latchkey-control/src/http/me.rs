@@ -11,6 +11,10 @@ pub(super) async fn read(State(control): State<Arc<Control>>, By(asker): By) -> 
     shown(control.read(&asker, me::read))
 }
 
+pub(super) async fn edge_token(State(control): State<Arc<Control>>, By(asker): By) -> Outcome {
+    shown(control.read(&asker, |ask| me::edge_token(ask, control.edge_tokens())))
+}
+
 pub(super) async fn sessions(State(control): State<Arc<Control>>, By(asker): By) -> Outcome {
     shown(control.read(&asker, sessions::list))
 }

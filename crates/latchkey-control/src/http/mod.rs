@@ -92,6 +92,11 @@ fn me() -> Vec<Route> {
             .does("sessions.list", "The caller's sessions that have not ended.")
             .needs(Needs::Own)
             .shows::<api::SessionList>(),
+        Route::post("/v1/me/token", me::edge_token)
+            .does("me.edge_token", "A token by which edges know the session, for ten minutes at most.")
+            .needs(Needs::Own)
+            .shows::<api::EdgeToken>()
+            .codes(&[Code::EdgeTokensOff]),
         Route::delete("/v1/me/sessions/{session}", me::revoke_session)
             .does("sessions.revoke", "Ends one of the caller's sessions.")
             .needs(Needs::Own)

@@ -3,6 +3,7 @@
 
 mod audit;
 mod bodies;
+mod edge_tokens;
 mod house;
 mod keys;
 mod organizations;
