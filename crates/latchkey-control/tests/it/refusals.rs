@@ -110,12 +110,12 @@ pub(crate) fn routes() -> Vec<Route> {
         route("GET", "/v1/organizations/{O}/audit", None, 404, Some("org.audit.read")),
         route("GET", "/v1/organizations/{O}/audit/export", None, 404, Some("org.audit.read")),
         route("GET", "/v1/organizations/{O}/audit/checkpoint", None, 404, Some("org.audit.read")),
-        route("GET", "/v1/organizations/{O}/audit/proof?position=0", None, 404, Some("org.audit.read")),
+        route("GET", "/v1/organizations/{O}/audit/proof", None, 404, Some("org.audit.read")),
         route("GET", "/v1/operator/audit", None, 403, Some("operator.audit")),
         route("GET", "/v1/operator/audit/export", None, 403, Some("operator.audit")),
         route("GET", "/v1/operator/audit/checkpoint", None, 403, Some("operator.audit")),
-        route("GET", "/v1/operator/audit/proof?position=0", None, 403, Some("operator.audit")),
-        route("GET", "/v1/operator/audit/tile/0/000.p/1", None, 403, Some("operator.audit")),
+        route("GET", "/v1/operator/audit/proof", None, 403, Some("operator.audit")),
+        route("GET", "/v1/operator/audit/tile/0/000", None, 403, Some("operator.audit")),
         route("POST", "/v1/operator/audit/0/erase", None, 403, Some("operator.audit")),
     ]
 }

@@ -100,8 +100,11 @@ impl Live {
         authorization.set_sensitive(true);
         // Fails if there is one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client =
-            Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()?;
+        let client = Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
         let log = match organization {
             Some(id) => {
                 let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');

@@ -1,6 +1,7 @@
 //! The binary as its users run it: a process, its files, and HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its case has failed")]
 
+mod audit;
 mod crash;
 mod leaks;
 mod served;

@@ -78,6 +78,14 @@ impl Installation {
         self.server = None;
     }
 
+    /// Asks the server to stop, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let mut server = self.server.take().unwrap();
+        let asked = Command::new("kill").arg(server.child.id().to_string()).status().unwrap();
+        assert!(asked.success());
+        assert!(server.child.wait().unwrap().success());
+    }
+
     pub(crate) fn url(&self) -> String {
         self.server.as_ref().unwrap().url.clone()
     }

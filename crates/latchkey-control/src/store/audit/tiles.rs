@@ -95,3 +95,43 @@ impl<T: Tables> Nodes for StoredNodes<'_, T> {
 }
 
 const CORRUPT: StoreError = StoreError::Corrupt("audit_tiles");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlog::proof::root;
+    use crate::tlog::{Frontier, leaf_hash};
+
+    /// The tree of 65,536 leaves and one tile more: the first size at which a tile of the second level is full.
+    #[test]
+    fn tiles_above_grow_and_hash_to_the_frontiers_root() {
+        let database =
+            redb::Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut tables = WriteTables::open(&transaction).unwrap();
+        let mut frontier = Frontier::default();
+        for block in 0..257u64 {
+            let leaves: Vec<Hash> =
+                (0..TILE_WIDTH).map(|slot| leaf_hash(&(block * 256 + slot).to_le_bytes())).collect();
+            leaves.iter().for_each(|leaf| frontier.append(*leaf));
+            keep(&mut tables, block, &leaves).unwrap();
+        }
+        let width =
+            |level, index| tables.audit_tiles.get((level, index)).unwrap().map(|row| row.value().len() / 32);
+        let widths = [width(0, 256), width(1, 0), width(1, 1), width(2, 0), width(2, 1), width(3, 0)];
+        assert_eq!(widths, [Some(256), Some(256), Some(1), Some(1), None, None]);
+        let mut nodes = StoredNodes::new(&tables, frontier.size());
+        assert_eq!(root(&mut nodes, frontier.size()).unwrap(), frontier.root());
+        let first: Frontier = (0..65_536u64).map(|leaf| leaf_hash(&leaf.to_le_bytes())).collect();
+        assert_eq!(nodes.node(16, 0).unwrap(), first.root());
+    }
+
+    #[test]
+    fn tile_out_of_turn_is_refused() {
+        let database =
+            redb::Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut tables = WriteTables::open(&transaction).unwrap();
+        assert!(matches!(keep(&mut tables, 1, &[[1; 32]; 256]), Err(StoreError::Corrupt("audit_tiles"))));
+    }
+}
