@@ -4,7 +4,7 @@
 
 use latchkey_fuzz::kind_of;
 use latchkey_snapshot::page::{HEADER_LEN, RECORD_LEN, bucket_count};
-use latchkey_snapshot::{ObjectRef, Page, Query};
+use latchkey_snapshot::{Kind, Narrowing, ObjectRef, Page, Query};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,7 +20,16 @@ fuzz_target!(|bytes: &[u8]| {
         let query = |tag| Query { kind, place: 0, bucket: (bucket << 32).div_ceil(buckets) as u32, tag };
         for index in first(bucket)..first(bucket + 1) {
             let tag: [u8; 10] = records[index * RECORD_LEN..][..10].try_into().unwrap();
-            assert!(page.find(&query(tag)).is_some(), "record {index} of bucket {bucket}");
+            let entry = page.find(&query(tag)).unwrap_or_else(|| panic!("record {index} of bucket {bucket}"));
+            assert_eq!(page.imported_key_id(&entry).is_some(), kind == Kind::ImportedKey);
+            // One that is there narrows something: nothing reads as if it were not there.
+            let narrows = |narrowing: Narrowing<'_>| {
+                narrowing.rate().is_some()
+                    || narrowing.networks().next().is_some()
+                    || narrowing.resources().next().is_some()
+                    || narrowing.models().next().is_some()
+            };
+            assert!(page.narrowing(&entry).is_none_or(narrows));
             let mut other = tag;
             other[9] ^= 1;
             let known =

@@ -25,7 +25,8 @@ pub const PREFIX: &str = "lk_live";
 /// The resource that project 10 has.
 pub const FILE: &str = "file-1";
 
-fn signer(seed: u8) -> Signer {
+/// The signing key whose 32 secret bytes are all `seed`.
+pub fn signer(seed: u8) -> Signer {
     Signer::from_seed(&[seed; 32])
 }
 

@@ -22,6 +22,8 @@ const SMOKE_SECS: u32 = 8;
 const AT_ONCE: usize = 2;
 /// Bytes of an input at most: a node with all its pages is smaller.
 const INPUT_LEN_MAX: usize = 16_384;
+/// Where the narrowing begins in a page of one narrowed key.
+const NARROWING_AT: usize = 72;
 /// After so many seconds one input counts as a hang.
 const INPUT_SECS_MAX: u32 = 5;
 
@@ -171,6 +173,12 @@ fn seeds() -> Result<BTreeMap<&'static str, Vec<Vec<u8>>>> {
         let cases = list(&file, "cases")?.iter().filter_map(|case| unhex(case.get("bytes")?));
         seeds.insert(name, cases.filter(|bytes| bytes.len() <= INPUT_LEN_MAX).collect());
     }
+    let pages: &[Vec<u8>] = seeds.get("page").map_or(&[], Vec::as_slice);
+    let narrowings = pages.iter().filter_map(|page| page.get(NARROWING_AT..)).map(<[u8]>::to_vec).collect();
+    seeds.insert("narrowing", narrowings);
+    let tokens = vectors_file("session-token.json")?;
+    let text = |case: &Value| Some(case.get("text")?.as_str()?.into());
+    seeds.insert("session_token", list(&tokens, "cases")?.iter().filter_map(text).collect());
     let keys = vectors_file("key-format.json")?;
     let mut texts: Vec<Vec<u8>> =
         list(&keys, "texts")?.iter().filter_map(|case| unhex(case.get("text")?)).collect();

@@ -148,6 +148,11 @@ impl SessionToken {
         &self.identity
     }
 
+    /// When it was signed.
+    pub const fn issued(&self) -> UnixSeconds {
+        self.issued
+    }
+
     /// From which second on it is refused.
     pub const fn expires(&self) -> UnixSeconds {
         self.expires

@@ -49,8 +49,8 @@ impl NarrowingContent<'_> {
 }
 
 impl Narrowing {
-    /// Its bytes, without their length.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    /// Its bytes as they stand in a page, without their length.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
