@@ -7,6 +7,7 @@ use super::tile::{Tile, subtree};
 use super::tree::{Checkpoint, Frontier, Hash, leaf_hash};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use latchkey_api::AuditRecord;
 use proptest::prelude::*;
 use std::convert::Infallible;
 
@@ -91,6 +92,18 @@ fn checkpoint_is_the_note_that_another_implementation_signs() {
     let tree = Leaves::new(11).tree(11);
     assert_eq!(signer.sign(&tree), NOTE);
     assert_eq!(CheckpointKey::parse(KEY).unwrap().open(NOTE), Ok(tree));
+}
+
+/// The example of docs/spec/audit-log.md; its hash was made by Python's `hashlib`.
+#[test]
+fn specifications_examples_are_true() {
+    let page = include_str!("../../../../docs/spec/audit-log.md");
+    let line = page.lines().find(|line| line.starts_with("{\"position\"")).unwrap();
+    let record: AuditRecord = serde_json::from_str(line).unwrap();
+    let salt = STANDARD.decode(record.salt.unwrap()).unwrap();
+    let leaf = [record.entry.unwrap().get().as_bytes(), &salt].concat();
+    assert_eq!(STANDARD.encode(leaf_hash(&leaf)), record.leaf_hash);
+    assert!(page.contains(NOTE) && page.contains(KEY));
 }
 
 #[test]

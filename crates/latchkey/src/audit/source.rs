@@ -60,7 +60,7 @@ impl Source for Stopped {
 
     fn entries(&mut self, from: u64, size: u64) -> Result<String> {
         let part = export_lines(&self.view, None, from, size, false);
-        Ok(part.map_err(|error| anyhow!("the database cannot be read: {error:?}"))?)
+        part.map_err(|error| anyhow!("the database cannot be read: {error:?}"))
     }
 
     fn tile(&mut self, tile: &Tile) -> Result<Vec<u8>> {

@@ -188,6 +188,9 @@ impl<T: Tables> AuditView for T {
 /// A search ends by itself, or breaks off: at the position to go on at, or with an error.
 type Step = ControlFlow<Answer<u64>>;
 
+/// Numbers of blocks, each with the entries in it that can be meant.
+type Blocks<'a> = Box<dyn DoubleEndedIterator<Item = Answer<(u64, Marks)>> + 'a>;
+
 struct Search<'a, T> {
     tables: &'a T,
     filter: &'a AuditFilter,
@@ -271,11 +274,7 @@ impl<'a, T: Tables> Search<'a, T> {
     }
 
     /// The blocks between these two that can hold something, and which of their entries.
-    fn blocks(
-        &self,
-        first: u64,
-        last: u64,
-    ) -> Answer<Box<dyn DoubleEndedIterator<Item = Answer<(u64, Marks)>> + 'a>> {
+    fn blocks(&self, first: u64, last: u64) -> Answer<Blocks<'a>> {
         let Some(organization) = self.pattern.organization else {
             return Ok(Box::new((first..=last).map(|block| Ok((block, Marks::ALL)))));
         };
