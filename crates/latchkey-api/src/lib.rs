@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod day;
+pub mod explain;
 pub mod identity;
 pub mod invitation;
 pub mod key;
@@ -22,6 +23,7 @@ pub mod usage;
 
 pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, AuditRecord};
 pub use day::Day;
+pub use explain::{Explain, ExplainCaller, ExplainResource, ExplainStep, Explanation};
 pub use identity::{CreateSession, CreatedSession, EdgeToken, Me, Session, SessionList, SignInIdentity};
 pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitation, CreatedInvitation, Invitation, InvitationStatus,

@@ -251,7 +251,7 @@ impl InProject {
         matches!(caller, Caller::Operator { .. }) || self.standing().is_known()
     }
 
-    fn standing(&self) -> Standing<'_> {
+    pub(super) fn standing(&self) -> Standing<'_> {
         Standing::Project {
             organization: &self.organization,
             project: &self.project,

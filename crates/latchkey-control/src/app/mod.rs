@@ -7,6 +7,7 @@ pub mod acceptance;
 pub mod ask;
 pub mod audit;
 pub mod error;
+pub mod explain;
 mod fields;
 pub mod invitations;
 pub mod keys;

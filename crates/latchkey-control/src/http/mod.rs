@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod body;
 mod error;
+mod explain;
 mod health;
 mod invitations;
 mod keys;
@@ -88,6 +89,11 @@ fn me() -> Vec<Route> {
             .does("me.read", "Who the caller is.")
             .needs(Needs::Credential)
             .shows::<api::Me>(),
+        Route::post("/v1/explain", explain::explain)
+            .does("explain", "Whether a caller may do something, and which rule decides.")
+            .needs(Needs::Credential)
+            .takes::<api::Explain>()
+            .shows::<api::Explanation>(),
         Route::get("/v1/me/sessions", me::sessions)
             .does("sessions.list", "The caller's sessions that have not ended.")
             .needs(Needs::Own)

@@ -3,6 +3,7 @@
 //! Start at [`permit`]: [`authorize`] turns a [`Caller`] and facts about them into a [`Permit`] or a [`Denied`].
 
 pub mod caller;
+pub mod explain;
 pub mod invitation;
 pub mod key;
 pub mod narrowing;

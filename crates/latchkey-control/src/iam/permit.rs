@@ -358,4 +358,4 @@ fn credential_may(demand: Demand, standing: &Standing) -> Result<Option<Role>, D
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

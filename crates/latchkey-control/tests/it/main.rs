@@ -4,6 +4,7 @@
 mod audit;
 mod bodies;
 mod edge_tokens;
+mod explain;
 mod house;
 mod keys;
 mod organizations;

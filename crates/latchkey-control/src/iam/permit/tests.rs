@@ -5,15 +5,15 @@ use crate::iam::Settings;
 use crate::iam::text::Name;
 use latchkey_core::{Dice, IdentityId, OrganizationId, ProjectId, SessionId, Slug, UnixMillis, UserId};
 
-struct Scene {
-    organization: Organization,
-    project: Project,
-    membership: Option<Membership>,
-    collaboration: Option<Collaboration>,
-    caller: Caller,
+pub(in crate::iam) struct Scene {
+    pub(in crate::iam) organization: Organization,
+    pub(in crate::iam) project: Project,
+    pub(in crate::iam) membership: Option<Membership>,
+    pub(in crate::iam) collaboration: Option<Collaboration>,
+    pub(in crate::iam) caller: Caller,
 }
 
-fn scene(organization_role: Option<Role>, project_role: Option<Role>) -> Scene {
+pub(in crate::iam) fn scene(organization_role: Option<Role>, project_role: Option<Role>) -> Scene {
     let mut dice = Dice::from_seed(&[1; 32]);
     let user = UserId::generate(&mut dice);
     let organization = Organization {
