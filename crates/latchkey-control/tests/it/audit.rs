@@ -6,7 +6,8 @@ use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use latchkey_api::{AuditProof, AuditRecord, Page, Timestamp};
-use latchkey_control::store::AuditView;
+use latchkey_control::iam::{Caller, Demand, OperatorAct, Standing, authorize};
+use latchkey_control::store::{AuditEntry, AuditView, Ctx, FOUND_BYTES_MAX, StoreError, View, Write};
 use latchkey_control::tlog::proof::{check_consistency, check_inclusion};
 use latchkey_control::tlog::tile::{Tile, subtree};
 use latchkey_control::tlog::tree::{Checkpoint, Frontier, Hash, leaf_hash};
@@ -407,4 +408,26 @@ async fn entries_tell_all_but_secrets_a1() {
     );
     let revoked = of("sessions.revoke");
     assert!(revoked["before"]["revoked_at"].is_null() && revoked["after"]["revoked_at"].is_string());
+}
+
+#[tokio::test]
+async fn page_of_long_entries_ends_before_it_has_too_many_bytes() {
+    let stage = Stage::new().await;
+    let long = "x".repeat(FOUND_BYTES_MAX / 2);
+    for _ in 0..3 {
+        let caller = Caller::Operator { token: 1, name: "first".to_owned() };
+        let permit =
+            authorize(&caller, Demand::Operator(OperatorAct::Audit), &Standing::Installation).unwrap();
+        let long = long.clone();
+        let decide = move |_: &dyn View, _: &mut Ctx| {
+            let entry = AuditEntry::new(&permit, None, "note.long", ("test", String::new())).after(&long);
+            Ok::<_, StoreError>(Write::new(entry, ()))
+        };
+        stage.control.store().write(decide).await.unwrap();
+    }
+    let reader = operator(&stage);
+    let page = reader.page("action=note.").await;
+    assert_eq!((page.items.len(), page.next.is_some()), (2, true));
+    assert_eq!(reader.all("action=note.").await.len(), 3);
+    assert_eq!(reader.export("").await.len(), 4);
 }

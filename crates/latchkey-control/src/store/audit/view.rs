@@ -339,3 +339,36 @@ fn or_break<V>(answer: Answer<V>) -> ControlFlow<Answer<u64>, V> {
         Err(error) => ControlFlow::Break(Err(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::audit::index::keep;
+    use crate::store::tables::{WriteTables, meta};
+
+    /// Searches a log of so many blocks, none of whose entries is meant, and says where to go on.
+    #[track_caller]
+    fn check(blocks: usize, next: Option<u64>) {
+        let database =
+            redb::Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut tables = WriteTables::open(&transaction).unwrap();
+        let entries = [Terms::from_bytes(&[7; 28]); TILE_WIDTH as usize];
+        (0..blocks as u64).for_each(|block| keep(&mut tables, block, &entries).unwrap());
+        let size = blocks as u64 * TILE_WIDTH;
+        let frontier = [&size.to_le_bytes()[..], &[0; 32].repeat(size.count_ones() as usize)].concat();
+        tables.meta.insert(meta::AUDIT, frontier.as_slice()).unwrap();
+        let filter = AuditFilter { actor: Some("nobody".to_owned()), ..AuditFilter::default() };
+        let found = tables.audit_search(&filter, None, 1).unwrap();
+        assert_eq!((found.entries.len(), found.next), (0, next));
+        if let Some(next) = next {
+            assert_eq!(tables.audit_search(&filter, Some(next), 1).unwrap().next, None);
+        }
+    }
+
+    #[test]
+    fn search_stops_after_a_million_entries_and_says_where_to_go_on() {
+        check(BLOCKS_SEARCHED_MAX, None);
+        check(BLOCKS_SEARCHED_MAX + 1, Some(TILE_WIDTH));
+    }
+}
