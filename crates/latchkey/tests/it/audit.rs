@@ -1,10 +1,14 @@
 //! The audit log's copies: made of a live server and of a stopped one, verified offline, and refused once altered.
 
 use crate::served::{Client, Installation};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use latchkey_snapshot::{Root, UnverifiedHead};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// A served installation with a log that spans more than one tile.
 struct Scene {
@@ -271,6 +275,31 @@ fn organizations_own_copy_is_verified_and_none_is_left_out_of_it_a1() {
     scene.refused(&forged, &["--earlier", text(&kept)], "does not begin with this checkpoint's");
     fs::remove_file(&proof).unwrap();
     scene.refused(&forged, &["--earlier", text(&kept)], "the copy has no `consistency/");
+}
+
+#[test]
+fn head_bears_the_root_that_the_log_has_at_its_size_a1() {
+    let scene = Scene::new();
+    let root = Root::pinned(&fs::read(scene.installation.path("data/roots/1")).unwrap()).unwrap();
+    let head = published(&scene.installation.path("published/head"));
+    let statement = UnverifiedHead::parse(&head).unwrap().verify(&root).unwrap().statement;
+    assert!(statement.audit_size > 0);
+    let operator = Client::new(&scene.installation.url(), &scene.installation.operator);
+    let path = format!("/v1/operator/audit/proof?from={0}&to={0}", statement.audit_size);
+    let (status, proof) = operator.get(&path);
+    assert_eq!((status, &proof["to_root"]), (200, &Value::from(STANDARD.encode(statement.audit_root))));
+}
+
+/// The newest head that was published.
+fn published(path: &Path) -> Vec<u8> {
+    let start = Instant::now();
+    loop {
+        if let Ok(head) = fs::read(path) {
+            return head;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "nothing was published");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A line without some of its fields. What is left keeps its bytes.
