@@ -3,6 +3,7 @@
 //! `cargo xtask bench` runs this and judges the rows; here is only how each value comes about. [`world`] is the
 //! data set, the same at every run; `verdicts` and `snapshots` are the rows; `export` is for workerd.
 
+mod creation;
 mod edge;
 mod export;
 mod installation;
@@ -47,6 +48,12 @@ enum Command {
         #[arg(long, default_value_t = 1000)]
         refreshes: u32,
     },
+    /// Measures key creation over HTTP and prints the rows.
+    Creation {
+        /// Seconds of each row.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
     /// Repeats one measurement, for a profiler to look at.
     Spin {
         /// Its name; a wrong one prints them all.
@@ -59,6 +66,11 @@ enum Command {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Command::Creation { seconds } = arguments.command {
+        let rows = creation::rows(Duration::from_secs(seconds))?;
+        rows.iter().for_each(row::Row::print);
+        return Ok(());
+    }
     let start = Instant::now();
     let world = World::new(arguments.projects, arguments.keys)?;
     eprintln!("{} keys made in {:.1} s", world.keys.len(), start.elapsed().as_secs_f64());
@@ -69,6 +81,7 @@ fn main() -> Result<()> {
             rows.iter().for_each(row::Row::print);
             Ok(())
         }
+        Command::Creation { .. } => Ok(()),
         Command::Export { directory, refreshes } => export::write(&world, &directory, refreshes),
         Command::Spin { measurement, seconds } => {
             verdicts::spin(&world, &measurement, Duration::from_secs(seconds))

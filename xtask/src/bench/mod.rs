@@ -43,15 +43,20 @@ pub(crate) struct Effort {
     starts: usize,
     /// Keys that are revoked while the edge serves.
     revocations: usize,
+    /// Seconds of each row of key creation.
+    creation_secs: u64,
 }
 
-const QUICK: Effort = Effort { rounds: 400, worker_rounds: 15, starts: 3, revocations: 100 };
-const FULL: Effort = Effort { rounds: 4000, worker_rounds: 100, starts: 9, revocations: 500 };
+const QUICK: Effort =
+    Effort { rounds: 400, worker_rounds: 15, starts: 3, revocations: 100, creation_secs: 5 };
+const FULL: Effort =
+    Effort { rounds: 4000, worker_rounds: 100, starts: 9, revocations: 500, creation_secs: 20 };
 
 type Part = fn(Effort) -> Result<Vec<Value>>;
 
 const PARTS: &[(&str, Part)] = &[
     ("native", native::measure),
+    ("creation", native::creation),
     ("workerd", worker::measure),
     ("overhead", overhead::measure),
     ("scripts", scripts::measure),

@@ -6,8 +6,17 @@ use anyhow::{Context, Result, bail};
 use std::process::{Command, Stdio};
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Value>> {
+    run(&["rows", "--rounds", &effort.rounds.to_string()])
+}
+
+/// Key creation over HTTP.
+pub(crate) fn creation(effort: Effort) -> Result<Vec<Value>> {
+    run(&["creation", "--seconds", &effort.creation_secs.to_string()])
+}
+
+fn run(arguments: &[&str]) -> Result<Vec<Value>> {
     let mut command = Command::new(super::binary()?);
-    command.args(["rows", "--rounds", &effort.rounds.to_string()]).stderr(Stdio::inherit());
+    command.args(arguments).stderr(Stdio::inherit());
     let output = command.output().context("cannot start `latchkey-bench`")?;
     if !output.status.success() {
         bail!("`latchkey-bench` failed ({})", output.status);
