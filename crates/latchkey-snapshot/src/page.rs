@@ -181,34 +181,37 @@ impl Page {
     }
 
     fn entry(&self, record: &[u8; RECORD_LEN], index: u16) -> Option<Entry> {
-        let binding_at =
-            self.bindings_at + usize::from(u16::from_le_bytes([record[10], record[11]])) * BINDING_LEN;
-        let expiry = u32::from_le_bytes([record[12], record[13], record[14], 0]);
+        let [.., b0, b1, e0, e1, e2, flags] = *record;
+        let expiry = u32::from_le_bytes([e0, e1, e2, 0]);
+        let (binding, narrowing) = self.binding(usize::from(u16::from_le_bytes([b0, b1])))?;
         Some(Entry {
-            binding: self.binding(binding_at)?,
+            binding,
             expiry: (expiry != EXPIRY_NEVER).then(|| ExpiryMinute(self.epoch.saturating_add(expiry))),
-            state: KeyState::from_flags(record[15])?,
-            is_out_of_budget: record[15] & FLAG_OUT_OF_BUDGET != 0,
-            is_external: record[15] & FLAG_EXTERNAL != 0,
+            state: KeyState::from_flags(flags)?,
+            is_out_of_budget: flags & FLAG_OUT_OF_BUDGET != 0,
+            is_external: flags & FLAG_EXTERNAL != 0,
             record: index,
-            narrowing: u16_at(&self.bytes, binding_at + 10)?,
+            narrowing,
         })
     }
 
-    fn binding(&self, at: usize) -> Option<Binding> {
-        let role = *self.bytes.get(at + 8)?;
+    /// A binding and the narrowing that goes with it.
+    fn binding(&self, index: usize) -> Option<(Binding, u16)> {
+        let at = self.bindings_at + index * BINDING_LEN;
+        let [p0, p1, p2, p3, o0, o1, o2, o3, role, set, n0, n1] = array_at::<BINDING_LEN>(&self.bytes, at)?;
         let permissions = if !self.kind.is_key() {
             PermissionSet::EMPTY
         } else {
-            let at = self.sets_at + usize::from(*self.bytes.get(at + 9)?) * SET_LEN;
+            let at = self.sets_at + usize::from(set) * SET_LEN;
             PermissionSet::from_bits(u128::from_le_bytes(array_at(&self.bytes, at)?))?
         };
-        Some(Binding {
-            project: ProjectNumber(u32::from_le_bytes(array_at(&self.bytes, at)?)),
-            organization: OrganizationNumber(u32::from_le_bytes(array_at(&self.bytes, at + 4)?)),
+        let binding = Binding {
+            project: ProjectNumber(u32::from_le_bytes([p0, p1, p2, p3])),
+            organization: OrganizationNumber(u32::from_le_bytes([o0, o1, o2, o3])),
             role: Role::from_byte(role),
             permissions,
-        })
+        };
+        Some((binding, u16::from_le_bytes([n0, n1])))
     }
 }
 

@@ -87,29 +87,32 @@ pub struct Query {
 impl Query {
     /// The look-up of a native key.
     pub fn native_key(pepper: &Pepper, id: KeyId, digest: &KeyDigest) -> Self {
-        Self::of_parts::<33>(pepper, Kind::NativeKey, &digest.0, &[], Some(id.hint()))
+        Self::of(Kind::NativeKey, keyed_digest(pepper, Kind::NativeKey, &digest.0), Some(id.hint()))
     }
 
     /// The look-up of an imported key. Its text has no id in it, so it goes by hash alone.
     pub fn imported_key(pepper: &Pepper, digest: &ImportedDigest) -> Self {
-        Self::of_parts::<33>(pepper, Kind::ImportedKey, &digest.0, &[], None)
+        Self::of(Kind::ImportedKey, keyed_digest(pepper, Kind::ImportedKey, &digest.0), None)
     }
 
     /// The look-up of an identity's membership in an organization.
     pub fn membership(pepper: &Pepper, identity: &IdentityId, organization: OrganizationNumber) -> Self {
-        let (body, number) = (identity.body(), organization.0.to_le_bytes());
-        Self::of_parts::<21>(pepper, Kind::Membership, body, &number, Some(organization.hint()))
+        let keyed = keyed_person(pepper, Kind::Membership, identity, organization.0);
+        Self::of(Kind::Membership, keyed, Some(organization.hint()))
     }
 
     /// The look-up of an identity's collaboration in a project.
     pub fn collaboration(pepper: &Pepper, identity: &IdentityId, project: ProjectNumber) -> Self {
-        let (body, number) = (identity.body(), project.0.to_le_bytes());
-        Self::of_parts::<21>(pepper, Kind::Collaboration, body, &number, Some(project.hint()))
+        let keyed = keyed_person(pepper, Kind::Collaboration, identity, project.0);
+        Self::of(Kind::Collaboration, keyed, Some(project.hint()))
     }
 
     /// The look-up of a session among those that were ended before their time.
     pub fn ended_session(pepper: &Pepper, session: &SessionId) -> Self {
-        Self::of_parts::<17>(pepper, Kind::EndedSession, session.body(), &[], None)
+        let mut message = [0; 17];
+        message[0] = Kind::EndedSession as u8;
+        message[1..].copy_from_slice(session.body());
+        Self::of(Kind::EndedSession, blake3::keyed_hash(pepper.expose(), &message), None)
     }
 
     /// The look-up of a resource in a project.
@@ -140,21 +143,6 @@ impl Query {
         (number as u64) << 32
     }
 
-    /// The look-up of a message of `LEN` bytes: the kind and these two parts, which together are one less.
-    fn of_parts<const LEN: usize>(
-        pepper: &Pepper,
-        kind: Kind,
-        first: &[u8],
-        second: &[u8],
-        hint: Option<u16>,
-    ) -> Self {
-        let mut message = [kind as u8; LEN];
-        for (slot, byte) in message.iter_mut().skip(1).zip(first.iter().chain(second)) {
-            *slot = *byte;
-        }
-        Self::of(kind, blake3::keyed_hash(pepper.expose(), &message), hint)
-    }
-
     fn of(kind: Kind, keyed: blake3::Hash, hint: Option<u16>) -> Self {
         let bytes = keyed.as_bytes();
         let mut tag = [0; TAG_LEN];
@@ -166,6 +154,21 @@ impl Query {
         };
         Self { kind, place, bucket: u64_at(bytes, 24) as u32, tag }
     }
+}
+
+fn keyed_digest(pepper: &Pepper, kind: Kind, digest: &[u8; 32]) -> blake3::Hash {
+    let mut message = [0; 33];
+    message[0] = kind as u8;
+    message[1..].copy_from_slice(digest);
+    blake3::keyed_hash(pepper.expose(), &message)
+}
+
+fn keyed_person(pepper: &Pepper, kind: Kind, identity: &IdentityId, number: u32) -> blake3::Hash {
+    let mut message = [0; 21];
+    message[0] = kind as u8;
+    message[1..17].copy_from_slice(identity.body());
+    message[17..].copy_from_slice(&number.to_le_bytes());
+    blake3::keyed_hash(pepper.expose(), &message)
 }
 
 fn u64_at(bytes: &[u8; 32], at: usize) -> u64 {

@@ -231,28 +231,37 @@ fn narrowing_is_one_form_whatever_the_order_it_was_given_in() {
     assert_eq!(of(&forth), of(&back));
 }
 
-/// The longest narrowings there are: a page holds four of them, so the records are cut into more pages.
-#[test]
-fn narrowings_that_do_not_fit_one_page_are_cut_into_several() {
-    let texts: Vec<String> = (0..RESOURCES_MAX).map(|at| format!("{at:0>96}")).collect();
-    let names: Vec<String> = (0..MODELS_MAX).map(|at| format!("{at:0>128}")).collect();
-    let pattern = |text| ResourcePattern {
-        resource: ResourceType::Cluster,
-        matching: Matching::Exact,
-        text: ResourceId::parse(text).unwrap(),
-    };
-    let resources: Vec<_> = texts.iter().map(|text| pattern(text)).collect();
-    let name = |text| ModelPattern { matching: Matching::Prefix, text: ModelName::parse(text).unwrap() };
-    let models: Vec<_> = names.iter().map(|text| name(text)).collect();
-    let networks: Vec<_> = (0..NETWORKS_MAX as u128)
+/// The longest narrowing there is, of a rate of its own.
+fn widest(family: u64) -> Narrowing {
+    let resources: Vec<String> = (0..RESOURCES_MAX).map(|at| format!("{at:0>96}")).collect();
+    let models: Vec<String> = (0..MODELS_MAX).map(|at| format!("{at:0>128}")).collect();
+    let networks: Vec<Network> = (0..NETWORKS_MAX as u128)
         .map(|number| Network::new(std::net::Ipv6Addr::from_bits(1 << 100 | number).into(), 128).unwrap())
         .collect();
-    let widest = |seed: u8| {
-        let rate = Some(rate(1, u64::from(seed) + 1));
-        NarrowingContent { rate, networks: &networks, resources: &resources, models: &models }
-            .encode()
-            .unwrap()
-    };
+    let resources: Vec<_> = resources
+        .iter()
+        .map(|text| ResourcePattern {
+            resource: ResourceType::Cluster,
+            matching: Matching::Exact,
+            text: ResourceId::parse(text).unwrap(),
+        })
+        .collect();
+    let models: Vec<_> = models
+        .iter()
+        .map(|text| ModelPattern { matching: Matching::Prefix, text: ModelName::parse(text).unwrap() })
+        .collect();
+    let rate = Some(rate(1, family));
+    NarrowingContent { rate, networks: &networks, resources: &resources, models: &models }
+        .encode()
+        .unwrap()
+        .unwrap()
+}
+
+/// A page holds four of them, so the records are cut into more pages.
+#[test]
+fn narrowings_that_do_not_fit_one_page_are_cut_into_several() {
+    assert_eq!(widest(1).as_bytes().len(), NARROWING_LEN_MAX);
+    let widest = |seed: u8| Some(widest(u64::from(seed) + 1));
     let mut content = loaded((0..9).map(|seed| narrowed(seed, widest(seed))));
     let built = build(&mut content, 1);
     for seed in 0..9 {
@@ -262,9 +271,9 @@ fn narrowings_that_do_not_fit_one_page_are_cut_into_several() {
         assert!(page.len_bytes() <= PAGE_LEN_MAX && page.records() <= 65_536 / NARROWING_LEN_MAX);
         let narrowing = page.narrowing(&page.find(&query).unwrap()).unwrap();
         assert_eq!(narrowing.rate(), Some(rate(1, u64::from(seed) + 1)));
-        assert_eq!(narrowing.networks().collect::<Vec<_>>(), networks);
-        assert_eq!(narrowing.resources().collect::<Vec<_>>(), resources);
-        assert_eq!(narrowing.models().collect::<Vec<_>>(), models);
+        let counts =
+            [narrowing.networks().count(), narrowing.resources().count(), narrowing.models().count()];
+        assert_eq!(counts, [NETWORKS_MAX, RESOURCES_MAX, MODELS_MAX]);
     }
     // The same content bit by bit, then without what narrows: as if it had been there from the beginning.
     let mut other = Content::new(pepper());
@@ -273,6 +282,35 @@ fn narrowings_that_do_not_fit_one_page_are_cut_into_several() {
     (0..9).for_each(|seed| other.put(narrowed(seed, None)));
     let plain = build(&mut loaded((0..9).map(|seed| narrowed(seed, None))), 1);
     assert_eq!(build(&mut other, 1).objects, plain.objects);
+}
+
+/// Pages that the writer would have cut: it is the reader's to refuse them all the same.
+#[test]
+fn narrowings_of_more_bytes_than_a_page_may_have_are_refused() {
+    let page = |count: u16| {
+        let mut page = b"LKP2\x01\x01".to_vec();
+        page.extend(count.to_le_bytes());
+        page.extend(u32::from(count).to_le_bytes());
+        page.extend([1, 0, 0, 0, 0, 0, 0, 0]);
+        page.extend([count.to_le_bytes(), [0; 2], count.to_le_bytes()].concat());
+        for index in 0..count {
+            page.extend([index as u8; 10]);
+            page.extend([index as u8, 0, 0xFF, 0xFF, 0xFF, 0]);
+        }
+        for index in 1..=count {
+            page.extend([0, 0, 0, 0, 0, 0, 0, 0, 1, 0, index as u8, 0]);
+        }
+        page.extend([0; 16]);
+        for index in 0..count {
+            let narrowing = widest(u64::from(index) + 1);
+            page.extend((narrowing.as_bytes().len() as u16).to_le_bytes());
+            page.extend(narrowing.as_bytes());
+        }
+        Page::parse(Kind::NativeKey, &ObjectRef::to(&page), page.into())
+    };
+    assert_eq!(page(4).unwrap().records(), 4);
+    let Err(ObjectError::Parse(error)) = page(5) else { panic!("five of the longest were let in") };
+    assert_eq!((error.field, error.fault), ("narrowings", Fault::OutOfRange));
 }
 
 /// Where a page with one narrowed key in one bucket has its record, its binding and its narrowing.
