@@ -59,7 +59,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     folder.write_about(name, &prefix)?;
     println!("made an installation in `{}`", arguments.dir.display());
     println!("move `keys/offline-*` off this machine; only a new root needs them");
-    println!("the audit log's public key, for whoever keeps its checkpoints:\n{}", folder.audit_signer(name)?.key());
+    println!(
+        "the audit log's public key, for whoever keeps its checkpoints:\n{}",
+        folder.audit_signer(name)?.key()
+    );
     println!("the first operator token, shown this once:\n{}", *token);
     Ok(())
 }
