@@ -108,7 +108,7 @@ pub struct Inline {
 /// What an inline revocation refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InlineSubject {
-    /// The record with this tag: a key.
+    /// What the record with this tag is about: a key, a membership, a collaboration, a session.
     Tag([u8; 10]),
     /// Everything in the project.
     Project(ProjectNumber),
