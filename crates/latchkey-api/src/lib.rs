@@ -4,6 +4,7 @@
 //! types. Nothing here decides anything: values are parsed further where they are used. Start at [`key`].
 
 pub mod audit;
+pub mod budget;
 pub mod day;
 pub mod explain;
 pub mod identity;
@@ -22,6 +23,7 @@ pub mod timestamp;
 pub mod usage;
 
 pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, AuditRecord};
+pub use budget::{Budget, BudgetPeriod, SetBudget};
 pub use day::Day;
 pub use explain::{Explain, ExplainCaller, ExplainResource, ExplainStep, Explanation};
 pub use identity::{CreateSession, CreatedSession, EdgeToken, Me, Session, SessionList, SignInIdentity};
@@ -36,8 +38,15 @@ pub use page::{Page, PageQuery};
 pub use problem::{Code, Problem};
 pub use project::{CreateProject, Project, Visibility};
 pub use ready::Ready;
-pub use resource::{RegisterResource, Resource, ResourceType};
+pub use resource::{
+    ChangeResource, Cluster, ClusterLogin, ClusterOidc, KubeconfigKind, KubeconfigQuery, RegisterResource,
+    RegisterResources, RegisteredResources, Resource, ResourceQuery, ResourceType,
+};
 pub use revealed::Revealed;
 pub use role::Role;
 pub use timestamp::Timestamp;
-pub use usage::{ReportUsage, ReportedUsage, UsageBatchStatus, UsageLine, UsageSubject};
+pub use usage::{
+    CreateUsageToken, CreatedUsageToken, Prices, ReportUsage, ReportedUsage, Usage, UsageAmount, UsageBatch,
+    UsageBatchDetail, UsageBatchStatus, UsageFormat, UsageLine, UsageQuery, UsageRow, UsageSubject,
+    UsageToken, UsageTokenList,
+};

@@ -77,6 +77,12 @@ codes! {
     DigestTaken = "digest_taken", "a digest was imported before";
     /// The key has a successor already (IAM K8).
     KeyRotated = "key_rotated", "the key was rotated before";
+    /// The cluster has no such way in (IAM P3).
+    ClusterAccess = "cluster_access", "the cluster has no such way in";
+    /// A line of the batch has nothing it could count for (IAM B3).
+    UsageUncountable = "usage_uncountable", "a line of the batch has nothing it could count for";
+    /// The batch was counted or discarded before (IAM B3).
+    UsageSettled = "usage_settled", "the batch was counted or discarded before";
     /// What was asked is so already.
     NothingToDo = "nothing_to_do", "that is so already";
     /// Signing people in by an operator is switched off in this installation.

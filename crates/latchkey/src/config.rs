@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use latchkey_control::app::USAGE_LINE_REQUESTS_MAX;
 use latchkey_snapshot::manifest::GRACE_SECS_MAX;
 use serde::Deserialize;
 use std::fs;
@@ -38,6 +39,9 @@ pub(crate) struct Arguments {
     /// Lets operators sign anybody in by `POST /v1/operator/sessions`. For set-up and tests: it makes an operator everybody.
     #[arg(long, env = "LATCHKEY_OPERATOR_SIGN_IN", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     operator_sign_in: Option<bool>,
+    /// Requests that one line of reported usage may say without being held for an operator [default: 100000000]
+    #[arg(long, value_name = "REQUESTS", env = "LATCHKEY_USAGE_LINE_REQUESTS_MAX")]
+    usage_line_requests_max: Option<u64>,
     /// How the log is written to standard error; `RUST_LOG` says how much of it [default: text]
     #[arg(long, value_name = "FORMAT", env = "LATCHKEY_LOG")]
     log: Option<LogFormat>,
@@ -68,6 +72,7 @@ struct File {
     routes: Option<PathBuf>,
     grace_secs: Option<u32>,
     operator_sign_in: Option<bool>,
+    usage_line_requests_max: Option<u64>,
     log: Option<LogFormat>,
     ready_file: Option<PathBuf>,
 }
@@ -82,6 +87,7 @@ pub(crate) struct Config {
     pub(crate) routes: Option<PathBuf>,
     pub(crate) grace_secs: u32,
     pub(crate) operator_sign_in: bool,
+    pub(crate) usage_line_requests_max: u64,
     pub(crate) log: LogFormat,
     pub(crate) ready_file: Option<PathBuf>,
 }
@@ -108,6 +114,10 @@ impl Config {
             routes: arguments.routes.or(file.routes),
             grace_secs: arguments.grace_secs.or(file.grace_secs).unwrap_or(GRACE_SECS_DEFAULT),
             operator_sign_in: arguments.operator_sign_in.or(file.operator_sign_in).unwrap_or(false),
+            usage_line_requests_max: arguments
+                .usage_line_requests_max
+                .or(file.usage_line_requests_max)
+                .unwrap_or(USAGE_LINE_REQUESTS_MAX),
             log: arguments.log.or(file.log).unwrap_or_default(),
             ready_file: arguments.ready_file.or(file.ready_file),
         };

@@ -113,7 +113,7 @@ fn create_database(
     let (clock, seeds) = (Arc::new(SystemClock), Arc::new(SystemSeeds));
     let path = folder.database();
     let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
-    let config = ControlConfig { prefix, operator_sign_in: false };
+    let config = ControlConfig::new(prefix);
     let control = Control::new(Arc::new(store), clock, mint, folder.audit_signer(name)?, config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let created = runtime.block_on(operators::create_first(&control, "first"));

@@ -52,8 +52,11 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
     let store = Arc::new(store);
     let sinks = sinks(config, &installation)?;
-    let control_config =
-        ControlConfig { prefix: installation.prefix, operator_sign_in: config.operator_sign_in };
+    let control_config = ControlConfig {
+        operator_sign_in: config.operator_sign_in,
+        usage_line_requests_max: config.usage_line_requests_max,
+        ..ControlConfig::new(installation.prefix)
+    };
     let control = Arc::new(
         Control::new(
             Arc::clone(&store),

@@ -28,7 +28,10 @@ pub enum AppError {
     /// The slug is taken (J3).
     SlugTaken,
     /// The resource's type and id were used before (G1).
-    ResourceTaken,
+    ResourceTaken {
+        /// Where, like `resources[3].id`.
+        path: String,
+    },
     /// The key is revoked for good (K5).
     KeyRevoked,
     /// The state does not allow it, for this reason.
@@ -76,6 +79,12 @@ pub enum Conflict {
     DigestTaken,
     /// The key was rotated before: its successor is rotated instead (K8).
     KeyRotated,
+    /// The cluster has no such way in (P3).
+    ClusterAccess,
+    /// A line of the batch has nothing it could count for (B3).
+    UsageUncountable,
+    /// The batch was counted or thrown away before (B3).
+    UsageSettled,
     /// What was asked is there already, or done already.
     NothingToDo,
 }

@@ -22,6 +22,23 @@ pub(super) fn plain(path: &str, text: &str, most: usize) -> Result<(), AppError>
     }
 }
 
+/// A `https` URL without user, query and fragment, exactly as it was written.
+pub(super) fn https_url(path: &str, text: &str) -> Result<String, AppError> {
+    let is_plain = text.len() <= URL_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let url = reqwest::Url::parse(text).ok().filter(|_| is_plain);
+    let is_good = url.is_some_and(|url| {
+        let is_bare = url.username().is_empty() && url.password().is_none();
+        let has_more = url.query().is_some() || url.fragment().is_some();
+        text.starts_with("https://") && url.has_host() && is_bare && !has_more
+    });
+    if is_good {
+        return Ok(text.to_owned());
+    }
+    Err(AppError::field(path, "this is a URL like `https://example.com/a`, without user, query and fragment"))
+}
+
+const URL_BYTES_MAX: usize = 500;
+
 pub(super) fn email(path: &str, text: &str) -> Result<Email, AppError> {
     Email::parse(text).map_err(|error| AppError::field(path, error))
 }

@@ -149,7 +149,7 @@ fn permission_to_change(key: &Key, body: &api::ChangeKey) -> Permission {
     }
 }
 
-fn find(ask: &Ask, id: &str) -> Result<(Key, InProject), AppError> {
+pub(super) fn find(ask: &Ask, id: &str) -> Result<(Key, InProject), AppError> {
     let id = KeyId::parse(id.as_bytes()).ok_or(AppError::NOT_FOUND)?;
     let key = ask.view.key(id)?.ok_or(AppError::NOT_FOUND)?;
     let place = ask.project_numbered(key.project)?;

@@ -6,21 +6,29 @@
 pub mod acceptance;
 pub mod ask;
 pub mod audit;
+mod books;
+pub mod budgets;
+pub mod clusters;
 pub mod error;
 pub mod explain;
 mod fields;
 pub mod invitations;
 pub mod keys;
+mod kubeconfig;
 pub mod me;
 pub mod members;
 pub mod operators;
 pub mod organizations;
 mod pages;
 mod people;
+pub mod prices;
 pub mod projects;
 mod render;
+pub mod reports;
 pub mod resources;
 pub mod sessions;
+pub mod usage;
+pub mod usage_tokens;
 
 pub use ask::{Ask, Asker};
 pub use error::{AppError, Conflict, Ended};
@@ -41,6 +49,18 @@ pub struct ControlConfig {
     pub prefix: Prefix,
     /// Whether operators may sign people in. For set-up and tests: it makes an operator everybody.
     pub operator_sign_in: bool,
+    /// Requests that one line of reported usage may say without being held (B3).
+    pub usage_line_requests_max: u64,
+}
+
+/// What one line of reported usage may say, unless the operator chooses otherwise.
+pub const USAGE_LINE_REQUESTS_MAX: u64 = 100_000_000;
+
+impl ControlConfig {
+    /// What there is unless the operator chooses otherwise.
+    pub const fn new(prefix: Prefix) -> Self {
+        Self { prefix, operator_sign_in: false, usage_line_requests_max: USAGE_LINE_REQUESTS_MAX }
+    }
 }
 
 /// The control plane: its state, its clock, its secrets, its configuration.

@@ -1,8 +1,8 @@
 //! Nouns as the API shows them. None of these can show a secret: the nouns have none.
 
 use crate::iam::{
-    Contact, Departure, Invitation, InvitationOutcome, InvitedInto, Key, KeyState, Membership, Organization,
-    Project, Resource, Session, User, Visibility,
+    Cluster, Contact, Departure, Invitation, InvitationOutcome, InvitedInto, Key, KeyState, Membership,
+    Organization, Project, Resource, ResourceDetail, Session, User, Visibility,
 };
 use latchkey_api as api;
 use latchkey_core::{Role, SessionId, UnixMillis};
@@ -58,8 +58,28 @@ pub(super) fn resource(resource: &Resource, project: &Project) -> api::Resource 
     api::Resource {
         kind: resource.kind.into(),
         id: resource.id.clone(),
+        name: resource.name.as_str().to_owned(),
+        cluster: match &resource.detail {
+            ResourceDetail::None => None,
+            ResourceDetail::Cluster(one) => Some(cluster(one)),
+        },
         project_id: project.id.to_string(),
         created_at: resource.created_at.into(),
+    }
+}
+
+fn cluster(cluster: &Cluster) -> api::Cluster {
+    api::Cluster {
+        server: cluster.server.clone(),
+        certificate_authority: cluster.certificate_authority.clone(),
+        oidc: cluster
+            .oidc
+            .as_ref()
+            .map(|oidc| api::ClusterOidc { issuer: oidc.issuer.clone(), client_id: oidc.client_id.clone() }),
+        login: cluster.login.as_ref().map(|login| api::ClusterLogin {
+            command: login.command.clone(),
+            arguments: login.arguments.clone(),
+        }),
     }
 }
 

@@ -12,6 +12,8 @@ use latchkey_api::{Code, Problem};
 
 /// The status of a reply that made something.
 pub(super) const CREATED: StatusCode = StatusCode::CREATED;
+/// The status of a reply that took something in.
+pub(super) const TAKEN: StatusCode = StatusCode::ACCEPTED;
 
 /// What a handler answers instead of a reply.
 #[derive(Debug)]
@@ -75,7 +77,9 @@ fn of_app(error: AppError) -> Problem {
         }
         AppError::Query(message) => detailed(StatusCode::BAD_REQUEST, Code::InvalidQuery, message.to_owned()),
         AppError::SlugTaken => bare(StatusCode::CONFLICT, Code::SlugTaken),
-        AppError::ResourceTaken => bare(StatusCode::CONFLICT, Code::ResourceTaken),
+        AppError::ResourceTaken { path } => {
+            Problem { field: Some(path), ..bare(StatusCode::CONFLICT, Code::ResourceTaken) }
+        }
         AppError::KeyRevoked => bare(StatusCode::CONFLICT, Code::KeyRevoked),
         AppError::EdgeTokensOff => bare(StatusCode::FORBIDDEN, Code::EdgeTokensOff),
         AppError::OperatorSignInOff => bare(StatusCode::FORBIDDEN, Code::OperatorSignInOff),
@@ -101,6 +105,9 @@ const fn of_conflict(conflict: Conflict) -> Code {
         Conflict::ImportClosed => Code::ImportClosed,
         Conflict::DigestTaken => Code::DigestTaken,
         Conflict::KeyRotated => Code::KeyRotated,
+        Conflict::ClusterAccess => Code::ClusterAccess,
+        Conflict::UsageUncountable => Code::UsageUncountable,
+        Conflict::UsageSettled => Code::UsageSettled,
         Conflict::NothingToDo => Code::NothingToDo,
     }
 }

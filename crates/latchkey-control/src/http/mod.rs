@@ -6,6 +6,7 @@
 mod audit;
 mod auth;
 mod body;
+mod budgets;
 mod error;
 mod explain;
 mod health;
@@ -20,6 +21,7 @@ mod projects;
 mod reply;
 mod resources;
 mod route;
+mod usage;
 
 use crate::app::Control;
 use crate::iam::OperatorAct;
@@ -64,6 +66,8 @@ pub fn routes() -> Vec<Route> {
         projects(),
         keys(),
         resources(),
+        usage(),
+        budgets(),
         audit(),
     ]
     .into_iter()
@@ -301,14 +305,151 @@ fn resources() -> Vec<Route> {
             .takes::<api::RegisterResource>()
             .makes::<api::Resource>()
             .codes(&[Code::ResourceTaken]),
+        Route::post("/v1/projects/{project}/resources:batch", resources::register_batch)
+            .does("resources.register_batch", "Registers up to 10,000 resources: all, or none.")
+            .needs(Needs::Operator(OperatorAct::Resources))
+            .takes::<api::RegisterResources>()
+            .makes::<api::RegisteredResources>()
+            .codes(&[Code::ResourceTaken])
+            .body_max(BATCH_BODY_BYTES_MAX),
         Route::get("/v1/projects/{project}/resources", resources::list)
-            .does("resources.list", "The project's resources.")
-            .permission(Permission::ProjectSettingsRead)
+            .does("resources.list", "The project's resources of the types that the caller may see.")
+            .needs(Needs::OneOf(VIEWS))
+            .asks::<api::ResourceQuery>()
             .lists::<api::Resource>(),
+        Route::get("/v1/projects/{project}/resources/{type}/{id}", resources::read)
+            .does("resources.read", "One resource.")
+            .needs(Needs::OneOf(VIEWS))
+            .shows::<api::Resource>(),
+        Route::patch("/v1/projects/{project}/resources/{type}/{id}", resources::change)
+            .does("resources.change", "Changes a resource's name, or the way into a cluster.")
+            .needs(Needs::Operator(OperatorAct::Resources))
+            .takes::<api::ChangeResource>()
+            .shows::<api::Resource>(),
         Route::delete("/v1/projects/{project}/resources/{type}/{id}", resources::delete)
             .does("resources.delete", "Deletes a resource; its type and id stay taken.")
             .needs(Needs::Operator(OperatorAct::Resources))
             .shows::<api::Resource>(),
+        Route::get("/v1/projects/{project}/clusters/{id}/kubeconfig", resources::read_kubeconfig)
+            .does("clusters.kubeconfig", "A kubeconfig, without a secret in it.")
+            .needs(Needs::OneOf(&[Permission::ClustersKubectl, Permission::ClustersAdminKubeconfig]))
+            .asks::<api::KubeconfigQuery>()
+            .answers(resources::YAML)
+            .codes(&[Code::ClusterAccess]),
+        Route::get("/v1/projects/{project}/clusters/{id}/rolebinding", resources::read_rolebinding)
+            .does("clusters.rolebinding", "The manifest that maps the project's roles to Kubernetes' own.")
+            .permission(Permission::ClustersView)
+            .answers(resources::YAML)
+            .codes(&[Code::ClusterAccess]),
+    ]
+}
+
+/// What it takes to see resources, type by type (P3).
+const VIEWS: &[Permission] = &[
+    Permission::ClustersView,
+    Permission::VolumesView,
+    Permission::ModelsView,
+    Permission::EndpointsView,
+    Permission::EvaluationsView,
+    Permission::FilesView,
+];
+
+fn usage() -> Vec<Route> {
+    let (held, tokens) = (Needs::Operator(OperatorAct::Usage), Needs::Operator(OperatorAct::Tokens));
+    vec![
+        Route::get("/v1/organizations/{organization}/usage", usage::read_organization)
+            .does(
+                "usage.read_organization",
+                "What was used in all of its projects; JSON, or CSV with `format=csv`.",
+            )
+            .permission(Permission::OrgUsageRead)
+            .asks::<api::UsageQuery>()
+            .shows::<api::Usage>(),
+        Route::get("/v1/projects/{project}/usage", usage::read_project)
+            .does("usage.read_project", "What was used in the project; JSON, or CSV with `format=csv`.")
+            .permission(Permission::ProjectUsageRead)
+            .asks::<api::UsageQuery>()
+            .shows::<api::Usage>(),
+        Route::post("/v1/usage/batches", usage::report)
+            .does("usage.report", "Takes in what edges counted, once.")
+            .needs(Needs::Report)
+            .takes::<api::ReportUsage>()
+            .accepts::<api::ReportedUsage>()
+            .body_max(BATCH_BODY_BYTES_MAX),
+        Route::get("/v1/operator/usage/batches", usage::list_batches)
+            .does("usage.list_batches", "The batches that are held.")
+            .needs(held)
+            .lists::<api::UsageBatch>(),
+        Route::get("/v1/operator/usage/batches/{batch}", usage::read_batch)
+            .does("usage.read_batch", "One batch, with its lines if it is held.")
+            .needs(held)
+            .shows::<api::UsageBatchDetail>(),
+        Route::post("/v1/operator/usage/batches/{batch}/accept", usage::accept_batch)
+            .does("usage.accept", "Counts a held batch.")
+            .needs(held)
+            .shows::<api::UsageBatch>()
+            .codes(&[Code::UsageUncountable, Code::UsageSettled]),
+        Route::post("/v1/operator/usage/batches/{batch}/discard", usage::discard_batch)
+            .does("usage.discard", "Throws a held batch away.")
+            .needs(held)
+            .shows::<api::UsageBatch>()
+            .codes(&[Code::UsageSettled]),
+        Route::post("/v1/operator/usage-tokens", usage::create_token)
+            .does("usage_tokens.create", "Makes a credential that brings usage, and shows it, once.")
+            .needs(tokens)
+            .takes::<api::CreateUsageToken>()
+            .makes::<api::CreatedUsageToken>(),
+        Route::get("/v1/operator/usage-tokens", usage::list_tokens)
+            .does("usage_tokens.list", "The credentials that bring usage.")
+            .needs(tokens)
+            .shows::<api::UsageTokenList>(),
+        Route::delete("/v1/operator/usage-tokens/{token}", usage::revoke_token)
+            .does("usage_tokens.revoke", "Revokes one, for good.")
+            .needs(tokens)
+            .shows::<api::UsageToken>(),
+        Route::get("/v1/operator/prices", usage::read_prices)
+            .does("prices.read", "What a request costs, by permission.")
+            .needs(held)
+            .shows::<api::Prices>(),
+        Route::put("/v1/operator/prices", usage::set_prices)
+            .does("prices.set", "Replaces the price list.")
+            .needs(held)
+            .takes::<api::Prices>()
+            .shows::<api::Prices>(),
+    ]
+}
+
+fn budgets() -> Vec<Route> {
+    let read = |route: Route| route.shows::<api::Budget>();
+    let set = |route: Route| route.takes::<api::SetBudget>().shows::<api::Budget>();
+    vec![
+        read(Route::get("/v1/organizations/{organization}/budget", budgets::read_organization))
+            .does("budgets.read_organization", "The organization's budget.")
+            .permission(Permission::OrgBillingRead),
+        set(Route::put("/v1/organizations/{organization}/budget", budgets::set_organization))
+            .does("budgets.set_organization", "Sets the organization's budget.")
+            .permission(Permission::OrgBillingWrite),
+        read(Route::delete("/v1/organizations/{organization}/budget", budgets::remove_organization))
+            .does("budgets.remove_organization", "Removes the organization's budget.")
+            .permission(Permission::OrgBillingWrite),
+        read(Route::get("/v1/projects/{project}/budget", budgets::read_project))
+            .does("budgets.read_project", "The project's budget.")
+            .permission(Permission::ProjectUsageRead),
+        set(Route::put("/v1/projects/{project}/budget", budgets::set_project))
+            .does("budgets.set_project", "Sets the project's budget.")
+            .permission(Permission::ProjectSettingsWrite),
+        read(Route::delete("/v1/projects/{project}/budget", budgets::remove_project))
+            .does("budgets.remove_project", "Removes the project's budget.")
+            .permission(Permission::ProjectSettingsWrite),
+        read(Route::get("/v1/keys/{key}/budget", budgets::read_key))
+            .does("budgets.read_key", "The budget of a key and of those that it succeeds or that succeed it.")
+            .permission(Permission::KeysRead),
+        set(Route::put("/v1/keys/{key}/budget", budgets::set_key))
+            .does("budgets.set_key", "Sets the budget of a key; raising it takes at least the key's role.")
+            .permission(Permission::KeysCreate),
+        read(Route::delete("/v1/keys/{key}/budget", budgets::remove_key))
+            .does("budgets.remove_key", "Removes the budget of a key, which takes at least the key's role.")
+            .permission(Permission::KeysCreate),
     ]
 }
 

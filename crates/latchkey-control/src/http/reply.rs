@@ -1,6 +1,6 @@
 //! Replies: JSON, and for a change the token of the generation it became.
 
-use super::error::{CREATED, Refusal};
+use super::error::{CREATED, Refusal, TAKEN};
 use crate::app::{AppError, Control};
 use crate::store::{Committed, StoreError};
 use axum::body::Body;
@@ -40,6 +40,13 @@ pub(super) fn changed<T: Serialize>(control: &Control, change: Result<Committed<
 pub(super) fn created<T: Serialize>(control: &Control, change: Result<Committed<T>, AppError>) -> Outcome {
     let mut response = changed(control, change)?;
     *response.status_mut() = CREATED;
+    Ok(response)
+}
+
+/// Something that was taken in.
+pub(super) fn taken<T: Serialize>(body: Result<T, AppError>) -> Outcome {
+    let mut response = shown(body)?;
+    *response.status_mut() = TAKEN;
     Ok(response)
 }
 

@@ -29,10 +29,11 @@ pub use organization::{
 pub use permit::{Demand, Denied, OperatorAct, Permit, Scope, Standing, authorize, authorize_first_operator};
 pub use person::{Contact, Identity, User};
 pub use project::{Collaboration, Project, SlugHolder, Visibility};
-pub use resource::{Cluster, ClusterOidc, Resource, ResourceDetail};
+pub use resource::{Cluster, ClusterLogin, ClusterOidc, Resource, ResourceDetail};
 pub use session::{OperatorToken, Session, UsageToken};
 pub use text::{Email, Name, TextError};
 pub use token::{PlainToken, TokenDigest, TokenKind};
 pub use usage::{
-    Amount, BatchOutcome, Budget, BudgetPeriod, BudgetScope, UsageBatch, UsageLine, UsagePlace, UsageSubject,
+    Amount, BatchOutcome, Budget, BudgetPeriod, BudgetScope, Doubt, Named, ReportedSubject, UsageBatch, UsageLine,
+    UsagePlace, UsageSubject,
 };

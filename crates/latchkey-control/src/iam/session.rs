@@ -46,6 +46,8 @@ impl Session {
 /// A credential that brings usage and can do nothing else (B3), of which only the digest is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageToken {
+    /// Its number: what the operator revokes it by.
+    pub number: u32,
     /// What the operator calls it.
     pub name: String,
     /// The digest of its text.
@@ -54,6 +56,14 @@ pub struct UsageToken {
     pub created_at: UnixMillis,
     /// When it was revoked.
     pub revoked_at: Option<UnixMillis>,
+}
+
+impl UsageToken {
+    /// The token revoked.
+    #[must_use]
+    pub fn revoked(self, _permit: &Permit, now: UnixMillis) -> Self {
+        Self { revoked_at: self.revoked_at.or(Some(now)), ..self }
+    }
 }
 
 /// An operator's token, of which only the digest is known here.

@@ -8,9 +8,9 @@ use super::rows::{Row, decode, encode};
 use super::tables::{WriteTables, counter};
 use crate::iam::key::lasts_longer;
 use crate::iam::{
-    Amount, Budget, BudgetScope, Collaboration, Departure, Identity, Invitation, InvitedInto, Key, KeyProof,
-    Membership, Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource, Session, SlugHolder,
-    UsageBatch, UsagePlace, UsageToken, User,
+    Amount, BatchOutcome, Budget, BudgetScope, Collaboration, Departure, Identity, Invitation, InvitedInto,
+    Key, KeyProof, Membership, Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource,
+    Session, SlugHolder, UsageBatch, UsagePlace, UsageToken, User,
 };
 use latchkey_core::{
     Generation, KeyId, OrganizationNumber, Permission, ProjectNumber, Slug, UnixMillis, UserId,
@@ -83,6 +83,10 @@ pub enum Change {
     UsageBatch(UsageBatch),
     /// Adds to what was used.
     Usage(UsagePlace, Amount),
+    /// Adds to what the budgets of a scope have to count on a day.
+    Spent(BudgetScope, u32, Amount),
+    /// Forgets that a batch was counted.
+    ForgetUsageBatch(UsageBatch),
     /// The key was used then; an earlier moment changes nothing.
     KeyUse(KeyId, UnixMillis),
     /// The price of a request with this permission, in millionths of the currency unit.
@@ -139,6 +143,8 @@ impl Change {
             Self::Budget(budget) => put_budget(tables, budget).map(|touch| [touch, None]),
             Self::UsageBatch(batch) => put_usage_batch(tables, batch).map(none),
             Self::Usage(place, amount) => add_usage(tables, place, *amount).map(none),
+            Self::Spent(scope, day, amount) => add_spent(tables, *scope, *day, *amount).map(none),
+            Self::ForgetUsageBatch(batch) => forget_usage_batch(tables, batch).map(none),
             Self::KeyUse(key, at) => note_key_use(tables, *key, *at).map(none),
             Self::Price(permission, micros) => {
                 tables.prices.insert(permission.number(), micros)?;
@@ -344,8 +350,44 @@ fn put_budget(tables: &mut WriteTables, now: &Budget) -> Result<Option<Touch>, S
     Ok((was != is).then(|| touch(Touched::Budget(now.scope), is)))
 }
 
+/// A batch's id is taken for as long as it is known: what was counted or thrown away stays so.
 fn put_usage_batch(tables: &mut WriteTables, now: &UsageBatch) -> Result<(), StoreError> {
-    tables.usage_batches.insert(&now.id, encode(now)?.as_slice())?;
+    let before: Option<UsageBatch> =
+        replaced(tables.usage_batches.insert(&now.id, encode(now)?.as_slice())?)?;
+    let was_open = |before: &UsageBatch| matches!(before.outcome, BatchOutcome::Held(_));
+    same(before.as_ref().is_none_or(was_open), "usage_batches")?;
+    match &now.outcome {
+        BatchOutcome::Held(_) => {
+            tables.held_usage_batches.insert(&now.id, ())?;
+            return Ok(());
+        }
+        BatchOutcome::Counted(at) => {
+            tables.counted_usage_batches.insert((at.0, &now.id), ())?;
+        }
+        BatchOutcome::Discarded => {}
+    }
+    tables.held_usage_batches.remove(&now.id)?;
+    Ok(())
+}
+
+fn forget_usage_batch(tables: &mut WriteTables, batch: &UsageBatch) -> Result<(), StoreError> {
+    if let BatchOutcome::Counted(at) = batch.outcome {
+        tables.counted_usage_batches.remove((at.0, &batch.id))?;
+        tables.usage_batches.remove(&batch.id)?;
+    }
+    Ok(())
+}
+
+fn add_spent(
+    tables: &mut WriteTables,
+    scope: BudgetScope,
+    day: u32,
+    amount: Amount,
+) -> Result<(), StoreError> {
+    let (kind, number) = budget_place(scope);
+    let held = tables.usage_sums.get((kind, number, day))?.map_or((0, 0), |held| held.value());
+    let sum = Amount { requests: held.0, cost_micros: held.1 }.plus(amount);
+    tables.usage_sums.insert((kind, number, day), (sum.requests, sum.cost_micros))?;
     Ok(())
 }
 

@@ -4,12 +4,12 @@ use super::rows::{Body, Row};
 use crate::iam::narrowing::{ModelPattern, ResourcePattern};
 use crate::iam::{
     Amount, BatchOutcome, Budget, BudgetPeriod, BudgetScope, Departure, Email, Identity, Invitation,
-    InvitationOutcome, InvitedInto, Narrowing, Notice, NoticeKind, OwnershipOffer, TokenDigest, UsageBatch,
-    UsageLine, UsagePlace, UsageSubject, UsageToken,
+    InvitationOutcome, InvitedInto, Narrowing, Notice, NoticeKind, OwnershipOffer, ReportedSubject,
+    TokenDigest, UsageBatch, UsageLine, UsageSubject, UsageToken,
 };
 use latchkey_core::{
-    ExpiryMinute, IdentityId, InvitationId, KeyId, Matching, Network, OrganizationNumber, Permission,
-    PermissionSet, ProjectNumber, ResourceType, Role, UnixMillis, UserId,
+    ExpiryMinute, IdentityId, InvitationId, KeyId, Matching, Network, OrganizationNumber, PermissionSet,
+    ProjectNumber, ResourceType, Role, UnixMillis, UserId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -203,16 +203,17 @@ impl Row for Notice {
 }
 
 impl Row for UsageToken {
-    type Image = (String, [u8; 32], u64, Option<u64>);
+    type Image = (u32, String, [u8; 32], u64, Option<u64>);
     const TABLE: &'static str = "usage_tokens";
 
     fn image(&self) -> Self::Image {
-        (self.name.clone(), self.digest.0, self.created_at.0, self.revoked_at.map(|at| at.0))
+        let revoked_ms = self.revoked_at.map(|at| at.0);
+        (self.number, self.name.clone(), self.digest.0, self.created_at.0, revoked_ms)
     }
 
-    fn from_image((name, digest, created_ms, revoked_ms): Self::Image) -> Option<Self> {
-        let created_at = UnixMillis(created_ms);
-        Some(Self { name, digest: TokenDigest(digest), created_at, revoked_at: revoked_ms.map(UnixMillis) })
+    fn from_image((number, name, digest, created_ms, revoked_ms): Self::Image) -> Option<Self> {
+        let (created_at, revoked_at) = (UnixMillis(created_ms), revoked_ms.map(UnixMillis));
+        Some(Self { number, name, digest: TokenDigest(digest), created_at, revoked_at })
     }
 }
 
@@ -303,22 +304,29 @@ pub(super) fn subject(bytes: &[u8; 17]) -> Option<UsageSubject> {
     }
 }
 
-type LineImage = (u32, u32, Vec<u8>, u8, u64, u64);
+type LineImage = (u32, u32, SubjectImage, String, u64, u64);
 
-fn line_image(line: &UsageLine) -> LineImage {
-    let UsagePlace { project, day, subject, permission } = line.place;
-    let subject = subject_bytes(subject).to_vec();
-    (project.0, day, subject, permission.number(), line.requests, line.last_at.0)
+#[derive(Serialize, Deserialize)]
+pub(super) enum SubjectImage {
+    Key(u64),
+    Identity(Body),
 }
 
-fn line((project, day, bytes, permission, requests, last_ms): LineImage) -> Option<UsageLine> {
-    let place = UsagePlace {
-        project: ProjectNumber(project),
-        day,
-        subject: subject(bytes.as_slice().try_into().ok()?)?,
-        permission: Permission::from_number(permission)?,
+fn line_image(line: &UsageLine) -> LineImage {
+    let subject = match line.subject {
+        ReportedSubject::Key(id) => SubjectImage::Key(id.number()),
+        ReportedSubject::Identity(id) => SubjectImage::Identity(*id.body()),
     };
-    Some(UsageLine { place, requests, last_at: UnixMillis(last_ms) })
+    (line.project.0, line.day, subject, line.permission.clone(), line.requests, line.last_at.0)
+}
+
+fn line((project, day, subject, permission, requests, last_ms): LineImage) -> Option<UsageLine> {
+    let subject = match subject {
+        SubjectImage::Key(number) => ReportedSubject::Key(KeyId::from_number(number)),
+        SubjectImage::Identity(body) => ReportedSubject::Identity(IdentityId::from_body(body)?),
+    };
+    let (project, last_at) = (ProjectNumber(project), UnixMillis(last_ms));
+    Some(UsageLine { subject, project, permission, day, requests, last_at })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -326,9 +334,15 @@ pub(super) struct UsageBatchImage {
     id: Body,
     reporter: String,
     received_ms: u64,
-    outcome: u8,
-    held_because: String,
+    outcome: OutcomeImage,
     lines: Vec<LineImage>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) enum OutcomeImage {
+    Counted(u64),
+    Held(String),
+    Discarded,
 }
 
 impl Row for UsageBatch {
@@ -336,27 +350,25 @@ impl Row for UsageBatch {
     const TABLE: &'static str = "usage_batches";
 
     fn image(&self) -> UsageBatchImage {
-        let (outcome, held_because) = match &self.outcome {
-            BatchOutcome::Counted => (1, String::new()),
-            BatchOutcome::Held(reason) => (2, reason.clone()),
-            BatchOutcome::Discarded => (3, String::new()),
+        let outcome = match &self.outcome {
+            BatchOutcome::Counted(at) => OutcomeImage::Counted(at.0),
+            BatchOutcome::Held(reason) => OutcomeImage::Held(reason.clone()),
+            BatchOutcome::Discarded => OutcomeImage::Discarded,
         };
         UsageBatchImage {
             id: self.id,
             reporter: self.reporter.clone(),
             received_ms: self.received_at.0,
             outcome,
-            held_because,
             lines: self.lines.iter().map(line_image).collect(),
         }
     }
 
     fn from_image(image: UsageBatchImage) -> Option<Self> {
         let outcome = match image.outcome {
-            1 => BatchOutcome::Counted,
-            2 => BatchOutcome::Held(image.held_because),
-            3 => BatchOutcome::Discarded,
-            _ => return None,
+            OutcomeImage::Counted(at) => BatchOutcome::Counted(UnixMillis(at)),
+            OutcomeImage::Held(reason) => BatchOutcome::Held(reason),
+            OutcomeImage::Discarded => BatchOutcome::Discarded,
         };
         Some(Self {
             id: image.id,

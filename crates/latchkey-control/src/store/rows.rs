@@ -7,9 +7,9 @@ use super::error::StoreError;
 use super::images::{NarrowingImage, budget_place, budget_scope, narrowing, narrowing_image};
 use super::outbox::{Effect, Touch, Touched};
 use crate::iam::{
-    Cluster, ClusterOidc, Collaboration, Contact, Email, JoinMethod, Key, KeyPolicy, KeyProof, Membership,
-    Name, OperatorToken, Organization, Project, Resource, ResourceDetail, Session, Settings, SlugHolder,
-    TokenDigest, User, Visibility,
+    Cluster, ClusterLogin, ClusterOidc, Collaboration, Contact, Email, JoinMethod, Key, KeyPolicy, KeyProof,
+    Membership, Name, OperatorToken, Organization, Project, Resource, ResourceDetail, Session, Settings,
+    SlugHolder, TokenDigest, User, Visibility,
 };
 use latchkey_core::{
     ExpiryMinute, IdentityId, ImportedDigest, KeyDigest, KeyId, OrganizationId, OrganizationNumber,
@@ -434,6 +434,7 @@ pub(super) struct ClusterImage {
     server: String,
     certificate_authority: String,
     oidc: Option<(String, String)>,
+    login: Option<(String, Vec<String>)>,
 }
 
 fn cluster_image(cluster: &Cluster) -> ClusterImage {
@@ -441,12 +442,14 @@ fn cluster_image(cluster: &Cluster) -> ClusterImage {
         server: cluster.server.clone(),
         certificate_authority: cluster.certificate_authority.clone(),
         oidc: cluster.oidc.as_ref().map(|oidc| (oidc.issuer.clone(), oidc.client_id.clone())),
+        login: cluster.login.as_ref().map(|login| (login.command.clone(), login.arguments.clone())),
     }
 }
 
 fn cluster(image: ClusterImage) -> Cluster {
     let oidc = image.oidc.map(|(issuer, client_id)| ClusterOidc { issuer, client_id });
-    Cluster { server: image.server, certificate_authority: image.certificate_authority, oidc }
+    let login = image.login.map(|(command, arguments)| ClusterLogin { command, arguments });
+    Cluster { server: image.server, certificate_authority: image.certificate_authority, oidc, login }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -123,6 +123,11 @@ tables! {
     // (project, day, subject, permission) -> (requests, cost)
     usage: (u32, u32, &'static [u8; 17], u8) => (u64, u64);
     usage_batches: PublicId => Row;
+    held_usage_batches: PublicId => Nothing;
+    // (when it was counted, batch): those whose id can be forgotten come first
+    counted_usage_batches: (u64, PublicId) => Nothing;
+    // (kind of scope, number, day) -> (requests, cost): what a budget there has to count
+    usage_sums: (u8, u64, u32) => (u64, u64);
     // (kind of scope, number)
     budgets: (u8, u64) => Row;
     // Permission -> price of a request, in millionths of the currency unit

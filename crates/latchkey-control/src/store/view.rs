@@ -18,7 +18,7 @@ use latchkey_core::{
     Permission, ProjectId, ProjectNumber, ResourceType, SessionId, Slug, UnixMillis, UserId,
 };
 use redb::{AccessGuard, ReadableTable};
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 /// What a read may answer.
 pub type Answer<T> = Result<T, StoreError>;
@@ -134,11 +134,20 @@ pub trait View: AuditView {
     /// The number that the next notice gets.
     fn next_notice(&self) -> Answer<u64>;
 
-    /// What was used in a project from one day to another, both included, by day.
-    fn usage_of(&self, project: ProjectNumber, first_day: u32, last_day: u32) -> Answer<Vec<UsageRow>>;
+    /// Shows what was used in a project from one day to another, both included, by day, until `look` has enough.
+    fn usage_of(
+        &self,
+        project: ProjectNumber,
+        days: (u32, u32),
+        look: &mut dyn FnMut(UsageRow) -> Answer<ControlFlow<()>>,
+    ) -> Answer<ControlFlow<()>>;
+    /// What the budgets of a scope have to count from a day on.
+    fn spent_since(&self, scope: BudgetScope, first_day: u32) -> Answer<Amount>;
     fn usage_batch(&self, id: &[u8; 16]) -> Answer<Option<UsageBatch>>;
-    /// Batches by id, whatever was done with them.
-    fn usage_batches(&self, after: Option<[u8; 16]>, limit: usize) -> Answer<Vec<UsageBatch>>;
+    /// Batches that are held, by id.
+    fn held_usage_batches(&self, after: Option<[u8; 16]>, limit: usize) -> Answer<Vec<UsageBatch>>;
+    /// Batches that were counted before that moment, the longest ago first.
+    fn usage_batches_counted_before(&self, at: UnixMillis, limit: usize) -> Answer<Vec<UsageBatch>>;
     fn budget(&self, scope: BudgetScope) -> Answer<Option<Budget>>;
     /// Every budget of the installation.
     fn budgets(&self) -> Answer<Vec<Budget>>;
@@ -147,11 +156,12 @@ pub trait View: AuditView {
 
     /// The resource, deleted or not.
     fn resource(&self, kind: ResourceType, id: &str) -> Answer<Option<Resource>>;
-    /// The resources of a project that are not deleted, by type and id.
+    /// The resources of a type in a project that are not deleted, by id.
     fn resources_of(
         &self,
         project: ProjectNumber,
-        after: Option<(ResourceType, String)>,
+        kind: ResourceType,
+        after: Option<&str>,
         limit: usize,
     ) -> Answer<Vec<Resource>>;
 }
@@ -377,10 +387,14 @@ impl<T: Tables> View for T {
         Ok(count(self, counter::NOTICES)? + 1)
     }
 
-    fn usage_of(&self, project: ProjectNumber, first_day: u32, last_day: u32) -> Answer<Vec<UsageRow>> {
+    fn usage_of(
+        &self,
+        project: ProjectNumber,
+        (first_day, last_day): (u32, u32),
+        look: &mut dyn FnMut(UsageRow) -> Answer<ControlFlow<()>>,
+    ) -> Answer<ControlFlow<()>> {
         let first = (project.0, first_day, &[0; 17], 0);
-        let rows = self.usage().range(first..=(project.0, last_day, &[0xff; 17], u8::MAX))?;
-        rows.map(|entry| {
+        for entry in self.usage().range(first..=(project.0, last_day, &[0xff; 17], u8::MAX))? {
             let (place, amount) = entry?;
             let (project, day, bytes, permission) = place.value();
             let (requests, cost_micros) = amount.value();
@@ -390,19 +404,37 @@ impl<T: Tables> View for T {
                 subject: subject(bytes).ok_or(StoreError::Corrupt("usage"))?,
                 permission: Permission::from_number(permission).ok_or(StoreError::Corrupt("usage"))?,
             };
-            Ok((place, Amount { requests, cost_micros }))
+            if look((place, Amount { requests, cost_micros }))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn spent_since(&self, scope: BudgetScope, first_day: u32) -> Answer<Amount> {
+        let (kind, number) = budget_place(scope);
+        let days = self.usage_sums().range((kind, number, first_day)..=(kind, number, u32::MAX))?;
+        days.fold(Ok(Amount::default()), |sum, entry| {
+            let (requests, cost_micros) = entry?.1.value();
+            Ok(sum?.plus(Amount { requests, cost_micros }))
         })
-        .collect()
     }
 
     fn usage_batch(&self, id: &[u8; 16]) -> Answer<Option<UsageBatch>> {
         row(Tables::usage_batches(self).get(id)?)
     }
 
-    fn usage_batches(&self, after: Option<[u8; 16]>, limit: usize) -> Answer<Vec<UsageBatch>> {
+    fn held_usage_batches(&self, after: Option<[u8; 16]>, limit: usize) -> Answer<Vec<UsageBatch>> {
         let first = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = Tables::usage_batches(self).range::<&[u8; 16]>((first, Bound::Unbounded))?;
-        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
+        let entries = Tables::held_usage_batches(self).range::<&[u8; 16]>((first, Bound::Unbounded))?;
+        let batch = |id: &[u8; 16]| self.usage_batch(id)?.ok_or(StoreError::Corrupt("usage_batches"));
+        entries.take(limit).map(|entry| batch(entry?.0.value())).collect()
+    }
+
+    fn usage_batches_counted_before(&self, at: UnixMillis, limit: usize) -> Answer<Vec<UsageBatch>> {
+        let entries = self.counted_usage_batches().range(..(at.0, &LOWEST))?;
+        let batch = |id: &[u8; 16]| self.usage_batch(id)?.ok_or(StoreError::Corrupt("usage_batches"));
+        entries.take(limit).map(|entry| batch(entry?.0.value().1)).collect()
     }
 
     fn budget(&self, scope: BudgetScope) -> Answer<Option<Budget>> {
@@ -490,14 +522,16 @@ impl<T: Tables> View for T {
     fn resources_of(
         &self,
         project: ProjectNumber,
-        after: Option<(ResourceType, String)>,
+        kind: ResourceType,
+        after: Option<&str>,
         limit: usize,
     ) -> Answer<Vec<Resource>> {
-        let first = match &after {
-            Some((kind, id)) => Bound::Excluded((project.0, *kind as u8, id.as_str())),
-            None => Bound::Included((project.0, 0, "")),
+        let first = match after {
+            Some(id) => Bound::Excluded((project.0, kind as u8, id)),
+            None => Bound::Included((project.0, kind as u8, "")),
         };
-        let entries = self.project_resources().range((first, Bound::Included((project.0, u8::MAX, ""))))?;
+        let last = Bound::Excluded((project.0, kind as u8 + 1, ""));
+        let entries = self.project_resources().range((first, last))?;
         let resource = |(_, kind, id): (u32, u8, &str)| {
             row(self.resources().get((kind, id))?)?.ok_or(StoreError::Corrupt("resources"))
         };
