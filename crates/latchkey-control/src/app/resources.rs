@@ -184,15 +184,17 @@ fn seen_kinds(
     if let Some(kind) = wanted {
         return see(ask, place, kind).map(|_| vec![kind]);
     }
-    let mut seen = Vec::new();
-    let mut refusal = AppError::NOT_FOUND;
+    let (mut seen, mut refusal) = (Vec::new(), None);
     for kind in ResourceType::ALL {
         match see(ask, place, kind) {
             Ok(_) => seen.push(kind),
-            Err(error) => refusal = error,
+            Err(error) => refusal = refusal.or(Some(error)),
         }
     }
-    if seen.is_empty() { Err(refusal) } else { Ok(seen) }
+    match refusal {
+        Some(refusal) if seen.is_empty() => Err(refusal),
+        _ => Ok(seen),
+    }
 }
 
 /// Operators see what they register; all others by the permission of the type (P3).

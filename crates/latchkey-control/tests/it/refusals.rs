@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(crate) struct Route {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
-    body: Option<Value>,
+    pub(crate) body: Option<Value>,
     stranger: u16,
     lacking: Option<&'static str>,
 }
@@ -33,6 +33,13 @@ pub(crate) fn routes() -> Vec<Route> {
     let invitation = json!({ "email": "new@acme.test", "role": "member" });
     let token = json!({ "token": format!("lki_{}", "0".repeat(43)) });
     let organization = json!({ "name": "New", "owner_email": "a@b.test" });
+    let resources = json!({ "resources": [resource.clone()] });
+    let budget = json!({ "requests_max": 1, "period": "day" });
+    let line = json!({
+        "subject": { "key": "AAAAAAAAAAA" }, "project": 1, "permission": "inference.invoke",
+        "day": "2026-11-24", "requests": 1, "last_at": "2026-11-24T00:00:00Z",
+    });
+    let report = json!({ "id": "0".repeat(32), "lines": [line] });
     vec![
         route("GET", "/v1/me", None, 200, None),
         route("GET", "/v1/me/sessions", None, 200, None),
@@ -100,8 +107,46 @@ pub(crate) fn routes() -> Vec<Route> {
         route("GET", "/v1/projects/{P}/keys", None, 404, Some("keys.read")),
         route("POST", "/v1/projects/{P}/keys:batch", Some(batch), 404, Some("keys.create")),
         route("POST", "/v1/projects/{P}/resources", Some(resource), 404, Some("operator.resources")),
-        route("GET", "/v1/projects/{P}/resources", None, 404, Some("project.settings.read")),
+        route("GET", "/v1/projects/{P}/resources", None, 404, Some("clusters.view")),
         route("DELETE", "/v1/projects/{P}/resources/cluster/c-0", None, 404, Some("operator.resources")),
+        route("POST", "/v1/projects/{P}/resources:batch", Some(resources), 404, Some("operator.resources")),
+        route("GET", "/v1/projects/{P}/resources/cluster/c-0", None, 404, Some("clusters.view")),
+        route(
+            "PATCH",
+            "/v1/projects/{P}/resources/cluster/c-0",
+            Some(json!({ "name": "new" })),
+            404,
+            Some("operator.resources"),
+        ),
+        route("GET", "/v1/projects/{P}/clusters/c-0/kubeconfig", None, 404, Some("clusters.kubectl")),
+        route("GET", "/v1/projects/{P}/clusters/c-0/rolebinding", None, 404, Some("clusters.view")),
+        route("GET", "/v1/organizations/{O}/usage", None, 404, Some("org.usage.read")),
+        route("GET", "/v1/projects/{P}/usage", None, 404, Some("project.usage.read")),
+        route("POST", "/v1/usage/batches", Some(report), 403, Some("usage.report")),
+        route("GET", "/v1/operator/usage/batches", None, 403, Some("operator.usage")),
+        route("GET", "/v1/operator/usage/batches/00", None, 403, Some("operator.usage")),
+        route("POST", "/v1/operator/usage/batches/00/accept", None, 403, Some("operator.usage")),
+        route("POST", "/v1/operator/usage/batches/00/discard", None, 403, Some("operator.usage")),
+        route(
+            "POST",
+            "/v1/operator/usage-tokens",
+            Some(json!({ "name": "n" })),
+            403,
+            Some("operator.tokens"),
+        ),
+        route("GET", "/v1/operator/usage-tokens", None, 403, Some("operator.tokens")),
+        route("DELETE", "/v1/operator/usage-tokens/1", None, 403, Some("operator.tokens")),
+        route("GET", "/v1/operator/prices", None, 403, Some("operator.usage")),
+        route("PUT", "/v1/operator/prices", Some(json!({ "prices": {} })), 403, Some("operator.usage")),
+        route("GET", "/v1/organizations/{O}/budget", None, 404, None),
+        route("PUT", "/v1/organizations/{O}/budget", Some(budget.clone()), 404, Some("org.billing.write")),
+        route("DELETE", "/v1/organizations/{O}/budget", None, 404, Some("org.billing.write")),
+        route("GET", "/v1/projects/{P}/budget", None, 404, Some("project.usage.read")),
+        route("PUT", "/v1/projects/{P}/budget", Some(budget.clone()), 404, Some("project.settings.write")),
+        route("DELETE", "/v1/projects/{P}/budget", None, 404, Some("project.settings.write")),
+        route("GET", "/v1/keys/{K}/budget", None, 404, Some("keys.read")),
+        route("PUT", "/v1/keys/{K}/budget", Some(budget), 404, Some("keys.create")),
+        route("DELETE", "/v1/keys/{K}/budget", None, 404, Some("keys.create")),
         route("GET", "/v1/keys/{K}", None, 404, Some("keys.read")),
         route("PATCH", "/v1/keys/{K}", Some(json!({ "name": "new" })), 404, Some("keys.create")),
         route("POST", "/v1/keys/{K}/revoke", None, 404, Some("keys.revoke")),
