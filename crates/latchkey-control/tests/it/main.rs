@@ -3,11 +3,13 @@
 
 mod audit;
 mod bodies;
+mod clusters;
 mod edge_tokens;
 mod explain;
 mod house;
 mod keys;
 mod organizations;
 mod refusals;
+mod resources;
 mod secrets;
 mod store;
