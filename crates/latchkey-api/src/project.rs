@@ -15,6 +15,37 @@ pub struct CreateProject {
     pub slug: String,
 }
 
+/// `PATCH /v1/projects/{project}`: what is absent stays as it is.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeProject {
+    /// A new name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A new slug. The old one resolves to nothing at once, and goes to no other organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slug: Option<String>,
+    /// Who sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+}
+
+/// `PUT /v1/projects/{project}/external`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchExternal {
+    /// Whether external collaborators are let in.
+    pub allowed: bool,
+}
+
+/// `DELETE /v1/projects/{project}`: for good.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeleteProject {
+    /// The project's slug, typed once more.
+    pub slug: String,
+}
+
 /// Who sees a project without being its collaborator (IAM P4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -42,8 +73,13 @@ pub struct Project {
     pub visibility: Visibility,
     /// Whether it is the organization's Default Project.
     pub default: bool,
+    /// Whether external collaborators are let in.
+    pub allows_external: bool,
     /// When it was created.
     pub created_at: Timestamp,
+    /// Since when it is archived: nobody works in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
     /// The caller's own role in it; absent for one who has not joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,

@@ -56,6 +56,11 @@ impl Actor {
         self.call("PATCH", path, Some(body)).await
     }
 
+    /// `PUT`
+    pub async fn put(&self, path: &str, body: Value) -> Reply {
+        self.call("PUT", path, Some(body)).await
+    }
+
     /// `DELETE`
     pub async fn delete(&self, path: &str) -> Reply {
         self.call("DELETE", path, None).await

@@ -103,7 +103,8 @@ impl<'a> Ask<'a> {
             },
             (None, Err(_)) => None,
         };
-        self.around(project.ok_or(AppError::NOT_FOUND)?)
+        let there = project.filter(|project| project.deleted_at.is_none());
+        self.around(there.ok_or(AppError::NOT_FOUND)?)
     }
 
     /// The project with this number, and what the caller is to it.

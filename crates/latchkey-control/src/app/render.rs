@@ -29,7 +29,9 @@ pub(super) fn project(project: &Project, organization: &Organization, role: Opti
             Visibility::Private => api::Visibility::Private,
         },
         default: project.is_default,
+        allows_external: project.allows_external,
         created_at: project.created_at.into(),
+        archived_at: project.archived_at.map(Into::into),
         role: role.map(Into::into),
     }
 }

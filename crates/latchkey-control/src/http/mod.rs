@@ -250,6 +250,44 @@ fn projects() -> Vec<Route> {
             .does("projects.read", "One project, by id or slug.")
             .permission(Permission::ProjectSettingsRead)
             .shows::<api::Project>(),
+        Route::patch("/v1/projects/{project}", projects::change)
+            .does("projects.change", "Changes a project's name, slug or visibility.")
+            .needs(Needs::OneOf(&[Permission::ProjectSettingsWrite, Permission::OrgProjectsSetVisibility]))
+            .takes::<api::ChangeProject>()
+            .shows::<api::Project>()
+            .codes(&[Code::SlugTaken, Code::DefaultProject]),
+        Route::delete("/v1/projects/{project}", projects::delete)
+            .does("projects.delete", "Deletes an archived project, for good, once its slug is typed.")
+            .permission(Permission::OrgProjectsDelete)
+            .takes::<api::DeleteProject>()
+            .shows::<api::Project>()
+            .codes(&[Code::NotArchived, Code::DefaultProject]),
+        Route::post("/v1/projects/{project}/archive", projects::archive)
+            .does("projects.archive", "Refuses every key and session in it; nothing is lost.")
+            .permission(Permission::OrgProjectsArchive)
+            .shows::<api::Project>()
+            .codes(&[Code::DefaultProject]),
+        Route::post("/v1/projects/{project}/unarchive", projects::unarchive)
+            .does("projects.unarchive", "Takes it out of the archive: all is as it was.")
+            .permission(Permission::OrgProjectsArchive)
+            .shows::<api::Project>()
+            .codes(&[Code::NotArchived]),
+        Route::put("/v1/projects/{project}/external", projects::switch_external)
+            .does("projects.switch_external", "Lets external collaborators in, or refuses them at once.")
+            .permission(Permission::ProjectExternalWrite)
+            .takes::<api::SwitchExternal>()
+            .shows::<api::Project>()
+            .codes(&[Code::DefaultProject]),
+        Route::post("/v1/projects/{project}/join", projects::join)
+            .does("projects.join", "Joins the project.")
+            .needs(Needs::Join)
+            .shows::<api::Project>()
+            .codes(&[Code::AlreadyCollaborator]),
+        Route::post("/v1/projects/{project}/leave", projects::leave)
+            .does("projects.leave", "Leaves the project.")
+            .needs(Needs::Own)
+            .shows::<api::Project>()
+            .codes(&[Code::DefaultProject]),
     ]
 }
 

@@ -3,10 +3,10 @@
 use super::auth::By;
 use super::body::Json;
 use super::params::{At, Listing};
-use super::reply::{Outcome, created, shown};
+use super::reply::{Outcome, changed, created, shown};
 use crate::app::{Ask, Control, projects};
 use axum::extract::State;
-use latchkey_api::CreateProject;
+use latchkey_api::{ChangeProject, CreateProject, DeleteProject, SwitchExternal};
 use latchkey_core::Dice;
 use std::sync::Arc;
 
@@ -35,4 +35,66 @@ pub(super) async fn read(
     At(project): At<String>,
 ) -> Outcome {
     shown(control.read(&asker, |ask| projects::read(ask, &project)))
+}
+
+pub(super) async fn change(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(project): At<String>,
+    Json(body): Json<ChangeProject>,
+) -> Outcome {
+    changed(&control, control.write(&asker, move |ask, _| projects::change(ask, &project, &body)).await)
+}
+
+pub(super) async fn switch_external(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(project): At<String>,
+    Json(body): Json<SwitchExternal>,
+) -> Outcome {
+    changed(
+        &control,
+        control.write(&asker, move |ask, _| projects::switch_external(ask, &project, &body)).await,
+    )
+}
+
+pub(super) async fn delete(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(project): At<String>,
+    Json(body): Json<DeleteProject>,
+) -> Outcome {
+    changed(&control, control.write(&asker, move |ask, _| projects::delete(ask, &project, &body)).await)
+}
+
+pub(super) async fn archive(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(project): At<String>,
+) -> Outcome {
+    changed(&control, control.write(&asker, move |ask, _| projects::archive(ask, &project)).await)
+}
+
+pub(super) async fn unarchive(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(project): At<String>,
+) -> Outcome {
+    changed(&control, control.write(&asker, move |ask, _| projects::unarchive(ask, &project)).await)
+}
+
+pub(super) async fn join(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(project): At<String>,
+) -> Outcome {
+    changed(&control, control.write(&asker, move |ask, _| projects::join(ask, &project)).await)
+}
+
+pub(super) async fn leave(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(project): At<String>,
+) -> Outcome {
+    changed(&control, control.write(&asker, move |ask, _| projects::leave(ask, &project)).await)
 }

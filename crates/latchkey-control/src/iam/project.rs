@@ -1,5 +1,6 @@
 //! Projects and who takes part in one (IAM §3).
 
+use super::permit::Permit;
 use super::text::Name;
 use latchkey_core::{
     ExpiryMinute, IdentityId, OrganizationNumber, ProjectId, ProjectNumber, Role, Slug, UnixMillis, UserId,
@@ -38,6 +39,48 @@ impl Project {
         self.archived_at.is_some()
     }
 
+    /// The project with another name.
+    #[must_use]
+    pub fn renamed(self, _permit: &Permit, name: Name) -> Self {
+        Self { name, ..self }
+    }
+
+    /// The project with another slug (J3).
+    #[must_use]
+    pub fn called(self, _permit: &Permit, slug: Slug) -> Self {
+        Self { slug, ..self }
+    }
+
+    /// The project seen by others; who takes part keeps doing so (J6).
+    #[must_use]
+    pub fn visible_as(self, _permit: &Permit, visibility: Visibility) -> Self {
+        Self { visibility, ..self }
+    }
+
+    /// The project with the switch for externals turned (X3).
+    #[must_use]
+    pub fn letting_externals_in(self, _permit: &Permit, allowed: bool) -> Self {
+        Self { allows_external: allowed, ..self }
+    }
+
+    /// The project archived from `now` on, or since it first was (J10).
+    #[must_use]
+    pub fn archived(self, _permit: &Permit, now: UnixMillis) -> Self {
+        Self { archived_at: self.archived_at.or(Some(now)), ..self }
+    }
+
+    /// The project out of the archive (J10).
+    #[must_use]
+    pub fn unarchived(self, _permit: &Permit) -> Self {
+        Self { archived_at: None, ..self }
+    }
+
+    /// The project deleted, for good (J10).
+    #[must_use]
+    pub fn deleted(self, _permit: &Permit, now: UnixMillis) -> Self {
+        Self { deleted_at: self.deleted_at.or(Some(now)), ..self }
+    }
+
     /// Whether something that `before` allowed is refused now, at once and in the whole project.
     pub const fn refuses_more_than(&self, before: &Self) -> bool {
         (self.is_archived() && !before.is_archived())
@@ -56,6 +99,16 @@ pub enum Visibility {
     Closed = 2,
     /// Only organization admins see it.
     Private = 3,
+}
+
+impl From<latchkey_api::Visibility> for Visibility {
+    fn from(visibility: latchkey_api::Visibility) -> Self {
+        match visibility {
+            latchkey_api::Visibility::Open => Self::Open,
+            latchkey_api::Visibility::Closed => Self::Closed,
+            latchkey_api::Visibility::Private => Self::Private,
+        }
+    }
 }
 
 /// A person's part in a project. It counts only beside a membership, or if external with the switch on.

@@ -9,6 +9,7 @@ mod explain;
 mod house;
 mod keys;
 mod organizations;
+mod projects;
 mod refusals;
 mod resources;
 mod secrets;

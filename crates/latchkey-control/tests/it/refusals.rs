@@ -42,6 +42,8 @@ pub(crate) fn routes() -> Vec<Route> {
     let report = json!({ "id": "0".repeat(32), "lines": [line] });
     vec![
         route("GET", "/v1/me", None, 200, None),
+        route("POST", "/v1/me/token", None, 200, None),
+        route("POST", "/v1/explain", Some(json!({ "permission": "keys.read", "project": "{P}" })), 404, None),
         route("GET", "/v1/me/sessions", None, 200, None),
         route("DELETE", "/v1/me/sessions/sess_aaaaaaaaaaaaaaaa", None, 404, None),
         route("POST", "/v1/operator/sessions", Some(email), 403, Some("operator.sign_in")),
@@ -103,6 +105,19 @@ pub(crate) fn routes() -> Vec<Route> {
         route("POST", "/v1/organizations/{O}/projects", Some(project), 404, Some("org.projects.create")),
         route("GET", "/v1/organizations/{O}/projects", None, 404, None),
         route("GET", "/v1/projects/{P}", None, 404, Some("project.settings.read")),
+        route("PATCH", "/v1/projects/{P}", Some(json!({ "name": "B" })), 404, Some("project.settings.write")),
+        route("DELETE", "/v1/projects/{P}", Some(json!({ "slug": "b" })), 404, Some("org.projects.delete")),
+        route("POST", "/v1/projects/{P}/archive", None, 404, Some("org.projects.archive")),
+        route("POST", "/v1/projects/{P}/unarchive", None, 404, Some("org.projects.archive")),
+        route(
+            "PUT",
+            "/v1/projects/{P}/external",
+            Some(json!({ "allowed": true })),
+            404,
+            Some("project.external.write"),
+        ),
+        route("POST", "/v1/projects/{P}/join", None, 404, None),
+        route("POST", "/v1/projects/{P}/leave", None, 404, Some("project.leave")),
         route("POST", "/v1/projects/{P}/keys", Some(key), 404, Some("keys.create")),
         route("GET", "/v1/projects/{P}/keys", None, 404, Some("keys.read")),
         route("POST", "/v1/projects/{P}/keys:batch", Some(batch), 404, Some("keys.create")),

@@ -1,6 +1,14 @@
-//! Projects: create, list, read.
+//! Projects: create, list, read; changing, ending and taking part are beside this file.
 
-use super::ask::Ask;
+mod change;
+mod end;
+mod part;
+
+pub use change::{change, switch_external};
+pub use end::{archive, delete, unarchive};
+pub use part::{join, leave};
+
+use super::ask::{Ask, InProject};
 use super::error::AppError;
 use super::organizations::default_project_name;
 use super::{fields, pages, render};
@@ -56,8 +64,9 @@ pub fn list(
         let Some(last) = batch.last() else { break };
         after = Some(last.number);
         for project in batch {
+            let is_there = project.deleted_at.is_none();
             let inside = ask.project_numbered(project.number)?;
-            if inside.is_known_to(&ask.caller) {
+            if is_there && inside.is_known_to(&ask.caller) {
                 seen.push(inside);
             }
         }
@@ -81,6 +90,11 @@ pub fn read(ask: &Ask, project: &str) -> Result<api::Project, AppError> {
     let place = ask.project(project)?;
     place.permit(ask, Permission::ProjectSettingsRead)?;
     Ok(render::project(&place.project, &place.organization, place.role()))
+}
+
+/// The project as the caller sees it.
+fn shown(place: &InProject, project: &Project) -> api::Project {
+    render::project(project, &place.organization, place.role())
 }
 
 /// A new project, its slug, and its first collaborator.

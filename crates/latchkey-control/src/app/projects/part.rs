@@ -1,0 +1,59 @@
+//! Taking part of one's own accord: joining a project and leaving it (P4, J4, J5, J9).
+
+use super::shown;
+use crate::app::ask::Ask;
+use crate::app::error::{AppError, Conflict};
+use crate::iam::{Collaboration, Demand, Denied};
+use crate::store::{Change, Write};
+use latchkey_api as api;
+use latchkey_core::Role;
+
+/// Joins it. The role stored is `member`, also for an organization admin, who counts as the project's admin while
+/// being that (J5).
+///
+/// # Errors
+/// [`AppError`], as everywhere in this module.
+pub fn join(ask: &Ask, project: &str) -> Result<Write<api::Project>, AppError> {
+    let place = ask.project(project)?;
+    if place.collaboration.is_some() && place.is_known_to(&ask.caller) {
+        return Err(Conflict::AlreadyCollaborator.into());
+    }
+    let permit = place.authorize(ask, Demand::Join)?;
+    let identity = *ask.identity()?;
+    let collaboration = Collaboration {
+        project: place.project.number,
+        user: *ask.person()?,
+        role: Role::Member,
+        is_external: false,
+        identity,
+        added_at: ask.now,
+        ends_at: None,
+    };
+    let before = shown(&place, &place.project);
+    let joined = crate::app::ask::InProject { collaboration: Some(collaboration), ..place };
+    let reply = shown(&joined, &joined.project);
+    let entry = ask.entry(&permit, "projects.join", ("project", reply.id.clone()));
+    Ok(Write::new(entry.before(&before).after(&reply), reply).put(collaboration))
+}
+
+/// Leaves it. Nobody leaves the Default Project while being a member (J7, J9).
+///
+/// # Errors
+/// [`AppError`].
+pub fn leave(ask: &Ask, project: &str) -> Result<Write<api::Project>, AppError> {
+    let place = ask.project(project)?;
+    let user = *ask.person()?;
+    let permit = place.authorize(ask, Demand::Own)?;
+    if place.collaboration.is_none() {
+        return Err(AppError::Denied(Denied::Forbidden("project.leave")));
+    }
+    if place.project.is_default && place.membership.is_some() {
+        return Err(Conflict::DefaultProject.into());
+    }
+    let before = shown(&place, &place.project);
+    let left = crate::app::ask::InProject { collaboration: None, ..place };
+    let reply = shown(&left, &left.project);
+    let entry = ask.entry(&permit, "projects.leave", ("project", reply.id.clone()));
+    let gone = Change::RemoveCollaboration(left.project.number, user);
+    Ok(Write::new(entry.before(&before).after(&reply), reply).put(gone))
+}
