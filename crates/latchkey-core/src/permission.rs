@@ -2,6 +2,7 @@
 //!
 //! A permission's number stands in signed objects: numbers are only ever added, never changed or reused.
 
+use crate::resource::ResourceType;
 use crate::role::Role;
 use core::fmt;
 
@@ -139,6 +140,13 @@ impl Permission {
     /// Whether what it allows costs money, so that an exhausted budget refuses it (IAM B2).
     pub const fn is_metered(self) -> bool {
         PermissionSet::METERED.contains(self)
+    }
+
+    /// The type of resource that it is about, if it is about one.
+    pub fn resource_type(self) -> Option<ResourceType> {
+        let (area, _) = self.as_str().split_once('.')?;
+        // Areas are plurals: `clusters.view` is about a `cluster`.
+        ResourceType::from_word(area.strip_suffix('s')?)
     }
 
     /// Whether a request under it names a model, so that a key narrowed to models must see which (IAM K7).
@@ -324,6 +332,16 @@ mod tests {
         let words: std::vec::Vec<&str> = bearing.clone().map(|permission| permission.as_str()).collect();
         assert_eq!(words, ["inference.invoke", "fine_tuning.create", "batch.create"]);
         assert!(bearing.clone().all(|permission| permission.is_metered()));
+    }
+
+    #[test]
+    fn permission_knows_the_type_of_resource_that_it_is_about() {
+        for permission in Permission::ALL {
+            let area = permission.as_str().split('.').next().unwrap();
+            let known = ["clusters", "volumes", "models", "endpoints", "evaluations", "files"].contains(&area);
+            let word = permission.resource_type().map(ResourceType::as_str);
+            assert_eq!(word, known.then(|| &area[..area.len() - 1]), "{permission}");
+        }
     }
 
     #[test]

@@ -42,4 +42,4 @@ pub use page::{Binding, Entry, KeyState, Page};
 pub use query::{Kind, Query};
 pub use root::{Installation, Root, RootError};
 pub use rule::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};
-pub use token::{SessionToken, TokenError, UnverifiedToken};
+pub use token::{RememberedTokens, SessionToken, TokenError, UnverifiedToken};

@@ -14,6 +14,10 @@
 //!
 //! The token says who, never what they may do: that is in the snapshot.
 
+mod remembered;
+
+pub use remembered::RememberedTokens;
+
 use crate::manifest::TokenKey;
 use crate::root::Installation;
 use crate::signature::SignerId;

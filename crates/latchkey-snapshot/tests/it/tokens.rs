@@ -159,3 +159,28 @@ proptest! {
         }
     }
 }
+
+/// What is remembered is the signature alone: time and keys are asked for again, and a changed token is another.
+#[test]
+fn remembered_token_is_refused_like_any_other() {
+    let tokens = RememberedTokens::new(&[9; 32]);
+    let keys = [session_key(&signer(4))];
+    let ask = |text: &str, installation: Installation, keys: &[TokenKey], now: UnixMillis| {
+        tokens.verify(UnverifiedToken::parse(text.as_bytes()).unwrap(), &installation, keys, now)
+    };
+    let good = text(content());
+    let verified = verify(&good, NOW).unwrap();
+    for _ in 0..2 {
+        assert_eq!(ask(&good, INSTALLATION, &keys, NOW), Ok(verified));
+    }
+    assert_eq!(ask(&good, INSTALLATION, &keys, NOW.plus_ms(600_000)), Err(TokenError::Expired));
+    assert_eq!(ask(&good, INSTALLATION, &keys, UnixMillis(NOW.0 - 2000)), Err(TokenError::Ahead));
+    assert_eq!(ask(&good, INSTALLATION, &[], NOW), Err(TokenError::Signer));
+    assert_eq!(ask(&good, INSTALLATION, &[session_key(&signer(5))], NOW), Err(TokenError::Signer));
+    assert_eq!(ask(&good, Installation([8; 16]), &keys, NOW), Err(TokenError::Signature));
+    for byte in 57..TOKEN_LEN {
+        let other = changed(|bytes| bytes[byte] ^= 1);
+        assert_eq!(ask(&other, INSTALLATION, &keys, NOW), Err(TokenError::Signature), "{byte}");
+    }
+    assert_eq!(ask(&good, INSTALLATION, &keys, NOW), Ok(verified));
+}
