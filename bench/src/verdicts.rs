@@ -11,7 +11,7 @@ use crate::timing::{chained_ns, median, quantile};
 use crate::world::{Key, NOW, World};
 use anyhow::{Result, bail, ensure};
 use latchkey_core::Dice;
-use latchkey_gate::{Attempt, Authorization, Gate, Outcome, Question, Request, Step};
+use latchkey_gate::{Attempt, Gate, Header, Outcome, Question, Request, Step};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -193,12 +193,7 @@ impl Measurement {
 
 impl Asked {
     fn request<'a>(&'a self, method: &'a str) -> Request<'a> {
-        Request {
-            method,
-            path: self.path.as_bytes(),
-            authorization: Authorization::One(&self.authorization),
-            min_generation: None,
-        }
+        Request::new(method, self.path.as_bytes(), Header::One(&self.authorization))
     }
 }
 
@@ -215,7 +210,7 @@ fn in_file(world: &World, key: &Key, random: u32) -> String {
 }
 
 fn baseline(rig: &Rig, request: &Request<'_>) -> usize {
-    let Authorization::One(value) = request.authorization else { return 0 };
+    let Header::One(value) = request.authorization else { return 0 };
     let digest = blake3::hash(value.get(7..).unwrap_or_default());
     let word = digest.as_bytes().first_chunk().copied().map_or(0, u64::from_le_bytes);
     let index = (u128::from(word) * rig.table.len() as u128) >> 64;

@@ -5,14 +5,14 @@
 
 use latchkey_core::key::Prefix;
 use latchkey_core::{
-    Generation, KeyId, MintSecret, OrganizationNumber, Pepper, Permission, PermissionSet, PlainKey,
-    ProjectNumber, ResourceId, ResourceType, Role, UnixMillis, UnixSeconds,
+    Generation, IdentityId, KeyId, MintSecret, OrganizationNumber, Pepper, Permission, PermissionSet,
+    PlainKey, ProjectNumber, ResourceId, ResourceType, Role, SessionId, UnixMillis, UnixSeconds,
 };
-use latchkey_gate::{Attempt, Authorization, Floor, Gate, GateConfig, Outcome, Question, Request, Step};
+use latchkey_gate::{Attempt, Floor, Gate, GateConfig, Header, Outcome, Question, Request, Step};
 use latchkey_snapshot::build::{
-    Content, Edition, HeadContent, Record, RootContent, Signer, StatementContent,
+    Content, Edition, HeadContent, Record, RootContent, Signer, Standing, StatementContent, TokenContent,
 };
-use latchkey_snapshot::manifest::Exceptions;
+use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::*;
 
@@ -48,6 +48,23 @@ pub fn key() -> PlainKey {
         b"3xJ9mQ0vLr7TzKc5WbN2yHd8GfA",
         &mint(),
     )
+}
+
+/// The identity that is a collaborator in project 10.
+pub fn identity() -> IdentityId {
+    IdentityId::from_body(*b"0YQm9pZtK3vXcB7d").unwrap()
+}
+
+/// A token of that identity's session, good at [`NOW`].
+pub fn token() -> String {
+    let content = TokenContent {
+        installation: INSTALLATION,
+        session: SessionId::from_body(*b"5rzhnWRaaVsRgx1k").unwrap(),
+        identity: identity(),
+        issued: NOW.seconds(),
+        expires: NOW.seconds().plus_secs(600),
+    };
+    content.sign(&signer(4)).unwrap().expose().to_owned()
 }
 
 /// The first root of tests/vectors: the keys 1 offline, 2 release, 3 head.
@@ -122,6 +139,14 @@ fn content() -> Content {
             project,
             organization,
         },
+        Record::Membership { identity: identity(), organization, role: Role::Member },
+        Record::Collaboration {
+            identity: identity(),
+            project,
+            organization,
+            role: Role::Member,
+            standing: Standing::Member,
+        },
         Record::ProjectReference { text: "alpha", project, organization },
         Record::ProjectReference { text: "beta", project: ProjectNumber(11), organization },
     ]);
@@ -139,7 +164,11 @@ pub fn gate() -> Gate {
             grace_secs: 900,
             prefix: Prefix::parse(PREFIX).unwrap(),
             exceptions: &Exceptions::default(),
-            session_keys: &[],
+            session_keys: &[TokenKey {
+                public: signer(4).public(),
+                not_before: UnixSeconds(1_000_000_000),
+                not_after: UnixSeconds(3_000_000_000),
+            }],
             edge_keys: &[],
             rules: &rules(),
         })
@@ -170,13 +199,18 @@ pub fn gate() -> Gate {
 
 /// Else the fuzzer would only ever see refusals.
 fn assert_lets_its_key_in(gate: &Gate) {
-    let authorization = format!("Bearer {}", key().expose());
-    for path in ["/v1/files", "/v1/projects/alpha/files/file-1"] {
+    let (key, session) = (key(), format!("Bearer {}", token()));
+    let key = format!("Bearer {}", key.expose());
+    let cases = [
+        (&key, Header::None, "/v1/files"),
+        (&key, Header::None, "/v1/projects/alpha/files/file-1"),
+        (&session, Header::One(b"alpha".as_slice()), "/v1/files"),
+        (&session, Header::None, "/v1/projects/alpha/files/file-1"),
+    ];
+    for (authorization, project, path) in cases {
         let request = Request {
-            method: "GET",
-            path: path.as_bytes(),
-            authorization: Authorization::One(authorization.as_bytes()),
-            min_generation: None,
+            project,
+            ..Request::new("GET", path.as_bytes(), Header::One(authorization.as_bytes()))
         };
         let step = gate.decide(&request, Question::Route, NOW, &mut Attempt::default());
         let allowed = matches!(&step, Step::Answer(verdict) if matches!(verdict.outcome, Outcome::Allow(_)));

@@ -198,7 +198,12 @@ fn requests(key: &str) -> Vec<Vec<u8>> {
     REQUESTS.iter().map(|text| with(text)).collect()
 }
 
-const REQUESTS: [&str; 12] = [
+const REQUESTS: [&str; 17] = [
+    "GET\n/v1/files\nS\n\nalpha",
+    "GET\n/v1/files\nS\n\nbeta",
+    "GET\n/v1/projects/alpha/files/file-1\nS",
+    "DELETE\n/v1/clusters/a\nS\n\nalpha",
+    "GET\n/v1/files\nK\n\nalpha",
     "GET\n/v1/files\nBearer KEY",
     "GET\n/v1/files/file-1\nbearer KEY",
     "GET\n/v1/files/file-2\nBearer KEY",

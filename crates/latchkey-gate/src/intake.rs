@@ -2,9 +2,10 @@
 //! what is refused changes nothing.
 
 use crate::config::Floor;
-use crate::gate::{Gate, Serving, Shelves};
+use crate::gate::{Gate, Serving};
 use crate::route::{RouteError, Routes};
-use crate::shelf::{LeafError, Misplaced, Part, Shelf, Staged, Wanted};
+use crate::shelf::{LeafError, Misplaced, Part, Staged, Wanted};
+use crate::shelves::{PerKind, Shelves};
 use crate::{AS_OF_AHEAD_MS_MAX, INLINE_HELD_MAX, RefreshEnd};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -101,9 +102,7 @@ struct Candidate {
     manifest: Manifest,
     routes: Routes,
     pepper: usize,
-    keys: Staged<Page>,
-    resources: Staged<Page>,
-    references: Staged<Page>,
+    staged: PerKind<Staged<Page>>,
     missing: Vec<(Wanted, Option<PageRef>)>,
     pages: usize,
 }
@@ -266,7 +265,7 @@ impl Gate {
     /// waits for them, yet no origin is told of a caller without them.
     pub fn wanted(&self, most: usize) -> Vec<Wanted> {
         let pending = self.pending.iter().flat_map(Pending::wanted);
-        let serving = self.serving.iter().flat_map(|serving| serving.shelves.missing_records());
+        let serving = self.serving.iter().flat_map(|serving| serving.shelves.missing());
         let mut list: Vec<Wanted> = Vec::new();
         for wanted in pending.chain(serving) {
             if list.len() >= most {
@@ -338,9 +337,7 @@ impl Gate {
             manifest,
             routes,
             pepper,
-            keys: Staged::default(),
-            resources: Staged::default(),
-            references: Staged::default(),
+            staged: PerKind::of(|_| Staged::default()),
             missing: Vec::new(),
             pages: 0,
         };
@@ -402,13 +399,13 @@ impl Gate {
         };
         drop(up_to_this);
         let old = self.serving.take();
-        let Candidate { manifest, routes, pepper, keys, resources, references, .. } = *candidate;
+        let Candidate { manifest, routes, pepper, staged, .. } = *candidate;
         let shelves = match old {
             Some(old) if old.pepper == pepper => old.shelves,
             Some(old) => old.shelves.forget_records(),
             None => Shelves::empty(),
         };
-        let shelves = shelves.succeed(&manifest, keys, resources, references);
+        let shelves = shelves.succeed(&manifest, staged);
         self.overlay.settle(statement.generation);
         self.refused_manifest = None;
         self.serving = Some(Serving { statement, manifest, routes, pepper, shelves });
@@ -446,7 +443,7 @@ impl Pending {
 impl Candidate {
     fn stage_nodes(&mut self, shelves: &Shelves) {
         for section in &self.manifest.sections {
-            let Some(shelf) = shelves.records(section.kind) else { continue };
+            let Some(shelf) = shelves.records.at(section.kind) else { continue };
             self.missing.extend(shelf.nodes_to_stage(section).into_iter().map(|wanted| (wanted, None)));
         }
     }
@@ -454,7 +451,9 @@ impl Candidate {
     fn take_node(&mut self, kind: Kind, wanted: &Wanted, node: &Node, shelves: &Shelves) {
         let Some(at) = self.missing.iter().position(|(missing, _)| missing == wanted) else { return };
         self.missing.swap_remove(at);
-        let (Some(shelf), Some(staged)) = (shelves.records(kind), self.staged(kind)) else { return };
+        let (Some(shelf), Some(staged)) = (shelves.records.at(kind), self.staged.at_mut(kind)) else {
+            return;
+        };
         staged.nodes.insert(wanted.reference.digest(), node.clone());
         let pages = shelf.pages_to_stage(node);
         self.pages = self.pages.saturating_add(pages.len());
@@ -473,82 +472,10 @@ impl Candidate {
             return Err(LeafError::Records);
         }
         self.missing.swap_remove(at);
-        if let Some(staged) = self.staged(kind) {
+        if let Some(staged) = self.staged.at_mut(kind) {
             staged.pages.insert(wanted.reference.digest(), parsed);
         }
         Ok(())
-    }
-
-    fn staged(&mut self, kind: Kind) -> Option<&mut Staged<Page>> {
-        match kind {
-            Kind::NativeKey => Some(&mut self.keys),
-            Kind::Resource => Some(&mut self.resources),
-            Kind::ProjectReference => Some(&mut self.references),
-            _ => None,
-        }
-    }
-}
-
-impl Shelves {
-    fn missing_records(&self) -> impl Iterator<Item = Wanted> + '_ {
-        let records = self.keys.missing().chain(self.references.missing()).chain(self.resources.missing());
-        records.chain(self.project_names.missing()).chain(self.organization_names.missing())
-    }
-
-    fn records(&self, kind: Kind) -> Option<&Shelf<Page>> {
-        match kind {
-            Kind::NativeKey => Some(&self.keys),
-            Kind::Resource => Some(&self.resources),
-            Kind::ProjectReference => Some(&self.references),
-            _ => None,
-        }
-    }
-
-    /// Under another pepper every record is another.
-    fn forget_records(self) -> Self {
-        let Self { project_names, organization_names, .. } = self;
-        Self { project_names, organization_names, ..Self::empty() }
-    }
-
-    fn succeed(
-        self,
-        manifest: &Manifest,
-        keys: Staged<Page>,
-        resources: Staged<Page>,
-        references: Staged<Page>,
-    ) -> Self {
-        let section = |kind| manifest.section(kind);
-        Self {
-            keys: self.keys.succeed(section(Kind::NativeKey), keys),
-            resources: self.resources.succeed(section(Kind::Resource), resources),
-            references: self.references.succeed(section(Kind::ProjectReference), references),
-            project_names: self.project_names.succeed(section(Kind::ProjectNames), Staged::default()),
-            organization_names: self
-                .organization_names
-                .succeed(section(Kind::OrganizationNames), Staged::default()),
-        }
-    }
-
-    fn take_node(&mut self, kind: Kind, wanted: &Wanted, node: Node) -> Result<bool, Misplaced> {
-        match kind {
-            Kind::NativeKey => self.keys.take_node(wanted, node),
-            Kind::Resource => self.resources.take_node(wanted, node),
-            Kind::ProjectReference => self.references.take_node(wanted, node),
-            Kind::ProjectNames => self.project_names.take_node(wanted, node),
-            Kind::OrganizationNames => self.organization_names.take_node(wanted, node),
-            _ => Ok(false),
-        }
-    }
-
-    fn take_page(&mut self, kind: Kind, wanted: &Wanted, bytes: Vec<u8>) -> Result<bool, LeafError> {
-        match kind {
-            Kind::NativeKey => self.keys.take_page(wanted, bytes),
-            Kind::Resource => self.resources.take_page(wanted, bytes),
-            Kind::ProjectReference => self.references.take_page(wanted, bytes),
-            Kind::ProjectNames => self.project_names.take_page(wanted, bytes),
-            Kind::OrganizationNames => self.organization_names.take_page(wanted, bytes),
-            _ => Ok(false),
-        }
     }
 }
 

@@ -55,6 +55,18 @@ impl Overlay {
         .find_map(|subject| self.newest(subject))
     }
 
+    /// Whether the record with this tag is revoked: a session that ended, a collaboration or membership that is gone.
+    pub(crate) fn names(&self, tag: &[u8; TAG_LEN]) -> bool {
+        !self.0.is_empty() && self.newest(InlineSubject::Tag(*tag)).is_some()
+    }
+
+    /// Whether everything in the project or in its organization is refused.
+    pub(crate) fn closes(&self, binding: &Binding) -> bool {
+        let subjects =
+            [InlineSubject::Project(binding.project), InlineSubject::Organization(binding.organization)];
+        !self.0.is_empty() && subjects.into_iter().any(|subject| self.newest(subject).is_some())
+    }
+
     /// The reason of the newest entry about a subject.
     fn newest(&self, subject: InlineSubject) -> Option<Reason> {
         let end = self.0.partition_point(|entry| entry.subject <= subject);

@@ -184,6 +184,22 @@ fn hex_pair([high, low]: [u8; 2]) -> Option<u8> {
 }
 
 impl PathError {
+    /// Every one.
+    #[cfg(test)]
+    pub(crate) const ALL: [PathError; 11] = [
+        Self::TooLong,
+        Self::NotAbsolute,
+        Self::EmptySegment,
+        Self::DotSegment,
+        Self::Backslash,
+        Self::ControlByte,
+        Self::Byte,
+        Self::BadEscape,
+        Self::EncodedSlash,
+        Self::NeedlessEscape,
+        Self::NotUtf8,
+    ];
+
     /// The stable code a client is told.
     pub const fn code(self) -> &'static str {
         match self {

@@ -1,8 +1,11 @@
 //! The facts of a request, as a shell hands them over.
 
 use crate::shelf::Wanted;
+use crate::tally::Counted;
 use crate::verdict::Unproven;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::ObjectDigest;
 
@@ -11,7 +14,7 @@ use latchkey_snapshot::ObjectDigest;
 pub enum Question {
     /// Whether it may go to the origin, by the route rules.
     Route,
-    /// Who its credential is; needs no rule and no permission.
+    /// Who its key is; needs no rule and no permission.
     Whoami,
 }
 
@@ -23,14 +26,35 @@ pub struct Request<'a> {
     /// The path, exactly as received: still percent-encoded, without the query.
     pub path: &'a [u8],
     /// The `Authorization` header.
-    pub authorization: Authorization<'a>,
+    pub authorization: Header<'a>,
     /// The `Latchkey-Min-Generation` header, if there is exactly one.
     pub min_generation: Option<&'a [u8]>,
+    /// The `Latchkey-Project` header: which project a session acts in, where the path does not say so.
+    pub project: Header<'a>,
+    /// The client's address, if the shell knows it for certain.
+    pub client: Option<IpAddr>,
+    /// Whatever other header a route rule reads.
+    pub headers: &'a dyn Headers,
 }
 
-/// The `Authorization` header of a request.
+impl<'a> Request<'a> {
+    /// A request with these facts and no others.
+    pub const fn new(method: &'a str, path: &'a [u8], authorization: Header<'a>) -> Self {
+        Self {
+            method,
+            path,
+            authorization,
+            min_generation: None,
+            project: Header::None,
+            client: None,
+            headers: &NoHeaders,
+        }
+    }
+}
+
+/// A header of a request.
 #[derive(Clone, Copy)]
-pub enum Authorization<'a> {
+pub enum Header<'a> {
     /// There is none.
     None,
     /// There is one, with this value.
@@ -39,8 +63,8 @@ pub enum Authorization<'a> {
     Many,
 }
 
-impl<'a> Authorization<'a> {
-    /// The key's text behind `Bearer` and one space; the scheme in any case.
+impl<'a> Header<'a> {
+    /// The credential's text behind `Bearer` and one space; the scheme in any case.
     pub(crate) fn bearer(self) -> Result<&'a [u8], Unproven> {
         let value = match self {
             Self::None => return Err(Unproven::Missing),
@@ -54,14 +78,34 @@ impl<'a> Authorization<'a> {
     }
 }
 
-/// What one request has already asked for, so that its loop ends. One for each request, kept through its loop.
+/// The headers that route rules may read. Few requests need one, so it is looked up only then.
+pub trait Headers {
+    /// The value of the one header with this name, which is in lower case; `None` if there is none, or several.
+    fn one(&self, name: &str) -> Option<String>;
+}
+
+/// No headers at all.
+#[derive(Clone, Copy, Debug)]
+pub struct NoHeaders;
+
+impl Headers for NoHeaders {
+    fn one(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// What one request has already asked for, so that its loop ends, and what it was counted as, so that it counts once.
+/// One for each request, kept through its loop.
 #[derive(Debug, Default)]
 pub struct Attempt {
     pub(crate) begun: Option<UnixMillis>,
     pub(crate) joined: bool,
     pub(crate) started: bool,
+    /// Whether it has its share of the quota for what has no mint check.
+    pub(crate) has_quota: bool,
     pub(crate) fetched: Vec<ObjectDigest>,
     pub(crate) asks: u8,
+    pub(crate) counted: Option<Counted>,
 }
 
 impl Attempt {
@@ -76,8 +120,8 @@ impl Attempt {
     }
 }
 
-/// Asks of one request at most: a cold gate with a project and a resource to look up needs eight.
-pub(crate) const ASKS_MAX: u8 = 12;
+/// Asks of one request at most: a cold gate needs thirteen for a session, a project, a resource and the names.
+pub(crate) const ASKS_MAX: u8 = 16;
 /// How long one request goes on asking, in milliseconds.
 pub(crate) const ATTEMPT_MS_MAX: u64 = 5000;
 

@@ -9,7 +9,7 @@ use core::fmt;
 use latchkey_core::{Permission, PermissionSet, Role};
 use latchkey_snapshot::manifest::RULES_MAX;
 use latchkey_snapshot::rule::PATTERN_LEN_MAX;
-use latchkey_snapshot::{ProjectSource, Rule};
+use latchkey_snapshot::{ModelSource, ProjectSource, Rule};
 use matchit::{Match, Params, Router};
 
 /// Parameters a pattern may have at most.
@@ -68,13 +68,15 @@ pub enum RouteFault {
     Twice,
     /// Another pattern of the method matches the same paths with the same right.
     Conflict,
-    /// The project or the resource is taken from a parameter that the pattern does not have.
+    /// The project, the resource or the model is taken from a parameter that the pattern does not have.
     UnknownParameter(String),
     /// The project or the resource is taken from a catch-all parameter.
     CatchAllSource(String),
-    /// The project and the resource are taken from the same parameter.
+    /// The project and the resource, or the project and the model, are taken from the same parameter.
     OneForBoth(String),
-    /// A permission that no key can hold: every request would be refused.
+    /// The model is taken from a header that says something else: the gate reads it itself, or it is none.
+    Header(String),
+    /// A permission that no credential which the route takes can hold: every request would be refused.
     NeverHeld(Permission),
 }
 
@@ -171,7 +173,11 @@ fn check_rule(rule: &Rule, plain: &mut Characters) -> Result<(), RouteFault> {
     if !Rule::is_method(&rule.method) {
         return Err(RouteFault::Method);
     }
-    if !PermissionSet::of_key(Role::Admin).contains(rule.permission) {
+    let holdable = match rule.credentials.takes_sessions() {
+        true => PermissionSet::of_project(Role::Admin),
+        false => PermissionSet::of_key(Role::Admin),
+    };
+    if !holdable.contains(rule.permission) {
         return Err(RouteFault::NeverHeld(rule.permission));
     }
     let parameters = check_pattern(&rule.pattern, plain)?;
@@ -187,11 +193,30 @@ fn check_rule(rule: &Rule, plain: &mut Characters) -> Result<(), RouteFault> {
             Some(_) => {}
         }
     }
-    match (project, resource) {
-        (Some(project), Some(resource)) if project == resource => {
+    let model = check_model(rule.model.as_ref(), &parameters)?;
+    match project {
+        Some(project) if resource == Some(project) || model == Some(project) => {
             Err(RouteFault::OneForBoth(project.clone()))
         }
         _ => Ok(()),
+    }
+}
+
+/// The parameter that names the model, if one does: a catch-all may, since names of models have slashes.
+fn check_model<'m>(
+    model: Option<&'m ModelSource>,
+    parameters: &[Parameter<'_>],
+) -> Result<Option<&'m String>, RouteFault> {
+    match model {
+        None => Ok(None),
+        Some(ModelSource::Path(name)) if parameters.iter().any(|parameter| parameter.name == name) => {
+            Ok(Some(name))
+        }
+        Some(ModelSource::Path(name)) => Err(RouteFault::UnknownParameter(name.clone())),
+        Some(ModelSource::Header(name)) => {
+            let taken = ["authorization", "cookie"].contains(&name.as_str()) || name.starts_with("latchkey-");
+            if taken || !Rule::is_header(name) { Err(RouteFault::Header(name.clone())) } else { Ok(None) }
+        }
     }
 }
 
@@ -297,9 +322,14 @@ impl fmt::Display for RouteFault {
                 write!(f, "the catch-all parameter `{name}` can name neither project nor resource")
             }
             Self::OneForBoth(name) => {
-                write!(f, "the parameter `{name}` cannot name both project and resource")
+                write!(f, "the parameter `{name}` cannot name the project and something else")
             }
-            Self::NeverHeld(permission) => write!(f, "no key can hold `{permission}`"),
+            Self::Header(name) => {
+                write!(f, "the header `{}` cannot name the model", name.escape_default())
+            }
+            Self::NeverHeld(permission) => {
+                write!(f, "no credential that the route takes can hold `{permission}`")
+            }
         }
     }
 }

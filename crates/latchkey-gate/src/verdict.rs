@@ -4,9 +4,9 @@ use crate::path::PathError;
 use crate::shelf::Wanted;
 use alloc::vec::Vec;
 use core::fmt;
-use latchkey_core::{ExpiryMinute, Generation, KeyError, KeyId, Permission};
-use latchkey_snapshot::Binding;
+use latchkey_core::{ExpiryMinute, Generation, IdentityId, KeyError, KeyId, Permission};
 use latchkey_snapshot::head::Reason;
+use latchkey_snapshot::{Binding, Rate, TokenError};
 
 /// One step of a request's loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,14 +67,25 @@ pub enum Outcome {
 /// Who was let in, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The key's public id.
-    pub key: KeyId,
-    /// The project, its organization, the key's role and what the key may do.
+    /// Who.
+    pub subject: Subject,
+    /// The project, its organization, the caller's role there and what they may do.
     pub binding: Binding,
-    /// From when on the key is refused, if ever.
+    /// From when on the key is refused, if ever; `None` for a session, whose tokens are short-lived.
     pub expiry: Option<ExpiryMinute>,
     /// The permission that the route needed; `None` for `whoami`.
     pub permission: Option<Permission>,
+    /// How many requests a minute it may make: the shell's to count (K7).
+    pub rate: Option<Rate>,
+}
+
+/// Who was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// An API key, by its public id.
+    Key(KeyId),
+    /// A person or service account, through a session.
+    Session(IdentityId),
 }
 
 /// Why a request is refused. [`Refusal::code`] is for the client; what the variants hold beyond it is for logs.
@@ -82,6 +93,8 @@ pub struct Grant {
 pub enum Refusal {
     /// The request's path is not canonical.
     BadRequest(PathError),
+    /// The request does not say well which project is meant.
+    ProjectHeader(ProjectHeader),
     /// No credential was proven. The client is told no more than that (R1).
     Unauthenticated(Unproven),
     /// The credential was proven, and is out of force for this reason.
@@ -90,8 +103,40 @@ pub enum Refusal {
     NotFound(Absent),
     /// The caller lacks this permission.
     Forbidden(Permission),
+    /// The project is archived or its organization suspended, and the caller is one of its collaborators.
+    Suspended,
+    /// The key is narrowed to others of these (K7).
+    Narrowed(Narrowed),
+    /// The key is narrowed to other client networks (K7).
+    NetworkNotAllowed,
+    /// The route takes another kind of credential.
+    CredentialKind,
+    /// Only a key can be told who it is (K11).
+    KeyNeeded,
+    /// The budget of the key, its project or its organization is spent, and this would cost money (B2).
+    BudgetExhausted,
+    /// The key has made its requests of this minute (K7). Said by the shell, which counts.
+    RateLimited,
     /// The gate cannot tell now.
     Unavailable(Unavailable),
+}
+
+/// What is wrong with the `Latchkey-Project` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProjectHeader {
+    /// A session has no project of its own, and neither path nor header names one.
+    Missing,
+    /// There are several.
+    Several,
+}
+
+/// What a key is narrowed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Narrowed {
+    /// Resources.
+    Resource,
+    /// Models.
+    Model,
 }
 
 /// Why no credential was proven.
@@ -105,6 +150,8 @@ pub enum Unproven {
     Scheme,
     /// The token is no key of this installation.
     Malformed(KeyError),
+    /// The text begins like a session's token and is none that counts.
+    Token(TokenError),
     /// No key has this text.
     Unknown,
     /// The text has a mint check that was never minted here.
@@ -135,8 +182,10 @@ pub enum Unavailable {
     GenerationNotReached,
     /// The route needs knowledge at most a second old.
     NotFresh,
-    /// The key was minted here, but what the gate has is too old to tell whether it exists.
+    /// The credential may exist, but what the gate has is too old to tell.
     StaleUnknown,
+    /// The key has a rate, and the shell has nothing to count it with. Said by the shell.
+    RateUnenforceable,
 }
 
 /// The classes of answers; the shell turns them into status codes.
@@ -146,10 +195,14 @@ pub enum Class {
     BadRequest,
     /// No credential in force.
     Unauthenticated,
+    /// Not without money.
+    PaymentRequired,
     /// Not permitted.
     Forbidden,
     /// Nothing there for the caller.
     NotFound,
+    /// Too many of them.
+    TooMany,
     /// Not to be told now.
     Unavailable,
 }
@@ -158,9 +211,16 @@ impl Refusal {
     /// The class of the answer.
     pub const fn class(self) -> Class {
         match self {
-            Self::BadRequest(_) => Class::BadRequest,
+            Self::BadRequest(_) | Self::ProjectHeader(_) => Class::BadRequest,
             Self::Unauthenticated(_) | Self::OutOfForce(_) => Class::Unauthenticated,
-            Self::Forbidden(_) => Class::Forbidden,
+            Self::Forbidden(_)
+            | Self::Suspended
+            | Self::Narrowed(_)
+            | Self::NetworkNotAllowed
+            | Self::CredentialKind
+            | Self::KeyNeeded => Class::Forbidden,
+            Self::BudgetExhausted => Class::PaymentRequired,
+            Self::RateLimited => Class::TooMany,
             Self::NotFound(_) => Class::NotFound,
             Self::Unavailable(_) => Class::Unavailable,
         }
@@ -174,6 +234,15 @@ impl Refusal {
             Self::OutOfForce(reason) => reason.as_str(),
             Self::NotFound(_) => "not_found",
             Self::Forbidden(_) => "permission_denied",
+            Self::ProjectHeader(ProjectHeader::Missing) => "project_header_missing",
+            Self::ProjectHeader(ProjectHeader::Several) => "project_header_several",
+            Self::Suspended => Reason::Suspended.as_str(),
+            Self::Narrowed(_) => "narrowed",
+            Self::NetworkNotAllowed => "network_not_allowed",
+            Self::CredentialKind => "credential_kind",
+            Self::KeyNeeded => "key_needed",
+            Self::BudgetExhausted => "budget_exhausted",
+            Self::RateLimited => "rate_limited",
             Self::Unavailable(unavailable) => unavailable.code(),
         }
     }
@@ -185,6 +254,9 @@ impl Refusal {
             Self::NotFound(Absent::Route) => "absent_route",
             Self::NotFound(Absent::Project) => "absent_project",
             Self::NotFound(Absent::Resource) => "absent_resource",
+            Self::Suspended => "session_suspended",
+            Self::Narrowed(Narrowed::Resource) => "narrowed_resource",
+            Self::Narrowed(Narrowed::Model) => "narrowed_model",
             other => other.code(),
         }
     }
@@ -193,6 +265,7 @@ impl Refusal {
     pub const fn retry_after_secs(self) -> Option<u32> {
         match self {
             Self::Unavailable(_) => Some(RETRY_AFTER_SECS),
+            Self::RateLimited => Some(RATE_RETRY_AFTER_SECS),
             _ => None,
         }
     }
@@ -205,6 +278,8 @@ impl Unproven {
             Self::Several => "credential_several",
             Self::Scheme => "credential_scheme",
             Self::Malformed(_) => "credential_malformed",
+            Self::Token(TokenError::Signer | TokenError::Signature | TokenError::Ahead) => "token_unproven",
+            Self::Token(_) => "token_malformed",
             Self::Unknown => "credential_unknown",
             Self::MadeUp => "credential_made_up",
         }
@@ -220,28 +295,96 @@ impl Unavailable {
             Self::GenerationNotReached => "generation_not_reached",
             Self::NotFresh => "not_fresh",
             Self::StaleUnknown => "stale_unknown",
+            Self::RateUnenforceable => "rate_unenforceable",
         }
     }
 }
 
 const RETRY_AFTER_SECS: u32 = 1;
+/// Rates are counted by the minute.
+const RATE_RETRY_AFTER_SECS: u32 = 60;
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadRequest(error) => error.fmt(f),
             Self::Unauthenticated(_) => f.write_str("no valid credential was given"),
-            Self::OutOfForce(reason) => write!(f, "the key is {}", reason.as_str()),
+            Self::OutOfForce(reason) => write!(f, "the credential is {}", reason.as_str()),
             Self::NotFound(_) => f.write_str("there is nothing here"),
-            Self::Forbidden(permission) => write!(f, "the key lacks the permission `{permission}`"),
+            Self::Forbidden(permission) => write!(f, "the credential lacks the permission `{permission}`"),
+            Self::ProjectHeader(ProjectHeader::Missing) => {
+                f.write_str("a session names its project in the path or in the header `Latchkey-Project`")
+            }
+            Self::ProjectHeader(ProjectHeader::Several) => {
+                f.write_str("the header `Latchkey-Project` stands more than once")
+            }
+            Self::Suspended => f.write_str("the organization is suspended or the project archived"),
+            Self::Narrowed(Narrowed::Resource) => f.write_str("the key is narrowed to other resources"),
+            Self::Narrowed(Narrowed::Model) => f.write_str("the key is narrowed to other models"),
+            Self::NetworkNotAllowed => f.write_str("the key is narrowed to other client networks"),
+            Self::CredentialKind => f.write_str("this route does not take this kind of credential"),
+            Self::KeyNeeded => f.write_str("only an API key can ask this"),
+            Self::BudgetExhausted => {
+                f.write_str("the budget of the key, its project or its organization is exhausted")
+            }
+            Self::RateLimited => f.write_str("the key has made all the requests it may make a minute"),
             Self::Unavailable(unavailable) => f.write_str(match unavailable {
                 Unavailable::NoSnapshot => "the edge has no snapshot yet",
                 Unavailable::PastGrace => "the edge's snapshot is too old",
                 Unavailable::OutOfReach => "a part of the edge's snapshot is out of reach",
                 Unavailable::GenerationNotReached => "the edge has not reached that generation yet",
                 Unavailable::NotFresh => "the edge's snapshot is too old for this route",
-                Unavailable::StaleUnknown => "the edge's snapshot is too old to know this key",
+                Unavailable::StaleUnknown => "the edge's snapshot is too old to know this credential",
+                Unavailable::RateUnenforceable => "the edge cannot count the key's rate",
             }),
         }
     }
+}
+
+/// One of each refusal that has a cause of its own.
+#[cfg(test)]
+pub(crate) fn every_refusal() -> impl Iterator<Item = Refusal> {
+    let unproven = [
+        Unproven::Missing,
+        Unproven::Several,
+        Unproven::Scheme,
+        Unproven::Malformed(KeyError::Length),
+        Unproven::Token(TokenError::Length),
+        Unproven::Token(TokenError::Signature),
+        Unproven::Unknown,
+        Unproven::MadeUp,
+    ];
+    let reasons = [Reason::Expired, Reason::Revoked, Reason::Disabled, Reason::Suspended];
+    let absent = [Absent::Route, Absent::Project, Absent::Resource];
+    let unavailable = [
+        Unavailable::NoSnapshot,
+        Unavailable::PastGrace,
+        Unavailable::OutOfReach,
+        Unavailable::GenerationNotReached,
+        Unavailable::NotFresh,
+        Unavailable::StaleUnknown,
+        Unavailable::RateUnenforceable,
+    ];
+    let others = [
+        Refusal::ProjectHeader(ProjectHeader::Missing),
+        Refusal::ProjectHeader(ProjectHeader::Several),
+        Refusal::Forbidden(Permission::FilesRead),
+        Refusal::Suspended,
+        Refusal::Narrowed(Narrowed::Resource),
+        Refusal::Narrowed(Narrowed::Model),
+        Refusal::NetworkNotAllowed,
+        Refusal::CredentialKind,
+        Refusal::KeyNeeded,
+        Refusal::BudgetExhausted,
+        Refusal::RateLimited,
+    ];
+    let paths = PathError::ALL.map(Refusal::BadRequest);
+    unproven
+        .map(Refusal::Unauthenticated)
+        .into_iter()
+        .chain(reasons.map(Refusal::OutOfForce))
+        .chain(absent.map(Refusal::NotFound))
+        .chain(unavailable.map(Refusal::Unavailable))
+        .chain(others)
+        .chain(paths)
 }

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use latchkey_core::{Permission, ResourceType};
 use latchkey_gate::Routes;
-use latchkey_snapshot::{Credentials, Freshness, ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};
 use serde::Deserialize;
 use std::fmt;
 use std::fs;
@@ -31,6 +31,8 @@ struct RawRoute {
     permission: Spanned<String>,
     project: Option<RawProject>,
     resource: Option<RawResource>,
+    model: Option<Spanned<RawModel>>,
+    credentials: Option<Spanned<Vec<Spanned<String>>>>,
     freshness: Option<Spanned<String>>,
 }
 
@@ -38,6 +40,13 @@ struct RawRoute {
 #[serde(deny_unknown_fields)]
 struct RawProject {
     path: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawModel {
+    header: Option<String>,
+    path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -116,14 +125,45 @@ fn rule(raw: &RawRoute, method: &str) -> Result<Rule, Flaw> {
         pattern: raw.path.get_ref().clone(),
         permission: known(&raw.permission, "permission", Permission::from_word)?,
         freshness: freshness(raw.freshness.as_ref())?,
-        credentials: Credentials::Keys,
+        credentials: credentials(raw.credentials.as_ref())?,
         project: raw
             .project
             .as_ref()
             .map_or(ProjectSource::Credential, |source| ProjectSource::Path(source.path.clone())),
         resource: raw.resource.as_ref().map(resource).transpose()?,
-        model: None,
+        model: raw.model.as_ref().map(model).transpose()?,
     })
+}
+
+/// Keys alone, if nothing is said.
+fn credentials(raw: Option<&Spanned<Vec<Spanned<String>>>>) -> Result<Credentials, Flaw> {
+    let Some(raw) = raw else { return Ok(Credentials::Keys) };
+    let (mut keys, mut sessions) = (false, false);
+    for word in raw.get_ref() {
+        let seen = match word.get_ref().as_str() {
+            "key" => &mut keys,
+            "session" => &mut sessions,
+            _ => return Err(flaw(word.span(), "a credential is `key` or `session`")),
+        };
+        if std::mem::replace(seen, true) {
+            return Err(flaw(word.span(), format!("`{}` stands twice", word.get_ref())));
+        }
+    }
+    match (keys, sessions) {
+        (true, false) => Ok(Credentials::Keys),
+        (false, true) => Ok(Credentials::Sessions),
+        (true, true) => Ok(Credentials::Any),
+        (false, false) => Err(flaw(raw.span(), "a route takes at least one kind of credential")),
+    }
+}
+
+fn model(raw: &Spanned<RawModel>) -> Result<ModelSource, Flaw> {
+    match (&raw.get_ref().header, &raw.get_ref().path) {
+        (Some(header), None) if Rule::is_header(header) => Ok(ModelSource::Header(header.clone())),
+        (Some(_), None) => Err(flaw(raw.span(), "a header's name is 1 to 64 of `a-z0-9-`")),
+        (None, Some(path)) => Ok(ModelSource::Path(path.clone())),
+        _ => Err(flaw(raw.span(), "a model is named by either `header` or `path`")),
+    }
 }
 
 fn freshness(raw: Option<&Spanned<String>>) -> Result<Freshness, Flaw> {
@@ -180,7 +220,25 @@ mod tests {
         let route =
             |line: &str| format!("# rules\n[[route]]\nmethod = \"GET\"\npath = \"/a/{{b}}\"\n{line}\n");
         check_refused(&route("permission = \"files.reed\""), (5, 14), "no permission `files.reed`");
-        check_refused(&route("permission = \"keys.read\""), (4, 8), "no key can hold");
+        check_refused(&route("permission = \"keys.read\""), (4, 8), "no credential");
+        check_refused(&route("permission = \"files.read\"\ncredentials = []"), (6, 15), "at least one kind");
+        check_refused(
+            &route("permission = \"files.read\"\ncredentials = [\"cookie\"]"),
+            (6, 16),
+            "or `session`",
+        );
+        check_refused(
+            &route("permission = \"files.read\"\ncredentials = [\"key\", \"key\"]"),
+            (6, 23),
+            "stands twice",
+        );
+        let model = |source: &str| route(&format!("permission = \"inference.invoke\"\nmodel = {source}"));
+        check_refused(&model("{}"), (6, 9), "either `header` or `path`");
+        check_refused(&model("{ header = \"a\", path = \"b\" }"), (6, 9), "either `header` or `path`");
+        check_refused(&model("{ header = \"X-Model\" }"), (6, 9), "`a-z0-9-`");
+        check_refused(&model("{ header = \"latchkey-model\" }"), (4, 8), "cannot name the model");
+        check_refused(&model("{ path = \"c\" }"), (4, 8), "no parameter `c`");
+        check_refused(&model("{ query = \"m\" }"), (6, 11), "unknown field");
         check_refused(&route("permission = \"files.read\"\nfreshness = \"old\""), (6, 13), "no freshness");
         check_refused(
             &route("permission = \"files.read\"\nproject = { path = \"c\" }"),
@@ -207,6 +265,19 @@ mod tests {
         let once = "[[route]]\nmethods = [\"GET\", \"HEAD\"]\npath = \"/a\"\npermission = \"files.read\"\n";
         assert_eq!(parse(once).unwrap().len(), 2);
         assert!(parse(&format!("{once}{once}")).unwrap_err().what.contains("earlier rule"));
+    }
+
+    #[test]
+    fn credentials_are_keys_unless_said_otherwise() {
+        let of = |line: &str| {
+            let text =
+                format!("[[route]]\nmethod = \"GET\"\npath = \"/a\"\npermission = \"files.read\"\n{line}");
+            parse(&text).unwrap()[0].credentials
+        };
+        assert_eq!(of(""), Credentials::Keys);
+        assert_eq!(of("credentials = [\"key\"]"), Credentials::Keys);
+        assert_eq!(of("credentials = [\"session\"]"), Credentials::Sessions);
+        assert_eq!(of("credentials = [\"session\", \"key\"]"), Credentials::Any);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use js_sys::{Function, Uint8Array};
 use latchkey_core::{MintSecret, Pepper, UnixMillis};
 use latchkey_gate::{
-    Ask, Attempt, Authorization, Floor, Gate, GateConfig, Outcome, Question, Request, Step, Wanted,
+    Ask, Attempt, Floor, Gate, GateConfig, Header, Outcome, Question, Request, Step, Wanted,
 };
 use std::hint::black_box;
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
@@ -207,8 +207,7 @@ impl Asked {
 }
 
 fn request<'a>(method: &'a str, path: &'a [u8], authorization: &'a [u8]) -> Request<'a> {
-    let authorization = Authorization::One(authorization);
-    Request { method, path, authorization, min_generation: None }
+    Request::new(method, path, Header::One(authorization))
 }
 
 fn answered(verdict: &latchkey_gate::Verdict) -> Result<u64, JsError> {

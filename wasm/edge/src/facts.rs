@@ -5,7 +5,8 @@
 //! zone's own URL normalisation does as much, or more. Then the tidy path is what is matched and what the origin gets,
 //! so the two never differ. Whatever arrives untidied is the gate's to refuse.
 
-use latchkey_gate::{Authorization, Request};
+use core::net::IpAddr;
+use latchkey_gate::{Header, Headers as GateHeaders, Request};
 use worker::web_sys::{self, Headers};
 
 /// Path and query of a request, exactly as the runtime hands them over.
@@ -46,17 +47,31 @@ pub(crate) struct Facts {
     path_len: usize,
     authorization: Option<String>,
     min_generation: Option<String>,
+    project: Option<String>,
+    client: Option<IpAddr>,
+    headers: Headers,
 }
 
 impl Facts {
-    /// Those of a request with this method and target.
-    pub(crate) fn new(method: String, target: &Target, headers: &Headers) -> Self {
+    /// Those of a request with this method and target. `client_header` names the one header that tells the client's
+    /// address, and that nobody but whoever stands in front can set.
+    pub(crate) fn new(
+        method: String,
+        target: &Target,
+        headers: Headers,
+        client_header: Option<&str>,
+    ) -> Self {
+        let client = client_header.and_then(|name| headers.get(name).ok().flatten());
         Self {
             method,
             path_len: target.path().len(),
             target: target.as_str().to_owned(),
             authorization: headers.get("authorization").unwrap_or_default(),
             min_generation: headers.get("latchkey-min-generation").unwrap_or_default(),
+            project: headers.get("latchkey-project").unwrap_or_default(),
+            // Two headers folded into one are no address.
+            client: client.and_then(|text| text.parse().ok()),
+            headers,
         }
     }
 
@@ -65,22 +80,35 @@ impl Facts {
         Request {
             method: &self.method,
             path: self.target.get(..self.path_len).unwrap_or_default().as_bytes(),
-            authorization: match self.authorization.as_deref() {
-                None => Authorization::None,
-                Some(value) if is_folded(value) => Authorization::Many,
-                Some(value) => Authorization::One(value.as_bytes()),
-            },
+            authorization: header(self.authorization.as_deref()),
             min_generation: self
                 .min_generation
                 .as_deref()
                 .filter(|value| !is_folded(value))
                 .map(str::as_bytes),
+            project: header(self.project.as_deref()),
+            client: self.client,
+            headers: self,
         }
     }
 }
 
+impl GateHeaders for Facts {
+    fn one(&self, name: &str) -> Option<String> {
+        self.headers.get(name).ok().flatten().filter(|value| !is_folded(value))
+    }
+}
+
+fn header(value: Option<&str>) -> Header<'_> {
+    match value {
+        None => Header::None,
+        Some(value) if is_folded(value) => Header::Many,
+        Some(value) => Header::One(value.as_bytes()),
+    }
+}
+
 /// Whether several headers of the name were folded into one: the runtime puts a comma between them, and no
-/// credential or generation has one.
+/// native key, token, generation, project or model has one.
 fn is_folded(value: &str) -> bool {
     value.contains(',')
 }

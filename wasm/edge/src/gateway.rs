@@ -20,7 +20,8 @@ pub(crate) async fn answer(
     request: &web_sys::Request,
     target: &Target,
 ) -> Result<web_sys::Response> {
-    let facts = Facts::new(request.method(), target, &request.headers());
+    let client = isolate.settings().client_header.as_deref();
+    let facts = Facts::new(request.method(), target, request.headers(), client);
     let (grant, names, standing) = match decide(isolate, env, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => return respond::out_of_reach(standing),

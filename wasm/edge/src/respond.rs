@@ -3,7 +3,7 @@
 use crate::gateway;
 use crate::names::Names;
 use latchkey_core::Role;
-use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Unavailable};
+use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Unavailable};
 use serde::Serialize;
 use serde_json::json;
 use worker::js_sys::{Date, Uint8Array};
@@ -94,8 +94,10 @@ pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Result<Re
     let status = match refusal.class() {
         Class::BadRequest => 400,
         Class::Unauthenticated => 401,
+        Class::PaymentRequired => 402,
         Class::Forbidden => 403,
         Class::NotFound => NOT_FOUND,
+        Class::TooMany => 429,
         Class::Unavailable => 503,
     };
     let permission = match refusal {
@@ -121,7 +123,7 @@ pub(crate) fn whoami(grant: &Grant, names: &Names, standing: Option<Standing>) -
     let permissions: Vec<&str> =
         grant.binding.permissions.iter().map(|permission| permission.as_str()).collect();
     let body = json!({
-        "key": { "id": grant.key.to_string() },
+        "key": { "id": subject(grant).1 },
         "project": {
             "id": names.project.to_string(),
             "slug": names.project_slug,
@@ -163,11 +165,19 @@ pub(crate) fn from_origin(response: &Response, standing: Option<Standing>) -> Re
 /// Who calls, as the origin is told.
 pub(crate) fn identity(grant: &Grant, names: &Names) -> [(&'static str, String); 4] {
     [
-        ("latchkey-key", grant.key.to_string()),
+        subject(grant),
         ("latchkey-project", names.project.to_string()),
         ("latchkey-organization", names.organization.to_string()),
         ("latchkey-role", grant.binding.role.map_or("", Role::as_str).to_owned()),
     ]
+}
+
+/// Who, and the header that says so: a key's id or a session's identity, never both.
+fn subject(grant: &Grant) -> (&'static str, String) {
+    match grant.subject {
+        Subject::Key(id) => ("latchkey-key", id.to_string()),
+        Subject::Session(identity) => ("latchkey-identity", identity.to_string()),
+    }
 }
 
 /// 200: the gate's account of itself. The counters are for whoever holds the push token.

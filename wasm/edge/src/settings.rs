@@ -17,6 +17,10 @@ pub(crate) struct Settings {
     pub(crate) forward: Option<Token>,
     /// Where `/.latchkey/verify` reads the original request.
     pub(crate) family: Family,
+    /// The header that tells the client's address, set by whatever stands in front of the script.
+    pub(crate) client_header: Option<String>,
+    /// The same of a request that a proxy asks about. None is trusted unless it is named.
+    pub(crate) forward_client_header: Option<String>,
     /// Where requests go that are let in: scheme, host and port.
     pub(crate) origin: Option<String>,
 }
@@ -58,6 +62,8 @@ impl Settings {
             push: token(env, "LATCHKEY_PUSH_TOKEN")?,
             forward: token(env, "LATCHKEY_FORWARD_TOKEN")?,
             family: family(env)?,
+            client_header: client_header(env, "LATCHKEY_CLIENT_HEADER", Some(CLOUDFLARE_CLIENT))?,
+            forward_client_header: client_header(env, "LATCHKEY_FORWARD_CLIENT_HEADER", None)?,
             origin: origin(env)?,
         })
     }
@@ -121,6 +127,21 @@ fn family(env: &Env) -> Result<Family, SettingsError> {
     }
 }
 
+/// `none`, or a header's name in lower case.
+fn client_header(
+    env: &Env,
+    name: &'static str,
+    otherwise: Option<&str>,
+) -> Result<Option<String>, SettingsError> {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    match variable(env, name) {
+        None => Ok(otherwise.map(str::to_owned)),
+        Some(text) if text == "none" => Ok(None),
+        Some(text) if text.len() <= HEADER_LEN_MAX && text.bytes().all(plain) => Ok(Some(text)),
+        Some(_) => Err(SettingsError::Value(name, "a header's name in lower case, or `none`")),
+    }
+}
+
 /// A path there would be put before paths that the gate has not seen so, hence none is allowed.
 fn origin(env: &Env) -> Result<Option<String>, SettingsError> {
     let Some(text) = variable(env, "ORIGIN") else { return Ok(None) };
@@ -133,6 +154,10 @@ fn origin(env: &Env) -> Result<Option<String>, SettingsError> {
         _ => Err(SettingsError::Value("ORIGIN", "`https://host` or `http://host`, with a port perhaps")),
     }
 }
+
+/// Cloudflare sets it anew on every request, whatever the client sent.
+const CLOUDFLARE_CLIENT: &str = "cf-connecting-ip";
+const HEADER_LEN_MAX: usize = 64;
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

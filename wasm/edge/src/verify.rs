@@ -25,7 +25,8 @@ pub(crate) async fn answer(
     let Some((method, target)) = original(&headers, isolate.settings().family)? else {
         return respond::forward_headers();
     };
-    let facts = Facts::new(method, &target, &headers);
+    let client = isolate.settings().forward_client_header.as_deref();
+    let facts = Facts::new(method, &target, headers, client);
     match decide(isolate, env, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => respond::out_of_reach(standing),

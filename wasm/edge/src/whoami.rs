@@ -13,7 +13,8 @@ pub(crate) async fn answer(
     request: &web_sys::Request,
     target: &Target,
 ) -> Result<web_sys::Response> {
-    let facts = Facts::new(request.method(), target, &request.headers());
+    let client = isolate.settings().client_header.as_deref();
+    let facts = Facts::new(request.method(), target, request.headers(), client);
     match decide(isolate, env, &facts, Question::Whoami).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => respond::out_of_reach(standing),

@@ -84,12 +84,7 @@ fn now_is_read_again_after_the_ask() {
     let frozen = stage.head();
     let mut attempt = Attempt::default();
     let bearer = format!("Bearer {}", key.text);
-    let request = Request {
-        method: "POST",
-        path: b"/v1/inference",
-        authorization: Authorization::One(bearer.as_bytes()),
-        min_generation: None,
-    };
+    let request = Request::new("POST", b"/v1/inference", Header::One(bearer.as_bytes()));
     let step = shell.gate.decide(&request, Question::Route, stage.now, &mut attempt);
     assert_eq!(step, Step::Ask(Ask::Head(HeadAsk::Start)));
     shell.gate.accept_head(&frozen, stage.now).unwrap();

@@ -7,9 +7,14 @@
 )]
 
 mod freshness;
+mod imported;
 mod intake;
+mod narrowing;
+mod order;
 mod paths;
 mod refusals;
 mod routes;
+mod sessions;
 mod simulation;
 mod stage;
+mod usage;

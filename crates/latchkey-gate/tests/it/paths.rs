@@ -20,8 +20,8 @@ fn ask(path: &[u8]) -> Outcome {
         };
     }
     STAGED.with_borrow_mut(|(stage, shell, bearer)| {
-        let authorization = Authorization::One(bearer.as_bytes());
-        let request = Request { method: "GET", path, authorization, min_generation: None };
+        let authorization = Header::One(bearer.as_bytes());
+        let request = Request::new("GET", path, authorization);
         shell.ask(stage, &request, Question::Route).outcome
     })
 }

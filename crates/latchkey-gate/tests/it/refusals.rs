@@ -3,13 +3,14 @@
 use crate::stage::*;
 use latchkey_core::*;
 use latchkey_gate::*;
-use latchkey_snapshot::KeyState;
 use latchkey_snapshot::head::{InlineSubject, Reason};
+use latchkey_snapshot::manifest::Exceptions;
+use latchkey_snapshot::{KeyState, TokenError};
 
 const INFERENCE: (&str, &[u8]) = ("POST", b"/v1/inference");
 
-fn request<'a>(authorization: Authorization<'a>, (method, path): (&'a str, &'a [u8])) -> Request<'a> {
-    Request { method, path, authorization, min_generation: None }
+fn request<'a>(authorization: Header<'a>, (method, path): (&'a str, &'a [u8])) -> Request<'a> {
+    Request::new(method, path, authorization)
 }
 
 #[test]
@@ -28,26 +29,26 @@ fn without_a_proven_credential_every_path_is_401() {
         (format!("Bearer\t{}", key.text), Unproven::Scheme),
         (format!("Basic {}", key.text), Unproven::Scheme),
         (key.text.clone(), Unproven::Scheme),
-        (format!("Bearer x{}", &key.text[1..]), Unproven::Malformed(KeyError::Checksum)),
+        (format!("Bearer {}x", &key.text[..key.text.len() - 1]), Unproven::Malformed(KeyError::Checksum)),
+        (format!("Bearer x{}", &key.text[1..]), Unproven::Unknown),
+        ("Bearer short".into(), Unproven::Malformed(KeyError::Length)),
+        ("Bearer lkt_short".into(), Unproven::Token(TokenError::Length)),
         (format!("Bearer {}", stage.made_up_key()), Unproven::MadeUp),
         (format!("Bearer {}", stage.unsaid_key()), Unproven::Unknown),
     ] {
         for path in [INFERENCE, ("GET", b"/nowhere"), ("GET", b"/../etc"), ("GET", b"")] {
             for question in [Question::Route, Question::Whoami] {
-                let request = request(Authorization::One(value.as_bytes()), path);
+                let request = request(Header::One(value.as_bytes()), path);
                 let verdict = shell.ask(&mut stage, &request, question);
                 assert_refused(&verdict, Refusal::Unauthenticated(expected));
             }
         }
     }
-    for (authorization, expected) in
-        [(Authorization::None, Unproven::Missing), (Authorization::Many, Unproven::Several)]
-    {
+    for (authorization, expected) in [(Header::None, Unproven::Missing), (Header::Many, Unproven::Several)] {
         let verdict = shell.ask(&mut stage, &request(authorization, INFERENCE), Question::Route);
         assert_refused(&verdict, Refusal::Unauthenticated(expected));
     }
-    let verdict =
-        shell.ask(&mut stage, &request(Authorization::One(lower.as_bytes()), INFERENCE), Question::Route);
+    let verdict = shell.ask(&mut stage, &request(Header::One(lower.as_bytes()), INFERENCE), Question::Route);
     assert_allowed(&verdict);
 }
 
@@ -74,8 +75,8 @@ fn proven_key_out_of_force_is_told_why_r1() {
     let suspended = stage.add_key(2, Role::Member);
     stage.add_project(3, "gamma");
     let archived = stage.add_key(3, Role::Member);
-    stage.suspended.push(OrganizationNumber(20));
-    stage.archived.push(ProjectNumber(3));
+    stage.exceptions =
+        Exceptions::default().with_suspended([OrganizationNumber(20)]).with_archived([ProjectNumber(3)]);
     stage.publish();
     let mut shell = stage.warm_shell();
     assert_allowed(&shell.invoke(&mut stage, &expiring.text));
@@ -104,7 +105,7 @@ fn most_final_reason_is_told() {
         key.state = KeyState::Disabled;
         key.expiry = Some(ExpiryMinute(1));
     });
-    stage.suspended.push(OrganizationNumber(20));
+    stage.exceptions = Exceptions::default().with_suspended([OrganizationNumber(20)]);
     stage.publish();
     let mut shell = stage.warm_shell();
     assert_refused(&shell.invoke(&mut stage, &key.text), Refusal::OutOfForce(Reason::Expired));
@@ -178,7 +179,7 @@ fn lacking_permission_is_403_and_named_after_404_r5() {
     let verdict = shell.route(&mut stage, &member.text, "POST", "/v1/clusters");
     assert_refused(&verdict, Refusal::Forbidden(Permission::ClustersCreate));
     let Outcome::Refuse(refusal) = verdict.outcome else { unreachable!() };
-    assert_eq!(refusal.to_string(), "the key lacks the permission `clusters.create`");
+    assert_eq!(refusal.to_string(), "the credential lacks the permission `clusters.create`");
     assert_refused(
         &shell.invoke(&mut stage, &narrowed.text),
         Refusal::Forbidden(Permission::InferenceInvoke),
@@ -236,7 +237,7 @@ fn what_a_gate_cannot_tell_is_503_and_never_401() {
     assert_refused(&verdict, Refusal::Unavailable(Unavailable::NoSnapshot));
     let Outcome::Refuse(refusal) = verdict.outcome else { unreachable!() };
     assert_eq!((refusal.class(), refusal.retry_after_secs()), (Class::Unavailable, Some(1)));
-    let request = request(Authorization::None, INFERENCE);
+    let request = request(Header::None, INFERENCE);
     let verdict = shell.ask(&mut stage, &request, Question::Route);
     assert_refused(&verdict, Refusal::Unauthenticated(Unproven::Missing));
 }
@@ -274,9 +275,9 @@ fn whoami_tells_binding_and_names() {
     stage.publish();
     let mut shell = Shell::new(stage.gate());
     let bearer = format!("Bearer {}", key.text);
-    let request = request(Authorization::One(bearer.as_bytes()), ("GET", b"/v1/whoami"));
+    let request = request(Header::One(bearer.as_bytes()), ("GET", b"/v1/whoami"));
     let grant = assert_allowed(&shell.ask(&mut stage, &request, Question::Whoami));
-    assert_eq!((grant.key, grant.binding, grant.permission), (key.id, key.binding, None));
+    assert_eq!((grant.subject, grant.binding, grant.permission), (Subject::Key(key.id), key.binding, None));
     let mut attempt = Attempt::default();
     let mut asked = 0;
     let names = loop {

@@ -147,12 +147,7 @@ impl World {
     fn request(&mut self) {
         let at = self.roll(self.keys.len() as u64) as usize;
         let bearer = format!("Bearer {}", self.keys[at].text);
-        let request = Request {
-            method: "POST",
-            path: b"/v1/inference",
-            authorization: Authorization::One(bearer.as_bytes()),
-            min_generation: None,
-        };
+        let request = Request::new("POST", b"/v1/inference", Header::One(bearer.as_bytes()));
         let mut attempt = Attempt::default();
         for _ in 0..40 {
             match self.gate.decide(&request, Question::Route, self.stage.now, &mut attempt) {
@@ -224,10 +219,9 @@ proptest! {
         let mut shell = stage.warm_shell();
         let value = if prefixed { [b"Bearer ".as_slice(), &value].concat() } else { value };
         let request = Request {
-            method: &method,
-            path: &path,
-            authorization: Authorization::One(&value),
             min_generation: Some(&token),
+            project: Header::One(&token),
+            ..Request::new(&method, &path, Header::One(&value))
         };
         shell.ask(&mut stage, &request, Question::Route);
         stage.now = UnixMillis(at);

@@ -4,12 +4,16 @@ use latchkey_core::key::Prefix;
 use latchkey_core::*;
 use latchkey_gate::*;
 use latchkey_snapshot::build::{
-    Content, Edition, HeadContent, Record, RootContent, Signer, StatementContent,
+    Content, Edition, HeadContent, Narrowing, NarrowingContent, Record, RootContent, Signer, Standing,
+    StatementContent, TokenContent,
 };
 use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
-use latchkey_snapshot::manifest::Exceptions;
+use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{Installation, KeyRole, RootKey};
-use latchkey_snapshot::*;
+use latchkey_snapshot::{
+    Binding, Credentials, Freshness, KeyState, ModelSource, ObjectDigest, ObjectRef, OrganizationNames,
+    ProjectNames, ProjectSource, Query, ResourceSource, Rule,
+};
 use std::collections::BTreeMap;
 
 pub(crate) const START: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -25,6 +29,17 @@ pub(crate) struct Key {
     pub(crate) binding: Binding,
     pub(crate) expiry: Option<ExpiryMinute>,
     pub(crate) state: KeyState,
+    pub(crate) out_of_budget: bool,
+    pub(crate) narrowing: Option<Narrowing>,
+    /// Of a key of another system.
+    pub(crate) imported: Option<ImportedDigest>,
+}
+
+/// A person who is signed in.
+#[derive(Clone, Copy)]
+pub(crate) struct Person {
+    pub(crate) identity: IdentityId,
+    pub(crate) session: SessionId,
 }
 
 /// The control plane's side: its state, its signing keys, and all objects it ever published.
@@ -35,8 +50,8 @@ pub(crate) struct Stage {
     pub(crate) mint: MintSecret,
     pub(crate) prefix: Prefix,
     pub(crate) rules: Vec<Rule>,
-    pub(crate) suspended: Vec<OrganizationNumber>,
-    pub(crate) archived: Vec<ProjectNumber>,
+    pub(crate) exceptions: Exceptions,
+    pub(crate) session_keys: Vec<TokenKey>,
     pub(crate) grace_secs: u32,
     pub(crate) use_by_secs: u64,
     pub(crate) generation: Generation,
@@ -63,8 +78,8 @@ impl Stage {
             mint: MintSecret::new([22; 32]),
             prefix: Prefix::parse("lk").unwrap(),
             rules: rules(),
-            suspended: vec![],
-            archived: vec![],
+            exceptions: Exceptions::default(),
+            session_keys: vec![session_key(&session_signer())],
             grace_secs: GRACE_SECS,
             use_by_secs: 3600,
             generation: Generation(10),
@@ -135,6 +150,9 @@ impl Stage {
             },
             expiry: None,
             state: KeyState::Active,
+            out_of_budget: false,
+            narrowing: None,
+            imported: None,
         };
         change(&mut key);
         self.put_key(&key);
@@ -142,15 +160,70 @@ impl Stage {
     }
 
     pub(crate) fn put_key(&mut self, key: &Key) {
-        self.content.put(Record::Key {
-            id: key.id,
-            digest: key.digest,
-            binding: key.binding,
-            expiry: key.expiry,
-            state: key.state,
-            out_of_budget: false,
-            narrowing: None,
+        let Key { id, digest, binding, expiry, state, out_of_budget, .. } = *key;
+        let narrowing = key.narrowing.clone();
+        self.content.put(match key.imported {
+            None => Record::Key { id, digest, binding, expiry, state, out_of_budget, narrowing },
+            Some(digest) => {
+                Record::ImportedKey { id, digest, binding, expiry, state, out_of_budget, narrowing }
+            }
         });
+    }
+
+    /// A key of another system with this text.
+    pub(crate) fn add_imported_key(&mut self, project: u32, role: Role, text: &str) -> Key {
+        self.add_key_with(project, role, |key| {
+            key.text = text.to_owned();
+            key.imported = Some(ImportedDigest::of(text.as_bytes()));
+        })
+    }
+
+    /// Somebody who is neither a member of anything nor a collaborator in anything.
+    pub(crate) fn add_person(&mut self) -> Person {
+        Person {
+            identity: IdentityId::generate(&mut self.dice),
+            session: SessionId::generate(&mut self.dice),
+        }
+    }
+
+    /// A member of the organization and collaborator in the project.
+    pub(crate) fn add_collaborator(&mut self, project: u32, organization_role: Role, role: Role) -> Person {
+        let person = self.add_person();
+        self.put_member(&person, project, organization_role);
+        self.put_collaborator(&person, project, role, Standing::Member);
+        person
+    }
+
+    /// A member of the organization that the project belongs to.
+    pub(crate) fn put_member(&mut self, person: &Person, project: u32, role: Role) {
+        let organization = OrganizationNumber(project * 10);
+        self.content.put(Record::Membership { identity: person.identity, organization, role });
+    }
+
+    pub(crate) fn put_collaborator(&mut self, person: &Person, project: u32, role: Role, standing: Standing) {
+        self.content.put(Record::Collaboration {
+            identity: person.identity,
+            project: ProjectNumber(project),
+            organization: OrganizationNumber(project * 10),
+            role,
+            standing,
+        });
+    }
+
+    pub(crate) fn token_of(&self, person: &Person) -> String {
+        self.token_signed(person, &session_signer())
+    }
+
+    pub(crate) fn token_signed(&self, person: &Person, signer: &Signer) -> String {
+        let issued = self.now.seconds();
+        let content = TokenContent {
+            installation: self.installation,
+            session: person.session,
+            identity: person.identity,
+            issued,
+            expires: issued.plus_secs(600),
+        };
+        content.sign(signer).unwrap().expose().to_owned()
     }
 
     pub(crate) fn set_state(&mut self, key: &Key, state: KeyState) {
@@ -174,16 +247,14 @@ impl Stage {
     }
 
     pub(crate) fn publish_same_generation(&mut self) {
-        let exceptions =
-            Exceptions::default().with_suspended(self.suspended.clone()).with_archived(self.archived.clone());
         let built = self.content.build(&Edition {
             installation: self.installation,
             generation: self.generation,
             pepper_id: self.content.pepper_id(),
             grace_secs: self.grace_secs,
             prefix: self.prefix,
-            exceptions: &exceptions,
-            session_keys: &[],
+            exceptions: &self.exceptions,
+            session_keys: &self.session_keys,
             edge_keys: &[],
             rules: &self.rules,
         });
@@ -221,7 +292,10 @@ impl Stage {
     }
 
     pub(crate) fn revoke_key_inline(&mut self, key: &Key) {
-        let tag = self.content.key_tag(key.id, &key.digest);
+        let tag = match &key.imported {
+            None => self.content.key_tag(key.id, &key.digest),
+            Some(digest) => Query::imported_key(&self.pepper, digest).tag,
+        };
         self.revoke_inline(InlineSubject::Tag(tag), Reason::Revoked);
         self.set_state(key, KeyState::Revoked);
     }
@@ -293,6 +367,18 @@ impl Stage {
     }
 }
 
+pub(crate) fn session_signer() -> Signer {
+    Signer::from_seed(&[6; 32])
+}
+
+pub(crate) fn session_key(signer: &Signer) -> TokenKey {
+    TokenKey { public: signer.public(), not_before: UnixSeconds(0), not_after: UnixSeconds(u64::MAX) }
+}
+
+pub(crate) fn narrowing(content: NarrowingContent<'_>) -> Option<Narrowing> {
+    content.encode().unwrap()
+}
+
 pub(crate) fn project_id(number: u32) -> ProjectId {
     ProjectId::generate(&mut Dice::from_seed(&[number as u8; 32]))
 }
@@ -330,9 +416,44 @@ pub(crate) fn rules() -> Vec<Rule> {
         rule("POST", "/v1/clusters", Permission::ClustersCreate),
         rule("GET", "/v1/assets/{*rest}", Permission::FilesView),
         Rule { freshness: Freshness::FreshOnly, ..rule("POST", "/v1/batches", Permission::BatchCreate) },
+        both(rule("POST", "/v1/evaluations", Permission::EvaluationsCreate)),
+        both(Rule { resource: file(), ..rule("GET", "/v1/both/files/{file}", Permission::FilesRead) }),
+        both(Rule {
+            project: project(),
+            ..rule("GET", "/v1/both/projects/{project}/files", Permission::FilesView)
+        }),
+        both(Rule {
+            project: project(),
+            resource: file(),
+            ..rule("GET", "/v1/both/projects/{project}/files/{file}", Permission::FilesRead)
+        }),
+        both(rule("DELETE", "/v1/both/clusters", Permission::ClustersDelete)),
+        both(Rule {
+            freshness: Freshness::FreshOnly,
+            ..rule("POST", "/v1/both/clusters", Permission::ClustersCreate)
+        }),
+        sessions(rule("GET", "/v1/keys", Permission::KeysRead)),
+        sessions(rule("PUT", "/v1/external", Permission::ProjectExternalWrite)),
+        sessions(rule("GET", "/v1/sessions/files", Permission::FilesView)),
+        Rule {
+            model: Some(ModelSource::Header("x-model".into())),
+            ..rule("POST", "/v1/chat", Permission::InferenceInvoke)
+        },
+        Rule {
+            model: Some(ModelSource::Path("model".into())),
+            ..rule("POST", "/v1/models/{*model}", Permission::InferenceInvoke)
+        },
     ];
     rules.sort_by(|a, b| (&a.pattern, &a.method).cmp(&(&b.pattern, &b.method)));
     rules
+}
+
+pub(crate) fn both(rule: Rule) -> Rule {
+    Rule { credentials: Credentials::Any, ..rule }
+}
+
+fn sessions(rule: Rule) -> Rule {
+    Rule { credentials: Credentials::Sessions, ..rule }
 }
 
 /// What a shell could not get.
@@ -380,12 +501,7 @@ impl Shell {
 
     pub(crate) fn route(&mut self, stage: &mut Stage, key: &str, method: &str, path: &str) -> Verdict {
         let bearer = format!("Bearer {key}");
-        let request = Request {
-            method,
-            path: path.as_bytes(),
-            authorization: Authorization::One(bearer.as_bytes()),
-            min_generation: None,
-        };
+        let request = Request::new(method, path.as_bytes(), Header::One(bearer.as_bytes()));
         self.ask(stage, &request, Question::Route)
     }
 
@@ -397,10 +513,8 @@ impl Shell {
     pub(crate) fn invoke_at_least(&mut self, stage: &mut Stage, key: &str, token: &str) -> Verdict {
         let bearer = format!("Bearer {key}");
         let request = Request {
-            method: "POST",
-            path: b"/v1/inference",
-            authorization: Authorization::One(bearer.as_bytes()),
             min_generation: Some(token.as_bytes()),
+            ..Request::new("POST", b"/v1/inference", Header::One(bearer.as_bytes()))
         };
         self.ask(stage, &request, Question::Route)
     }
