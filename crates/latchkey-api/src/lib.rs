@@ -36,7 +36,9 @@ pub use member::{ChangeMember, Departure, Member, MemberKind};
 pub use organization::{CreateOrganization, CreatedOrganization, Organization};
 pub use page::{Page, PageQuery};
 pub use problem::{Code, Problem};
-pub use project::{ChangeProject, CreateProject, DeleteProject, Project, SwitchExternal, Visibility};
+pub use project::{
+    ChangeProjectSettings, CreateProject, DeleteProject, Project, ProjectSettings, SwitchExternal, Visibility,
+};
 pub use ready::Ready;
 pub use resource::{
     ChangeResource, Cluster, ClusterLogin, ClusterOidc, KubeconfigKind, KubeconfigQuery, RegisterResource,

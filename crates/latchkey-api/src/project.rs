@@ -15,10 +15,23 @@ pub struct CreateProject {
     pub slug: String,
 }
 
-/// `PATCH /v1/projects/{project}`: what is absent stays as it is.
+/// `GET /v1/projects/{project}/settings`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProjectSettings {
+    /// Its name.
+    pub name: String,
+    /// Its slug.
+    pub slug: String,
+    /// Who sees it.
+    pub visibility: Visibility,
+    /// Whether external collaborators are let in; `PUT /v1/projects/{project}/external` changes it.
+    pub allows_external: bool,
+}
+
+/// `PATCH /v1/projects/{project}/settings`: what is absent stays as it is.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ChangeProject {
+pub struct ChangeProjectSettings {
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

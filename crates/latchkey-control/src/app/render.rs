@@ -17,17 +17,30 @@ pub(super) fn organization(organization: &Organization) -> api::Organization {
     }
 }
 
+pub(super) fn project_settings(project: &Project) -> api::ProjectSettings {
+    api::ProjectSettings {
+        name: project.name.as_str().to_owned(),
+        slug: project.slug.to_string(),
+        visibility: visibility(project.visibility),
+        allows_external: project.allows_external,
+    }
+}
+
+const fn visibility(visibility: Visibility) -> api::Visibility {
+    match visibility {
+        Visibility::Open => api::Visibility::Open,
+        Visibility::Closed => api::Visibility::Closed,
+        Visibility::Private => api::Visibility::Private,
+    }
+}
+
 pub(super) fn project(project: &Project, organization: &Organization, role: Option<Role>) -> api::Project {
     api::Project {
         id: project.id.to_string(),
         organization_id: organization.id.to_string(),
         name: project.name.as_str().to_owned(),
         slug: project.slug.to_string(),
-        visibility: match project.visibility {
-            Visibility::Open => api::Visibility::Open,
-            Visibility::Closed => api::Visibility::Closed,
-            Visibility::Private => api::Visibility::Private,
-        },
+        visibility: visibility(project.visibility),
         default: project.is_default,
         allows_external: project.allows_external,
         created_at: project.created_at.into(),

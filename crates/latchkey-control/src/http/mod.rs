@@ -250,11 +250,15 @@ fn projects() -> Vec<Route> {
             .does("projects.read", "One project, by id or slug.")
             .permission(Permission::ProjectSettingsRead)
             .shows::<api::Project>(),
-        Route::patch("/v1/projects/{project}", projects::change)
-            .does("projects.change", "Changes a project's name, slug or visibility.")
+        Route::get("/v1/projects/{project}/settings", projects::settings)
+            .does("projects.settings", "A project's settings.")
+            .permission(Permission::ProjectSettingsRead)
+            .shows::<api::ProjectSettings>(),
+        Route::patch("/v1/projects/{project}/settings", projects::change_settings)
+            .does("projects.change_settings", "Changes a project's name, slug or visibility.")
             .needs(Needs::OneOf(&[Permission::ProjectSettingsWrite, Permission::OrgProjectsSetVisibility]))
-            .takes::<api::ChangeProject>()
-            .shows::<api::Project>()
+            .takes::<api::ChangeProjectSettings>()
+            .shows::<api::ProjectSettings>()
             .codes(&[Code::SlugTaken, Code::DefaultProject]),
         Route::delete("/v1/projects/{project}", projects::delete)
             .does("projects.delete", "Deletes an archived project, for good, once its slug is typed.")

@@ -6,7 +6,7 @@ use super::params::{At, Listing};
 use super::reply::{Outcome, changed, created, shown};
 use crate::app::{Ask, Control, projects};
 use axum::extract::State;
-use latchkey_api::{ChangeProject, CreateProject, DeleteProject, SwitchExternal};
+use latchkey_api::{ChangeProjectSettings, CreateProject, DeleteProject, SwitchExternal};
 use latchkey_core::Dice;
 use std::sync::Arc;
 
@@ -37,13 +37,24 @@ pub(super) async fn read(
     shown(control.read(&asker, |ask| projects::read(ask, &project)))
 }
 
-pub(super) async fn change(
+pub(super) async fn settings(
     State(control): State<Arc<Control>>,
     By(asker): By,
     At(project): At<String>,
-    Json(body): Json<ChangeProject>,
 ) -> Outcome {
-    changed(&control, control.write(&asker, move |ask, _| projects::change(ask, &project, &body)).await)
+    shown(control.read(&asker, |ask| projects::settings(ask, &project)))
+}
+
+pub(super) async fn change_settings(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(project): At<String>,
+    Json(body): Json<ChangeProjectSettings>,
+) -> Outcome {
+    changed(
+        &control,
+        control.write(&asker, move |ask, _| projects::change_settings(ask, &project, &body)).await,
+    )
 }
 
 pub(super) async fn switch_external(

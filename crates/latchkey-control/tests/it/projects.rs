@@ -33,23 +33,24 @@ impl Scene {
         format!("/v1/projects/{}", self.project)
     }
 
+    fn settings(&self) -> String {
+        format!("/v1/projects/{}/settings", self.project)
+    }
+
     async fn member(&self, email: &str, role: Role) -> Actor {
         self.stage.person(email, Some((&self.organization, role)), None).await
     }
 
     async fn see_as(&self, visibility: &str) {
-        self.owner.patch(&self.path(), json!({ "visibility": visibility })).await.expect(200);
+        self.owner.patch(&self.settings(), json!({ "visibility": visibility })).await.expect(200);
     }
 }
 
 #[tokio::test]
 async fn old_slug_resolves_to_nothing_and_goes_to_nobody_else_j3() {
     let scene = scene().await;
-    let changed = scene.owner.patch(&scene.path(), json!({ "slug": "blue" })).await.expect(200).json();
-    assert_eq!(
-        (changed["id"].as_str(), changed["slug"].as_str()),
-        (Some(scene.project.as_str()), Some("blue"))
-    );
+    let changed = scene.owner.patch(&scene.settings(), json!({ "slug": "blue" })).await.expect(200).json();
+    assert_eq!(changed["slug"], "blue");
     scene.owner.get("/v1/projects/red").await.problem(404, "not_found");
     scene.owner.get("/v1/projects/blue").await.expect(200);
 
@@ -61,7 +62,7 @@ async fn old_slug_resolves_to_nothing_and_goes_to_nobody_else_j3() {
     }
     // The organization itself may use it again.
     create(&scene.owner, &scene.organization, "red").await;
-    scene.owner.patch(&scene.path(), json!({ "slug": "red" })).await.problem(409, "slug_taken");
+    scene.owner.patch(&scene.settings(), json!({ "slug": "red" })).await.problem(409, "slug_taken");
 }
 
 #[tokio::test]
@@ -72,7 +73,7 @@ async fn one_of_two_claims_of_a_slug_wins_j3() {
     for round in 0..20 {
         let slug = format!("wanted-{round}");
         let theirs = format!("/v1/organizations/{other}/projects");
-        let path = scene.path();
+        let path = scene.settings();
         let (one, two) = tokio::join!(
             scene.owner.patch(&path, json!({ "slug": slug })),
             olga.post(&theirs, json!({ "name": "Theirs", "slug": slug })),
@@ -94,12 +95,12 @@ async fn admin_who_did_not_join_has_three_permissions_there_j4() {
         let problem = admin.get(&format!("{path}{refused}")).await.problem(403, "forbidden");
         assert!(problem["permission"].is_string());
     }
-    let lacking = admin.patch(&path, json!({ "name": "Mine" })).await.problem(403, "forbidden");
+    let lacking = admin.patch(&scene.settings(), json!({ "name": "Mine" })).await.problem(403, "forbidden");
     assert_eq!(lacking["permission"], "project.settings.write");
     let both = json!({ "name": "Mine", "visibility": "closed" });
-    admin.patch(&path, both).await.problem(403, "forbidden");
+    admin.patch(&scene.settings(), both).await.problem(403, "forbidden");
     admin.put(&format!("{path}/external"), json!({ "allowed": true })).await.problem(403, "forbidden");
-    admin.patch(&path, json!({ "visibility": "private" })).await.expect(200);
+    admin.patch(&scene.settings(), json!({ "visibility": "private" })).await.expect(200);
     admin.act(&format!("{path}/archive")).await.expect(200);
     admin.act(&format!("{path}/unarchive")).await.expect(200);
 
@@ -151,7 +152,11 @@ async fn default_project_stays_open_joined_and_there_j7() {
     let scene = scene().await;
     let path = format!("/v1/projects/{}", scene.default_project);
     for refused in ["closed", "private"] {
-        scene.owner.patch(&path, json!({ "visibility": refused })).await.problem(409, "default_project");
+        scene
+            .owner
+            .patch(&format!("{path}/settings"), json!({ "visibility": refused }))
+            .await
+            .problem(409, "default_project");
     }
     scene.owner.act(&format!("{path}/archive")).await.problem(409, "default_project");
     scene.owner.act(&format!("{path}/leave")).await.problem(409, "default_project");
@@ -189,7 +194,7 @@ async fn archived_project_refuses_everybody_and_loses_nothing_j10() {
     let archived = scene.owner.act(&format!("{path}/archive")).await.expect(200).json();
     assert!(archived["archived_at"].is_string());
     scene.owner.get(&format!("{path}/keys")).await.problem(403, "archived");
-    scene.owner.patch(&path, json!({ "name": "New" })).await.problem(403, "archived");
+    scene.owner.patch(&scene.settings(), json!({ "name": "New" })).await.problem(403, "archived");
     member.act(&format!("{path}/join")).await.problem(403, "archived");
     holder.post("/v1/explain", explain.clone()).await.problem(401, "suspended");
     scene.owner.get(&path).await.expect(200);
@@ -286,7 +291,7 @@ async fn bad_change_is_refused_with_its_field() {
         (json!({ "name": "Fine", "slug": "-" }), "slug"),
         (json!({ "default": true }), "default"),
     ] {
-        let problem = scene.owner.patch(&scene.path(), body).await.problem(422, "invalid_field");
+        let problem = scene.owner.patch(&scene.settings(), body).await.problem(422, "invalid_field");
         assert_eq!(problem["field"], field);
     }
     assert_eq!(scene.owner.get(&scene.path()).await.expect(200).json()["name"], "Red");

@@ -3,7 +3,7 @@
 use super::{is_free, shown};
 use crate::app::ask::{Ask, InProject};
 use crate::app::error::{AppError, Conflict};
-use crate::app::fields;
+use crate::app::{fields, render};
 use crate::iam::{Permit, Project, SlugHolder, Visibility};
 use crate::store::{Change, Write};
 use latchkey_api as api;
@@ -14,7 +14,11 @@ use latchkey_core::Permission;
 ///
 /// # Errors
 /// [`AppError`], as everywhere in this module.
-pub fn change(ask: &Ask, project: &str, body: &api::ChangeProject) -> Result<Write<api::Project>, AppError> {
+pub fn change_settings(
+    ask: &Ask,
+    project: &str,
+    body: &api::ChangeProjectSettings,
+) -> Result<Write<api::ProjectSettings>, AppError> {
     let place = ask.project(project)?;
     let permit = may_change(ask, &place, body)?;
     if body.name.is_none() && body.slug.is_none() && body.visibility.is_none() {
@@ -44,7 +48,20 @@ pub fn change(ask: &Ask, project: &str, body: &api::ChangeProject) -> Result<Wri
         }
         now = now.visible_as(&permit, visibility);
     }
-    Ok(changed(ask, &permit, "projects.change", &place, now).put_all(slugs))
+    let reply = render::project_settings(&now);
+    let entry = ask.entry(&permit, "projects.change_settings", ("project", now.id.to_string()));
+    let entry = entry.before(&render::project_settings(&place.project)).after(&reply);
+    Ok(Write::new(entry, reply).put(now).put_all(slugs))
+}
+
+/// A project's settings.
+///
+/// # Errors
+/// [`AppError`].
+pub fn settings(ask: &Ask, project: &str) -> Result<api::ProjectSettings, AppError> {
+    let place = ask.project(project)?;
+    place.permit(ask, Permission::ProjectSettingsRead)?;
+    Ok(render::project_settings(&place.project))
 }
 
 /// Turns the switch for external collaborators: off refuses them at once, on lets them in again (X3).
@@ -66,7 +83,7 @@ pub fn switch_external(
 }
 
 /// The permit for this change. Who lacks both permissions is told the one of the project.
-fn may_change(ask: &Ask, place: &InProject, body: &api::ChangeProject) -> Result<Permit, AppError> {
+fn may_change(ask: &Ask, place: &InProject, body: &api::ChangeProjectSettings) -> Result<Permit, AppError> {
     let own = place.permit(ask, Permission::ProjectSettingsWrite);
     match own {
         Err(AppError::Denied(_)) if body.name.is_none() && body.slug.is_none() => {

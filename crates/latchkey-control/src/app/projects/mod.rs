@@ -4,7 +4,7 @@ mod change;
 mod end;
 mod part;
 
-pub use change::{change, switch_external};
+pub use change::{change_settings, settings, switch_external};
 pub use end::{archive, delete, unarchive};
 pub use part::{join, leave};
 
