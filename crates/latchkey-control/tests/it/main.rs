@@ -3,6 +3,7 @@
 
 mod audit;
 mod bodies;
+mod budgets;
 mod clusters;
 mod edge_tokens;
 mod explain;
@@ -11,6 +12,9 @@ mod keys;
 mod organizations;
 mod projects;
 mod refusals;
+mod reports;
 mod resources;
 mod secrets;
 mod store;
+mod usage;
+mod usage_stage;
