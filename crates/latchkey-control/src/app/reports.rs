@@ -16,7 +16,6 @@ use crate::store::{Change, StoreError, View, Write};
 use latchkey_api as api;
 use latchkey_api::usage::BATCH_LINES_MAX;
 use latchkey_core::{IdentityId, KeyId, ProjectNumber, UnixMillis};
-use std::collections::BTreeMap;
 
 /// What became of a batch that came before, if it did: the answer is that of the first time.
 ///
@@ -173,26 +172,8 @@ fn parse_lines(lines: &[api::UsageLine]) -> Result<Vec<UsageLine>, AppError> {
     if !(1..=BATCH_LINES_MAX).contains(&lines.len()) {
         return Err(AppError::field("lines", format!("a batch has 1 to {BATCH_LINES_MAX} lines")));
     }
-    let mut seen = BTreeMap::new();
-    let mut parsed = Vec::with_capacity(lines.len());
-    for (index, line) in lines.iter().enumerate() {
-        let path = format!("lines[{index}]");
-        let place = (subject_text(&line.subject), line.project, line.permission.as_str(), line.day);
-        if seen.insert(place, ()).is_some() {
-            return Err(AppError::field(
-                path,
-                "its subject, project, permission and day stand in the batch twice",
-            ));
-        }
-        parsed.push(parse_line(&path, line)?);
-    }
-    Ok(parsed)
-}
-
-fn subject_text(subject: &api::UsageSubject) -> &str {
-    match subject {
-        api::UsageSubject::Key(text) | api::UsageSubject::Identity(text) => text,
-    }
+    let parse = |(index, line)| parse_line(&format!("lines[{index}]"), line);
+    lines.iter().enumerate().map(parse).collect()
 }
 
 fn parse_line(path: &str, line: &api::UsageLine) -> Result<UsageLine, AppError> {

@@ -414,10 +414,12 @@ impl<T: Tables> View for T {
     fn spent_since(&self, scope: BudgetScope, first_day: u32) -> Answer<Amount> {
         let (kind, number) = budget_place(scope);
         let days = self.usage_sums().range((kind, number, first_day)..=(kind, number, u32::MAX))?;
-        days.fold(Ok(Amount::default()), |sum, entry| {
+        let mut sum = Amount::default();
+        for entry in days {
             let (requests, cost_micros) = entry?.1.value();
-            Ok(sum?.plus(Amount { requests, cost_micros }))
-        })
+            sum = sum.plus(Amount { requests, cost_micros });
+        }
+        Ok(sum)
     }
 
     fn usage_batch(&self, id: &[u8; 16]) -> Answer<Option<UsageBatch>> {

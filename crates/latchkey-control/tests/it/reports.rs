@@ -58,8 +58,9 @@ async fn batch_counts_once_however_often_it_comes_b3() {
         assert_eq!((again.body, again.headers), (first.body.clone(), first.headers.clone()));
     }
     assert_eq!(scene.requests().await, 3);
-    scene.report(2, vec![scene.line(4)]).await;
-    assert_eq!(scene.requests().await, 7);
+    // Whoever gathers what several edges counted may have a line twice.
+    scene.report(2, vec![scene.line(4), scene.line(5)]).await;
+    assert_eq!(scene.requests().await, 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +90,6 @@ async fn batch_that_is_malformed_is_refused_with_its_field() {
     for (lines, field) in [
         (vec![], "lines"),
         (vec![scene.line(1); 10_001], "lines"),
-        (vec![scene.line(1), scene.line(2)], "lines[1]"),
         (with("requests", json!(0)), "lines[1].requests"),
         (with("requests", json!(-1)), "lines[1].requests"),
         (with("subject", json!({ "key": "short" })), "lines[1].subject"),
