@@ -101,6 +101,20 @@ codes! {
     InvalidField = "invalid_field", "a field is wrong";
     /// A query parameter that does not exist or has a value it cannot have.
     InvalidQuery = "invalid_query", "a query parameter is wrong";
+    /// The body is given to a route that takes none.
+    UnexpectedBody = "unexpected_body", "this route takes no body";
+    /// A header that this API reads has a value it cannot have.
+    InvalidHeader = "invalid_header", "a header is wrong";
+    /// The same `Idempotency-Key` came with another body or query before.
+    IdempotencyMismatch = "idempotency_mismatch", "the idempotency key was used for something else";
+    /// The thing is not, or no longer, as `If-Match` says.
+    PreconditionFailed = "precondition_failed", "the thing is not as `If-Match` says";
+    /// Too many requests with this credential, or too many without a valid one from this address.
+    RateLimited = "rate_limited", "too many requests";
+    /// The body did not arrive in time.
+    BodyTimeout = "body_timeout", "the body did not arrive in time";
+    /// The request took too long; whether the change was made is not known.
+    TimedOut = "timed_out", "it took too long, and whether a change was made is not known";
     /// The slug is taken (IAM J3).
     SlugTaken = "slug_taken", "the slug is taken";
     /// The resource's type and id were used before (IAM G1).

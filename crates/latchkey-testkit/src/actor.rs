@@ -68,7 +68,21 @@ impl Actor {
 
     /// Any method, with or without a JSON body.
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+        self.call_with(&[], method, path, body).await
+    }
+
+    /// The same with these headers.
+    pub async fn call_with(
+        &self,
+        headers: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Reply {
         let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -6,11 +6,13 @@ use axum::Router;
 use latchkey_api::organization::CreatedOrganization;
 use latchkey_api::{CreatedKey, CreatedSession};
 use latchkey_control::app::{AppError, Control, ControlConfig, EdgeTokens, operators};
+use latchkey_control::http::{Bounds, Limits};
 use latchkey_control::iam::person::PROVIDER_OPERATOR;
 use latchkey_control::iam::{
     Caller, Collaboration, Contact, Demand, Email, Identity, Membership, OperatorAct, Standing, User,
     authorize,
 };
+use latchkey_control::outside::Clock;
 use latchkey_control::store::{AuditEntry, Ctx, Store, View, Write};
 use latchkey_control::tlog::CheckpointSigner;
 use latchkey_core::{IdentityId, MintSecret, OrganizationId, Prefix, ProjectId, Role, UserId};
@@ -18,6 +20,7 @@ use latchkey_snapshot::Installation;
 use latchkey_snapshot::build::Signer;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A control plane with one operator.
 pub struct Stage {
@@ -35,11 +38,13 @@ pub struct StageConfig {
     pub operator_sign_in: bool,
     /// What the randomness begins with.
     pub seed: u64,
+    /// What a client may take.
+    pub bounds: Bounds,
 }
 
 impl Default for StageConfig {
     fn default() -> Self {
-        Self { operator_sign_in: true, seed: 1 }
+        Self { operator_sign_in: true, seed: 1, bounds: Bounds::default() }
     }
 }
 
@@ -61,8 +66,17 @@ impl Stage {
     pub async fn on(store: Store, clock: ManualClock, config: StageConfig) -> Self {
         let control = Arc::new(control(store, &clock, &config));
         let first = operators::create_first(&control, "first").await.expect("the store is new");
-        let router = latchkey_control::http::router(control.clone());
+        let bounds = config.bounds;
+        let ticking = clock.clone();
+        let ticks = Arc::new(move || Duration::from_millis(ticking.now().0));
+        let limits = Limits::ticking(&bounds, ticks);
+        let router = latchkey_control::http::router(control.clone(), &bounds, limits);
         Self { control, clock, router, operator_token: first.reply.expose().to_owned() }
+    }
+
+    /// The router, as it is served.
+    pub fn router(&self) -> Router {
+        self.router.clone()
     }
 
     /// The operator.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use latchkey_control::app::USAGE_LINE_REQUESTS_MAX;
+use latchkey_control::http::{Bounds, Rate};
 use latchkey_snapshot::manifest::GRACE_SECS_MAX;
 use serde::Deserialize;
 use std::fs;
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:8788";
 const GRACE_SECS_DEFAULT: u32 = 900;
+const RATE_PER_SECOND_DEFAULT: u32 = 200;
+const STRANGERS_PER_SECOND_DEFAULT: u32 = 20;
 
 /// Each can stand in the file by its name with `_` for `-`; a flag beats the environment, the environment the file.
 #[derive(Args, Default)]
@@ -42,6 +45,15 @@ pub(crate) struct Arguments {
     /// Requests that one line of reported usage may say without being held for an operator [default: 100000000]
     #[arg(long, value_name = "REQUESTS", env = "LATCHKEY_USAGE_LINE_REQUESTS_MAX")]
     usage_line_requests_max: Option<u64>,
+    /// Requests a second that one credential may send over time, twice as many at once; 0 is no limit [default: 200]
+    #[arg(long, value_name = "NUMBER", env = "LATCHKEY_RATE_PER_SECOND")]
+    rate_per_second: Option<u32>,
+    /// Requests that one credential may send at once after a pause [default: twice `--rate-per-second`]
+    #[arg(long, value_name = "NUMBER", env = "LATCHKEY_RATE_BURST")]
+    rate_burst: Option<u32>,
+    /// Requests a second without a valid credential that one address may send, twice as many at once; 0 is no limit [default: 20]
+    #[arg(long, value_name = "NUMBER", env = "LATCHKEY_STRANGERS_PER_SECOND")]
+    strangers_per_second: Option<u32>,
     /// How the log is written to standard error; `RUST_LOG` says how much of it [default: text]
     #[arg(long, value_name = "FORMAT", env = "LATCHKEY_LOG")]
     log: Option<LogFormat>,
@@ -73,6 +85,9 @@ struct File {
     grace_secs: Option<u32>,
     operator_sign_in: Option<bool>,
     usage_line_requests_max: Option<u64>,
+    rate_per_second: Option<u32>,
+    rate_burst: Option<u32>,
+    strangers_per_second: Option<u32>,
     log: Option<LogFormat>,
     ready_file: Option<PathBuf>,
 }
@@ -88,6 +103,7 @@ pub(crate) struct Config {
     pub(crate) grace_secs: u32,
     pub(crate) operator_sign_in: bool,
     pub(crate) usage_line_requests_max: u64,
+    pub(crate) bounds: Bounds,
     pub(crate) log: LogFormat,
     pub(crate) ready_file: Option<PathBuf>,
 }
@@ -100,6 +116,23 @@ impl Config {
     pub(crate) fn resolve(arguments: Arguments) -> Result<Self> {
         let file = arguments.config.as_deref().map(read).transpose()?.unwrap_or_default();
         let edges = if arguments.edges.is_empty() { file.edges.unwrap_or_default() } else { arguments.edges };
+        let mut bounds = Bounds {
+            per_credential: Rate::per_second(
+                arguments.rate_per_second.or(file.rate_per_second).unwrap_or(RATE_PER_SECOND_DEFAULT),
+            ),
+            per_address: Rate::per_second(
+                arguments
+                    .strangers_per_second
+                    .or(file.strangers_per_second)
+                    .unwrap_or(STRANGERS_PER_SECOND_DEFAULT),
+            ),
+            ..Bounds::default()
+        };
+        if let (Some(rate), Some(burst)) =
+            (&mut bounds.per_credential, arguments.rate_burst.or(file.rate_burst))
+        {
+            rate.burst = burst;
+        }
         let config = Self {
             dir: arguments
                 .dir
@@ -118,11 +151,15 @@ impl Config {
                 .usage_line_requests_max
                 .or(file.usage_line_requests_max)
                 .unwrap_or(USAGE_LINE_REQUESTS_MAX),
+            bounds,
             log: arguments.log.or(file.log).unwrap_or_default(),
             ready_file: arguments.ready_file.or(file.ready_file),
         };
         if config.grace_secs > GRACE_SECS_MAX {
             bail!("`grace_secs` is {}; at most {GRACE_SECS_MAX} is allowed", config.grace_secs);
+        }
+        if config.bounds.per_credential.is_some_and(|rate| rate.burst == 0) {
+            bail!("`rate_burst` is 0: no request would ever be taken");
         }
         Ok(config)
     }
@@ -165,6 +202,7 @@ mod tests {
             ("dir = '/a'\ngrace_secs = -1", ["line 2", "grace_secs"]),
             ("dir = '/a'\nlog = 'xml'", ["line 2", "xml"]),
             ("dir = '/a'\ngrace_secs = 86401", ["grace_secs", "86400"]),
+            ("dir = '/a'\nrate_burst = 0", ["rate_burst", "no request"]),
             ("listen = '127.0.0.1:0'", ["`dir` is not set", "--dir"]),
             ("dir = ", ["line 1", "wrong"]),
         ] {

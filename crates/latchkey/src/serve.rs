@@ -6,7 +6,7 @@ use crate::installation::{Folder, Installation};
 use crate::routes;
 use anyhow::{Context, Result, anyhow};
 use latchkey_control::app::{Control, ControlConfig, EdgeTokens};
-use latchkey_control::http;
+use latchkey_control::http::{self, Limits};
 use latchkey_control::outside::{SystemClock, SystemSeeds};
 use latchkey_control::publish::{DirectorySink, EdgeSink, Publisher, Settings, Sink};
 use latchkey_control::store::Store;
@@ -77,7 +77,7 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     announce(config, listener.local_addr()?)?;
-    let service = http::router(control).into_make_service_with_connect_info::<SocketAddr>();
+    let router = http::router(control, &config.bounds, Limits::new(&config.bounds));
     let (stopping, mut stopped) = watch::channel(false);
     let asked = asked_to_stop()?;
     let drain = async move {
@@ -91,7 +91,7 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
         }
     };
     tokio::select! {
-        served = axum::serve(listener, service).with_graceful_shutdown(drain) => served?,
+        () = http::serve(listener, router, &config.bounds, drain) => {}
         () = overdue => tracing::warn!("requests that did not end in time were cut off"),
     }
     settle(publisher, newest.borrow().to_owned()).await;

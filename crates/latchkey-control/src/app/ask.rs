@@ -1,6 +1,7 @@
 //! A caller's question: who asks, when, on which view; and what they are to the thing they ask about.
 
 use super::error::{AppError, Ended};
+use super::manners::Manners;
 use crate::iam::{
     Actor, Caller, Collaboration, Demand, KeyProof, KeyState, Membership, OperatorAct, Organization, Permit,
     PlainToken, Project, Standing, TokenDigest, TokenKind, authorize,
@@ -17,6 +18,7 @@ use std::net::IpAddr;
 pub struct Asker {
     proof: Proof,
     from: Option<IpAddr>,
+    manners: Manners,
 }
 
 /// What a credential is looked up by.
@@ -38,7 +40,27 @@ impl Asker {
             (None, Err(_)) if prefix.begins(text.as_bytes()) => return None,
             (None, Err(_)) => Proof::Imported(ImportedDigest::of_presented(text.as_bytes())?),
         };
-        Some(Self { proof, from })
+        Some(Self { proof, from, manners: Manners::default() })
+    }
+
+    /// The asker with these wishes.
+    #[must_use]
+    pub fn asking(self, manners: Manners) -> Self {
+        Self { manners, ..self }
+    }
+
+    /// What the asker wishes beside a change.
+    pub const fn manners(&self) -> &Manners {
+        &self.manners
+    }
+
+    /// The digest by which the credential is told from others.
+    pub const fn credential(&self) -> [u8; 32] {
+        match self.proof {
+            Proof::Token(_, TokenDigest(digest))
+            | Proof::Native(_, KeyDigest(digest))
+            | Proof::Imported(ImportedDigest(digest)) => digest,
+        }
     }
 
     /// Where the request came from.

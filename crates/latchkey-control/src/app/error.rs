@@ -25,6 +25,10 @@ pub enum AppError {
     },
     /// A query parameter is wrong: the caller's fault.
     Query(&'static str),
+    /// The idempotency key was used with another body or query.
+    IdempotencyMismatch,
+    /// The thing is not in the state that the caller named.
+    PreconditionFailed,
     /// The slug is taken (J3).
     SlugTaken,
     /// The resource's type and id were used before (G1).

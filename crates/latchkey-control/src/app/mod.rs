@@ -15,6 +15,7 @@ mod fields;
 pub mod invitations;
 pub mod keys;
 mod kubeconfig;
+pub mod manners;
 pub mod me;
 pub mod members;
 pub mod operators;
@@ -32,6 +33,7 @@ pub mod usage_tokens;
 
 pub use ask::{Ask, Asker};
 pub use error::{AppError, Conflict, Ended};
+pub use manners::{Answered, Manners};
 
 use crate::outside::Clock;
 use crate::store::{Committed, Store, StoreError, View, Write};
@@ -40,6 +42,8 @@ use latchkey_core::generation::GenerationToken;
 use latchkey_core::{Dice, Generation, GenerationSecret, MintSecret, Prefix};
 use latchkey_snapshot::Installation;
 use latchkey_snapshot::build::Signer;
+use manners::Instead;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What the operator chose for this installation.
@@ -174,20 +178,37 @@ impl Control {
         look(&Ask::identify(&view, self.clock.now(), asker)?)
     }
 
-    /// Lets a use case decide in the writer; the answer comes once its change is durable.
+    /// Lets a use case decide in the writer; the answer comes once its change is durable. What the asker wishes
+    /// beside it (do it once, only if it is unchanged, do not do it) is seen to here.
     ///
     /// # Errors
-    /// The use case's, and those of identifying the caller.
-    pub async fn write<R: Send + 'static>(
+    /// The use case's, those of identifying the caller, [`AppError::IdempotencyMismatch`],
+    /// [`AppError::PreconditionFailed`].
+    pub async fn write<R: Serialize + Send + 'static>(
         &self,
         asker: &Asker,
         decide: impl Fn(&Ask, &mut Dice) -> Result<Write<R>, AppError> + Send + 'static,
-    ) -> Result<Committed<R>, AppError> {
-        let asker = asker.clone();
+    ) -> Result<Answered<R>, AppError> {
+        let (asker, is_dry_run) = (asker.clone(), asker.manners().is_dry_run);
         let decide = move |view: &dyn View, ctx: &mut crate::store::Ctx| {
-            decide(&Ask::identify(view, ctx.now, &asker)?, &mut ctx.dice)
+            let ask = Ask::identify(view, ctx.now, &asker)?;
+            asker.manners().decide(&ask, &mut ctx.dice, &decide)
         };
-        self.store.write(decide).await
+        let instead = if is_dry_run {
+            match self.store.rehearse(self.clock.now(), decide) {
+                Ok(reply) => return Ok(Answered::Rehearsed(manners::veiled(&reply)?)),
+                Err(instead) => instead,
+            }
+        } else {
+            match self.store.write(decide).await {
+                Ok(Committed { reply, generation }) => return Ok(Answered::Done(reply, generation)),
+                Err(instead) => instead,
+            }
+        };
+        match instead {
+            Instead::Replayed(replay) => Ok(Answered::Replayed(replay.reply, replay.generation)),
+            Instead::Refused(error) => Err(error),
+        }
     }
 
     /// Whether the state can be read: what `/readyz` asks.

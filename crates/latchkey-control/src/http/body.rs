@@ -31,7 +31,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn unread(rejection: BytesRejection) -> Refusal {
+/// Why a body could not be read.
+pub(super) fn unread(rejection: BytesRejection) -> Refusal {
     match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Refusal::BodyTooLarge,
         _ => Refusal::NotJson("the body broke off".to_owned()),

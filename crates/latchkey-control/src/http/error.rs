@@ -15,6 +15,13 @@ pub(super) const CREATED: StatusCode = StatusCode::CREATED;
 /// The status of a reply that took something in.
 pub(super) const TAKEN: StatusCode = StatusCode::ACCEPTED;
 
+/// The status of an answer that the caller has already.
+pub(super) const NOT_MODIFIED: StatusCode = StatusCode::NOT_MODIFIED;
+
+/// Marks the refusal of whoever proved nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unproven;
+
 /// What a handler answers instead of a reply.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -28,6 +35,16 @@ pub(super) enum Refusal {
     NotJson(String),
     /// The query is not one that the route takes; with why.
     Query(String),
+    /// The route takes no body.
+    UnexpectedBody,
+    /// A header that is read here is wrong; with why.
+    Header(String),
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The whole request took too long.
+    TimedOut,
+    /// Too many requests; with the seconds after which the next is taken.
+    RateLimited(u64),
     /// The path exists with other methods.
     Method,
 }
@@ -50,6 +67,10 @@ pub(super) async fn no_such_method() -> Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let retry_secs = match self {
+            Self::RateLimited(secs) => Some(secs),
+            _ => None,
+        };
         let problem = match self {
             Self::App(error) => of_app(error),
             Self::MediaType => bare(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType),
@@ -57,8 +78,15 @@ impl IntoResponse for Refusal {
             Self::NotJson(detail) => detailed(StatusCode::BAD_REQUEST, Code::InvalidJson, detail),
             Self::Query(detail) => detailed(StatusCode::BAD_REQUEST, Code::InvalidQuery, detail),
             Self::Method => bare(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed),
+            Self::UnexpectedBody => bare(StatusCode::BAD_REQUEST, Code::UnexpectedBody),
+            Self::Header(detail) => detailed(StatusCode::BAD_REQUEST, Code::InvalidHeader, detail),
+            Self::BodyTimeout => bare(StatusCode::REQUEST_TIMEOUT, Code::BodyTimeout),
+            Self::TimedOut => bare(StatusCode::SERVICE_UNAVAILABLE, Code::TimedOut),
+            Self::RateLimited(_) => bare(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited),
         };
-        respond(&problem)
+        let mut response = respond(&problem);
+        response.headers_mut().extend(retry_secs.map(|secs| (header::RETRY_AFTER, HeaderValue::from(secs))));
+        response
     }
 }
 
@@ -76,6 +104,8 @@ fn of_app(error: AppError) -> Problem {
             Problem { field: Some(path), ..problem }
         }
         AppError::Query(message) => detailed(StatusCode::BAD_REQUEST, Code::InvalidQuery, message.to_owned()),
+        AppError::IdempotencyMismatch => bare(StatusCode::UNPROCESSABLE_ENTITY, Code::IdempotencyMismatch),
+        AppError::PreconditionFailed => bare(StatusCode::PRECONDITION_FAILED, Code::PreconditionFailed),
         AppError::SlugTaken => bare(StatusCode::CONFLICT, Code::SlugTaken),
         AppError::ResourceTaken { path } => {
             Problem { field: Some(path), ..bare(StatusCode::CONFLICT, Code::ResourceTaken) }
@@ -154,6 +184,7 @@ fn respond(problem: &Problem) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        response.extensions_mut().insert(Unproven);
     }
     response
 }

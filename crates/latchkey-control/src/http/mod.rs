@@ -6,12 +6,15 @@
 mod audit;
 mod auth;
 mod body;
+mod bounds;
 mod budgets;
 mod error;
 mod explain;
 mod health;
 mod invitations;
 mod keys;
+mod limits;
+mod manners;
 mod me;
 mod members;
 mod operator;
@@ -21,35 +24,40 @@ mod projects;
 mod reply;
 mod resources;
 mod route;
+mod server;
 mod usage;
 
 use crate::app::Control;
 use crate::iam::OperatorAct;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use latchkey_api as api;
 use latchkey_api::Code;
 use latchkey_core::Permission;
 use std::sync::Arc;
 
+pub use bounds::{Bounds, Rate};
+pub use limits::{COUNTED_MAX, Limits, Ticks};
 pub use route::{Needs, Reply, Route, Shape};
+pub use server::serve;
 
 /// Bytes a body has at most.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes the body of a batch has at most: 10,000 keys with a long name each.
 pub const BATCH_BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Every path of the control plane. Served with `into_make_service_with_connect_info::<SocketAddr>()`, the
-/// audit log names the client's address.
-pub fn router(control: Arc<Control>) -> Router {
+/// Every path of the control plane, for [`serve`]. `limits` counts who asks how often.
+pub fn router(control: Arc<Control>, bounds: &Bounds, limits: Limits) -> Router {
+    let limits = Arc::new(limits);
     routes()
         .into_iter()
-        .fold(Router::new(), |router, route| route.mount(router))
+        .fold(Router::new(), |router, route| route.mount(router, bounds))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(limits.clone(), limits::slow_the_known))
         .layer(from_fn_with_state(control.clone(), auth::identify_first))
+        .layer(from_fn_with_state(limits, limits::slow_the_unproven))
+        .layer(from_fn_with_state(bounds.request, server::bound))
         .layer(from_fn(reply::seal))
         .with_state(control)
 }
@@ -94,6 +102,7 @@ fn me() -> Vec<Route> {
             .needs(Needs::Credential)
             .shows::<api::Me>(),
         Route::post("/v1/explain", explain::explain)
+            .only_asks()
             .does("explain", "Whether a caller may do something, and which rule decides.")
             .needs(Needs::Credential)
             .takes::<api::Explain>()

@@ -1,8 +1,9 @@
 //! Replies: JSON, and for a change the token of the generation it became.
 
 use super::error::{CREATED, Refusal, TAKEN};
-use crate::app::{AppError, Control};
-use crate::store::{Committed, StoreError};
+use crate::app::manners::EntityTag;
+use crate::app::{Answered, AppError, Control};
+use crate::store::StoreError;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, header};
@@ -13,12 +14,21 @@ use serde::Serialize;
 /// Names the generation of a change, for whoever wants to read it back at an edge.
 pub(super) const GENERATION: HeaderName = HeaderName::from_static("latchkey-generation");
 
+/// Says that the change was made by an earlier request with the same idempotency key.
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Says that nothing was changed.
+pub(super) const REHEARSED: HeaderName = HeaderName::from_static("latchkey-dry-run");
+
 /// What a handler answers.
 pub(super) type Outcome = Result<Response, Refusal>;
 
-/// What was asked for.
+/// What was asked for, with its entity tag.
 pub(super) fn shown<T: Serialize>(body: Result<T, AppError>) -> Outcome {
-    Ok(json(&body?)?)
+    let bytes = encoded(&body?)?;
+    let tag = value(&format!("\"{}\"", EntityTag::of(&bytes).as_str()))?;
+    let mut response = json(bytes);
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(response)
 }
 
 /// What was asked for, in another media type than JSON.
@@ -27,19 +37,30 @@ pub(super) fn bytes(media_type: &'static str, body: Result<impl Into<Body>, AppE
 }
 
 /// Something that was changed.
-pub(super) fn changed<T: Serialize>(control: &Control, change: Result<Committed<T>, AppError>) -> Outcome {
-    let Committed { reply, generation } = change?;
-    let token = HeaderValue::from_str(control.generation_token(generation).as_str());
-    let token = token.map_err(|_| AppError::Store(StoreError::Panicked))?;
-    let mut response = json(&reply)?;
-    response.headers_mut().insert(GENERATION, token);
+pub(super) fn changed<T: Serialize>(control: &Control, change: Result<Answered<T>, AppError>) -> Outcome {
+    let (mut response, generation) = match change? {
+        Answered::Done(reply, generation) => (json(encoded(&reply)?), Some(generation)),
+        Answered::Replayed(bytes, generation) => (marked(json(bytes), REPLAYED), Some(generation)),
+        Answered::Rehearsed(reply) => (marked(json(encoded(&reply)?), REHEARSED), None),
+    };
+    if let Some(generation) = generation {
+        let token = value(control.generation_token(generation).as_str())?;
+        response.headers_mut().insert(GENERATION, token);
+    }
     Ok(response)
 }
 
 /// Something that was made.
-pub(super) fn created<T: Serialize>(control: &Control, change: Result<Committed<T>, AppError>) -> Outcome {
+pub(super) fn created<T: Serialize>(control: &Control, change: Result<Answered<T>, AppError>) -> Outcome {
     let mut response = changed(control, change)?;
     *response.status_mut() = CREATED;
+    Ok(response)
+}
+
+/// Something that was taken in, and changed something.
+pub(super) fn accepted<T: Serialize>(control: &Control, change: Result<Answered<T>, AppError>) -> Outcome {
+    let mut response = changed(control, change)?;
+    *response.status_mut() = TAKEN;
     Ok(response)
 }
 
@@ -62,7 +83,19 @@ pub(super) async fn seal(request: Request, next: Next) -> Response {
     response
 }
 
-fn json(body: &impl Serialize) -> Result<Response, AppError> {
-    let bytes = serde_json::to_vec(body).map_err(|_| AppError::Store(StoreError::Panicked))?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+fn encoded(body: &impl Serialize) -> Result<Vec<u8>, AppError> {
+    serde_json::to_vec(body).map_err(|_| AppError::Store(StoreError::Panicked))
+}
+
+fn json(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
+}
+
+fn marked(mut response: Response, mark: HeaderName) -> Response {
+    response.headers_mut().insert(mark, HeaderValue::from_static("true"));
+    response
+}
+
+fn value(text: &str) -> Result<HeaderValue, AppError> {
+    HeaderValue::from_str(text).map_err(|_| AppError::Store(StoreError::Panicked))
 }

@@ -1,11 +1,14 @@
 //! A route as a row of a table: from these rows come the router, the OpenAPI document and the access table.
 
+use super::bounds::Bounds;
+use super::manners::{Kind, Ways, mind};
 use crate::app::Control;
 use crate::iam::OperatorAct;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::http::Method;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use latchkey_api::{Code, PageQuery};
 use latchkey_core::Permission;
@@ -32,6 +35,10 @@ pub struct Route {
     pub reply: Reply,
     /// The error codes it has beyond those of every route like it.
     pub codes: &'static [Code],
+    /// Bytes its body has at most, if it takes one.
+    pub body_bytes_max: usize,
+    /// Whether it changes something; `GET` never does.
+    pub changes: bool,
     handler: MethodRouter<Arc<Control>>,
 }
 
@@ -109,6 +116,7 @@ impl Route {
         handler: H,
     ) -> Self {
         Self {
+            changes: method != Method::GET,
             method,
             path,
             name: "",
@@ -118,6 +126,7 @@ impl Route {
             query: None,
             reply: Reply::Text("text/plain"),
             codes: &[],
+            body_bytes_max: super::BODY_BYTES_MAX,
             handler: on(filter, handler),
         }
     }
@@ -187,14 +196,36 @@ impl Route {
         self
     }
 
-    /// Bytes its body has at most, where that is not what all have.
-    pub fn body_max(mut self, bytes: usize) -> Self {
-        self.handler = self.handler.layer(DefaultBodyLimit::max(bytes));
+    /// It changes nothing, though it is no `GET`: the question is long.
+    pub const fn only_asks(mut self) -> Self {
+        self.changes = false;
         self
     }
 
+    /// Bytes its body has at most, where that is not what all have.
+    pub const fn body_max(mut self, bytes: usize) -> Self {
+        self.body_bytes_max = bytes;
+        self
+    }
+
+    /// Whether callers can wish how the change is done: once, only if it is unchanged, not at all.
+    pub fn has_wishes(&self) -> bool {
+        self.changes && self.needs != Needs::Nothing
+    }
+
     /// The router with this route in it.
-    pub(super) fn mount(self, router: Router<Arc<Control>>) -> Router<Arc<Control>> {
-        router.route(self.path, self.handler)
+    pub(super) fn mount(self, router: Router<Arc<Control>>, bounds: &Bounds) -> Router<Arc<Control>> {
+        let ways = Ways {
+            kind: match (&self.method, self.has_wishes()) {
+                (&Method::GET, _) => Kind::Read,
+                (_, true) => Kind::Change,
+                (_, false) => Kind::Ask,
+            },
+            takes_query: self.query.is_some(),
+            body_bytes_max: self.body.map(|_| self.body_bytes_max),
+            body_read: bounds.body_read,
+        };
+        let limit = DefaultBodyLimit::max(self.body_bytes_max);
+        router.route(self.path, self.handler.route_layer(limit).route_layer(from_fn_with_state(ways, mind)))
     }
 }

@@ -3,7 +3,7 @@
 use super::auth::By;
 use super::body::Json;
 use super::params::{Asked, At, Listing};
-use super::reply::{Outcome, bytes, changed, created, shown, taken};
+use super::reply::{Outcome, accepted, bytes, changed, created, shown, taken};
 use crate::app::{AppError, Ask, Control, prices, reports, usage, usage_tokens};
 use axum::extract::State;
 use latchkey_api::{CreateUsageToken, Prices, ReportUsage, Usage, UsageFormat, UsageQuery};
@@ -50,8 +50,7 @@ pub(super) async fn report(
         return taken(Ok(known));
     }
     let most = control.config().usage_line_requests_max;
-    let report = control.write(&asker, move |ask, _| reports::report(ask, most, &body)).await;
-    taken(report.map(|committed| committed.reply))
+    accepted(&control, control.write(&asker, move |ask, _| reports::report(ask, most, &body)).await)
 }
 
 pub(super) async fn list_batches(

@@ -34,6 +34,6 @@ pub use session::{OperatorToken, Session, UsageToken};
 pub use text::{Email, Name, TextError};
 pub use token::{PlainToken, TokenDigest, TokenKind};
 pub use usage::{
-    Amount, BatchOutcome, Budget, BudgetPeriod, BudgetScope, Doubt, Named, ReportedSubject, UsageBatch, UsageLine,
-    UsagePlace, UsageSubject,
+    Amount, BatchOutcome, Budget, BudgetPeriod, BudgetScope, Doubt, Named, ReportedSubject, UsageBatch,
+    UsageLine, UsagePlace, UsageSubject,
 };

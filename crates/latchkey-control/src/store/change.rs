@@ -24,12 +24,39 @@ pub struct Write<R> {
     pub(super) entry: AuditEntry,
     pub(super) changes: Vec<Change>,
     pub(super) reply: R,
+    pub(super) keepsake: Option<Keepsake>,
+}
+
+/// A reply to be kept for whoever asks the same again.
+#[derive(Debug)]
+pub struct Keepsake {
+    /// Where: a digest of caller, route and idempotency key.
+    pub place: [u8; 32],
+    /// The digest of what was asked.
+    pub asked: [u8; 32],
+    /// The reply's JSON, without secrets.
+    pub reply: Vec<u8>,
 }
 
 impl<R> Write<R> {
     /// A write with its entry in the audit log.
     pub const fn new(entry: AuditEntry, reply: R) -> Self {
-        Self { entry, changes: Vec::new(), reply }
+        Self { entry, changes: Vec::new(), reply, keepsake: None }
+    }
+
+    /// The reply.
+    pub const fn reply(&self) -> &R {
+        &self.reply
+    }
+
+    /// How the thing was before, as JSON; `None` if nothing was there.
+    pub fn state_before(&self) -> Option<&str> {
+        self.entry.state_before()
+    }
+
+    /// The write with its reply kept.
+    pub fn kept(self, keepsake: Keepsake) -> Self {
+        Self { keepsake: Some(keepsake), ..self }
     }
 
     /// The write with another reply, made of this one.

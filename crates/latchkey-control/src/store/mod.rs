@@ -10,6 +10,7 @@ mod disk;
 mod error;
 mod images;
 mod outbox;
+mod replays;
 mod rows;
 mod tables;
 mod view;
@@ -18,17 +19,18 @@ mod writer;
 pub use audit::{
     AuditContent, AuditEntry, AuditFilter, AuditFound, AuditLeaf, AuditView, FOUND_BYTES_MAX, SALT_LEN,
 };
-pub use change::{Change, Committed, Write};
+pub use change::{Change, Committed, Keepsake, Write};
 pub use disk::Disk;
 pub use error::StoreError;
 pub use outbox::{Effect, Outbound, Touch, Touched};
+pub use replays::{REPLAY_KEPT, Replay};
 pub use tables::ReadView;
 pub use view::{Answer, KeyPlace, UsageRow, View};
 pub use writer::{BATCH_WRITES_MAX, Ctx};
 
 use crate::iam::{Collaboration, Key, Membership, Organization, Project, Resource, Session};
 use crate::outside::{Clock, Seeds};
-use latchkey_core::Generation;
+use latchkey_core::{Dice, Generation, UnixMillis};
 use redb::{Builder, Database, ReadableDatabase};
 use rows::{Row, decode};
 use std::path::Path;
@@ -137,6 +139,20 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.enqueue(Box::new(UseCase::new(decide, seed, reply))).await?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs a use case on the committed state and lets nothing come of it but its reply.
+    ///
+    /// # Errors
+    /// The use case's own refusal, or the store's failure as one.
+    pub fn rehearse<R, E: From<StoreError>>(
+        &self,
+        now: UnixMillis,
+        decide: impl FnOnce(&dyn View, &mut Ctx) -> Result<Write<R>, E>,
+    ) -> Result<R, E> {
+        let seed = self.seeds.seed().map_err(StoreError::from)?;
+        let mut ctx = Ctx { now, dice: Dice::from_seed(&seed) };
+        Ok(decide(&self.read()?, &mut ctx)?.reply)
     }
 
     /// The newest committed generation, as it rises.
@@ -260,6 +276,14 @@ impl ReadView {
             let (generation, row) = entry?;
             Ok(Outbound { generation: Generation(generation.value()), touches: decode(row.value())? })
         }))
+    }
+
+    /// How many replies are kept for a replay.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn replays_kept(&self) -> Answer<u64> {
+        Ok(redb::ReadableTableMetadata::len(&self.replays)?)
     }
 
     /// The publisher's bytes under a name.

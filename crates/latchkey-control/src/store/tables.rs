@@ -133,6 +133,11 @@ tables! {
     // Permission -> price of a request, in millionths of the currency unit
     prices: u8 => u64;
 
+    // Digest of caller, route and idempotency key -> the reply, for a day (see `replays`).
+    replays: Digest => Row;
+    // (kept at, digest)
+    replay_times: (u64, Digest) => Nothing;
+
     // Position -> leaf hash, terms, salt, entry (see `audit`).
     audit: u64 => Row;
     // (level, index) -> hashes of a tile (see `audit::tiles`)

@@ -6,6 +6,7 @@
 use super::audit::AuditView;
 use super::error::StoreError;
 use super::images::{budget_place, subject};
+use super::replays::Replay;
 use super::rows::{Row, decode};
 use super::tables::{Tables, counter};
 use crate::iam::{
@@ -34,6 +35,9 @@ pub type UsageRow = (UsagePlace, Amount);
 pub trait View: AuditView {
     /// The generation that this view stands at.
     fn generation(&self) -> Answer<Generation>;
+
+    /// The reply that is kept there, whether it still counts or not.
+    fn replay(&self, place: &[u8; 32]) -> Answer<Option<Replay>>;
 
     fn organization(&self, number: OrganizationNumber) -> Answer<Option<Organization>>;
     fn organization_by_id(&self, id: &OrganizationId) -> Answer<Option<Organization>>;
@@ -169,6 +173,10 @@ pub trait View: AuditView {
 impl<T: Tables> View for T {
     fn generation(&self) -> Answer<Generation> {
         count(self, counter::GENERATION).map(Generation)
+    }
+
+    fn replay(&self, place: &[u8; 32]) -> Answer<Option<Replay>> {
+        row(self.replays().get(place)?)
     }
 
     fn organization(&self, number: OrganizationNumber) -> Answer<Option<Organization>> {

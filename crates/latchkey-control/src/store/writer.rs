@@ -7,6 +7,7 @@
 use super::audit;
 use super::change::{Committed, Write};
 use super::error::StoreError;
+use super::replays;
 use super::rows::encode;
 use super::tables::{WriteTables, counter};
 use super::view::{View, count};
@@ -90,6 +91,9 @@ impl Writer {
                 // Whoever waits for a small change must not wait for everybody's large ones.
                 break;
             }
+        }
+        if has_written {
+            replays::drop_old(&mut tables, self.clock.now()).map_err(Fault::Batch)?;
         }
         let generation = tables.generation().map_err(Fault::batch)?;
         drop(tables);
@@ -192,6 +196,9 @@ impl<R> Write<R> {
         tables.counters.insert(counter::GENERATION, generation.0)?;
         tables.outbox.insert(generation.0, encode(&touches)?.as_slice())?;
         audit::append(tables, &self.entry, generation, ctx.now, ctx.dice.bytes())?;
+        if let Some(keepsake) = self.keepsake {
+            replays::keep(tables, keepsake, generation, ctx.now)?;
+        }
         Ok((self.reply, generation))
     }
 }

@@ -9,6 +9,8 @@ mod edge_tokens;
 mod explain;
 mod house;
 mod keys;
+mod limits;
+mod manners;
 mod organizations;
 mod projects;
 mod refusals;

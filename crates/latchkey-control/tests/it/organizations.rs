@@ -62,7 +62,7 @@ async fn suspended_organization_is_refused_and_comes_back_o6() {
 
 #[tokio::test]
 async fn operator_signs_nobody_in_unless_the_installation_says_so() {
-    let stage = Stage::set(StageConfig { operator_sign_in: false, seed: 1 }).await;
+    let stage = Stage::set(StageConfig { operator_sign_in: false, ..StageConfig::default() }).await;
     stage.organization("Acme", "owner@acme.test").await;
     let body = json!({ "email": "owner@acme.test" });
     stage.operator().post("/v1/operator/sessions", body).await.problem(403, "operator_sign_in_off");

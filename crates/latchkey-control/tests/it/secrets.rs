@@ -25,7 +25,9 @@ async fn database_holds_no_secret_k2() {
 
     let view = stage.control.store().read().unwrap();
     let size = view.audit_checkpoint().unwrap().size;
-    let log: Vec<u8> = (0..size).flat_map(|at| view.audit_leaf(at).unwrap().unwrap().content.unwrap().entry.into_bytes()).collect();
+    let log: Vec<u8> = (0..size)
+        .flat_map(|at| view.audit_leaf(at).unwrap().unwrap().content.unwrap().entry.into_bytes())
+        .collect();
     drop(view);
     let raw = disk.bytes();
     assert!(

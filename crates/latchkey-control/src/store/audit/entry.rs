@@ -52,6 +52,11 @@ impl AuditEntry {
         Self { after: Some(image(state)), ..self }
     }
 
+    /// How the thing was, as JSON.
+    pub(in crate::store) fn state_before(&self) -> Option<&str> {
+        Some(self.before.as_ref()?.as_ref().ok()?.get())
+    }
+
     /// Files the entry elsewhere than where the permit is from: what an operator does to an organization
     /// belongs into that organization's log.
     #[must_use]
