@@ -77,6 +77,7 @@ async fn address_may_fail_so_often_and_whoever_is_genuine_does_not_pay_for_it() 
 /// A real socket in front of a stage.
 struct Served {
     address: SocketAddr,
+    operator: String,
     stop: Option<oneshot::Sender<()>>,
     done: tokio::task::JoinHandle<()>,
 }
@@ -84,6 +85,7 @@ struct Served {
 impl Served {
     async fn with(bounds: Bounds) -> Self {
         let stage = stage(bounds.clone()).await;
+        let operator = stage.operator().token().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -92,7 +94,17 @@ impl Served {
             let stopped = async { drop(stopped.await) };
             serve(listener, router, &bounds, stopped).await;
         });
-        Self { address, stop: Some(stop), done }
+        Self { address, operator, stop: Some(stop), done }
+    }
+
+    /// A request whose body of ten bytes has only begun.
+    async fn begin(&self) -> TcpStream {
+        let head = format!(
+            "POST /v1/organizations HTTP/1.1\r\nhost: a\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: 10\r\n\r\n[",
+            self.operator
+        );
+        self.connect(&head).await
     }
 
     async fn connect(&self, text: &str) -> TcpStream {
@@ -125,39 +137,37 @@ async fn head_that_does_not_arrive_ends_the_connection() {
 #[tokio::test]
 async fn body_that_does_not_arrive_is_not_waited_for() {
     let served = Served::with(Bounds { body_read: SHORT, ..Bounds::default() }).await;
-    let head = "GET /readyz HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc";
-    let answer = rest(served.connect(head).await).await;
+    let answer = rest(served.begin().await).await;
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body_timeout"), "{answer}");
 }
 
 #[tokio::test]
 async fn request_is_over_after_so_long() {
     let served = Served::with(Bounds { request: SHORT, ..Bounds::default() }).await;
-    let head = "GET /readyz HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc";
-    let answer = rest(served.connect(head).await).await;
+    let answer = rest(served.begin().await).await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("timed_out"), "{answer}");
 }
 
 #[tokio::test]
 async fn connection_beyond_the_bound_waits_for_one_to_end() {
     let served = Served::with(Bounds { connections_max: 1, ..Bounds::default() }).await;
-    let mut first = served.connect("GET /readyz HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n").await;
+    let mut first = served.begin().await;
     let mut second = served.connect(WHOLE).await;
     let mut byte = [0; 1];
     assert!(tokio::time::timeout(SHORT, second.read(&mut byte)).await.is_err(), "it was answered");
-    first.write_all(b"x").await.unwrap();
-    drop(first);
+    first.write_all(b"12345678]").await.unwrap();
+    assert!(rest(first).await.starts_with("HTTP/1.1 422 "));
     assert!(rest(second).await.contains("200 OK"));
 }
 
 #[tokio::test]
 async fn request_that_runs_is_answered_before_the_stop() {
     let mut served = Served::with(Bounds::default()).await;
-    let mut running = served.connect("GET /readyz HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n").await;
+    let mut running = served.begin().await;
     // An answer to another request shows that the first one is being read.
     assert!(rest(served.connect(WHOLE).await).await.contains("200 OK"));
     served.stop.take().unwrap().send(()).unwrap();
-    running.write_all(b"x").await.unwrap();
-    assert!(rest(running).await.starts_with("HTTP/1.1 400 "));
+    running.write_all(b"12345678]").await.unwrap();
+    assert!(rest(running).await.starts_with("HTTP/1.1 422 "));
     served.done.await.unwrap();
 }
