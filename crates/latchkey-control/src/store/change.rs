@@ -61,7 +61,8 @@ impl<R> Write<R> {
 
     /// The write with another reply, made of this one.
     pub fn answering<S>(self, answer: impl FnOnce(R) -> S) -> Write<S> {
-        Write { entry: self.entry, changes: self.changes, reply: answer(self.reply) }
+        let Self { entry, changes, reply, keepsake } = self;
+        Write { entry, changes, reply: answer(reply), keepsake }
     }
 
     /// The write with one row more.
