@@ -4,6 +4,7 @@
 //! zero byte, the entry's bytes and the salt's (docs/spec/audit-log.md).
 
 use crate::identity::Session;
+use crate::narrowing::Narrowing;
 use crate::organization::CreatedOrganization;
 use crate::role::Role;
 use crate::timestamp::Timestamp;
@@ -144,6 +145,9 @@ pub struct BatchedKey {
     /// When it expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// What it is narrowed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub narrowing: Option<Narrowing>,
 }
 
 /// A new organization, as the log tells of it.

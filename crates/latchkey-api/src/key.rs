@@ -1,13 +1,16 @@
 //! API keys.
 
+use crate::narrowing::Narrowing;
 use crate::revealed::Revealed;
 use crate::role::Role;
 use crate::timestamp::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Keys that one call of `POST /v1/projects/{project}/keys:batch` makes at most.
+/// Keys that one call of `POST /v1/projects/{project}/keys:batch` or `…/keys:import` makes at most.
 pub const BATCH_KEYS_MAX: usize = 10_000;
+/// Minutes that a rotated key may stay valid at most: 30 days (IAM K8).
+pub const OVERLAP_MINUTES_MAX: u32 = 30 * 24 * 60;
 
 /// `POST /v1/projects/{project}/keys`, and one entry of a batch.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +24,9 @@ pub struct CreateKey {
     /// When it stops being valid, a whole minute at most ten years ahead; never, unless told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// What it is narrowed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrowing: Option<Narrowing>,
 }
 
 /// `POST /v1/projects/{project}/keys:batch`: all of them, or none.
@@ -29,6 +35,42 @@ pub struct CreateKey {
 pub struct CreateKeys {
     /// 1 to 10,000 keys.
     pub keys: Vec<CreateKey>,
+}
+
+/// `POST /v1/projects/{project}/keys:import`: all of them, or none (IAM K9).
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportKeys {
+    /// 1 to 10,000 keys of another system.
+    pub keys: Vec<ImportKey>,
+}
+
+/// A key of another system, which goes on working unchanged.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImportKey {
+    /// SHA-256 of the key's whole text as clients send it: 64 hexadecimal digits.
+    pub sha256: String,
+    /// Its name, 1 to 100 characters.
+    pub name: String,
+    /// Its role; `member` unless told.
+    #[serde(default)]
+    pub role: Role,
+    /// When it stops being valid, a whole minute at most ten years ahead; never, unless told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What it is narrowed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrowing: Option<Narrowing>,
+}
+
+/// `POST /v1/keys/{key}/rotate` (IAM K8).
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateKey {
+    /// How long the old key stays valid, 0 to 43,200 minutes, rounded up to a whole minute and never past its own
+    /// expiry. With 0 it is revoked at once.
+    pub overlap_minutes: u32,
 }
 
 /// `PATCH /v1/keys/{key}`: what is absent stays as it is.
@@ -41,6 +83,12 @@ pub struct ChangeKey {
     /// A new expiry, in whole minutes; one that has passed ends the key now. `null` cancels the expiry.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub expires_at: Option<Option<Timestamp>>,
+    /// A new role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// What it is narrowed to instead, as a whole. `null` takes the narrowing away.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub narrowing: Option<Option<Narrowing>>,
 }
 
 /// What a key is worth at the moment of the answer. Of several reasons the most lasting is told.
@@ -70,10 +118,25 @@ pub struct Key {
     pub role: Role,
     /// What it is worth now.
     pub status: KeyStatus,
+    /// What it is narrowed to; absent if to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrowing: Option<Narrowing>,
+    /// Whether it is another system's key (IAM K9).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
+    /// The key that it succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor_id: Option<String>,
+    /// The key that succeeds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor_id: Option<String>,
     /// Who made it, `user_…`.
     pub created_by: String,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was last used, as far as edges have reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
     /// When it stops being valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -102,8 +165,29 @@ pub struct CreatedKeys {
     pub items: Vec<CreatedKey>,
 }
 
+/// The reply to an import: in the order of the request.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ImportedKeys {
+    /// The keys.
+    pub items: Vec<Key>,
+}
+
+/// The reply to a rotation: the successor with its secret, shown this once, and the old key as it is now.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RotatedKey {
+    /// The successor.
+    pub key: Key,
+    /// The whole text of the successor.
+    #[serde(serialize_with = "Revealed::show_once")]
+    pub secret: Revealed,
+    /// The old key.
+    pub predecessor: Key,
+}
+
 /// Tells a field that is `null` from one that is absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Timestamp>>, D::Error> {
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

@@ -10,7 +10,9 @@ pub mod explain;
 pub mod identity;
 pub mod invitation;
 pub mod key;
+pub mod leak;
 pub mod member;
+pub mod narrowing;
 pub mod organization;
 pub mod page;
 pub mod problem;
@@ -21,6 +23,7 @@ pub mod revealed;
 pub mod role;
 pub mod timestamp;
 pub mod usage;
+pub mod whoami;
 
 pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, AuditRecord};
 pub use budget::{Budget, BudgetPeriod, SetBudget};
@@ -31,8 +34,13 @@ pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitation, CreatedInvitation, Invitation, InvitationStatus,
     MyInvitation, MyInvitations,
 };
-pub use key::{ChangeKey, CreateKey, CreateKeys, CreatedKey, CreatedKeys, Key, KeyStatus};
+pub use key::{
+    ChangeKey, CreateKey, CreateKeys, CreatedKey, CreatedKeys, ImportKey, ImportKeys, ImportedKeys, Key,
+    KeyStatus, RotateKey, RotatedKey,
+};
+pub use leak::{LeakReported, ReportLeak};
 pub use member::{ChangeMember, Departure, Member, MemberKind};
+pub use narrowing::Narrowing;
 pub use organization::{CreateOrganization, CreatedOrganization, Organization};
 pub use page::{Page, PageQuery};
 pub use problem::{Code, Problem};
@@ -52,3 +60,4 @@ pub use usage::{
     UsageBatchDetail, UsageBatchStatus, UsageFormat, UsageLine, UsageQuery, UsageRow, UsageSubject,
     UsageToken, UsageTokenList,
 };
+pub use whoami::Whoami;

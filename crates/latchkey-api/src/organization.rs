@@ -30,6 +30,9 @@ pub struct Organization {
     /// When the operator suspended it; absent while it is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended_at: Option<Timestamp>,
+    /// Whether the operator has opened the import of keys for it (IAM K9).
+    #[serde(default)]
+    pub imports_keys: bool,
 }
 
 /// The reply to a creation: the organization and the project every member is in.

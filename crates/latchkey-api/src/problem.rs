@@ -83,6 +83,12 @@ codes! {
     UsageUncountable = "usage_uncountable", "a line of the batch has nothing it could count for";
     /// The batch was counted or discarded before (IAM B3).
     UsageSettled = "usage_settled", "the batch was counted or discarded before";
+    /// The key has expired; one that has cannot be rotated (IAM K8).
+    KeyExpired = "key_expired", "the key has expired";
+    /// Only an API key is told who it is (IAM K11).
+    KeyNeeded = "key_needed", "an API key is needed here";
+    /// The key is narrowed to other client networks (IAM K7).
+    NetworkNotAllowed = "network_not_allowed", "the key may not be used from this network";
     /// What was asked is so already.
     NothingToDo = "nothing_to_do", "that is so already";
     /// Signing people in by an operator is switched off in this installation.

@@ -5,6 +5,7 @@ use crate::init::validity;
 use crate::installation::{Folder, Installation};
 use crate::routes;
 use anyhow::{Context, Result, anyhow};
+use latchkey_control::app::caretaker::Caretaker;
 use latchkey_control::app::{Control, ControlConfig, EdgeTokens};
 use latchkey_control::http::{self, Limits};
 use latchkey_control::outside::{SystemClock, SystemSeeds};
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
 /// What nothing names any more is kept in a directory for the grace and this long.
@@ -29,6 +31,8 @@ const KEEP_BEYOND_GRACE_SECS: u64 = 3600;
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// How long running requests may take once the process is asked to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
+/// How often the caretaker passes.
+const CARE_EVERY: Duration = Duration::from_secs(60);
 /// How much is logged where `RUST_LOG` does not say.
 const LOG_DEFAULT: &str = "info";
 
@@ -77,6 +81,7 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     announce(config, listener.local_addr()?)?;
+    let caretaker = tokio::spawn(take_care(Arc::clone(&control)));
     let router = http::router(control, &config.bounds, Limits::new(&config.bounds));
     let (stopping, mut stopped) = watch::channel(false);
     let asked = asked_to_stop()?;
@@ -94,9 +99,23 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
         () = http::serve(listener, router, &config.bounds, drain) => {}
         () = overdue => tracing::warn!("requests that did not end in time were cut off"),
     }
+    caretaker.abort();
     settle(publisher, newest.borrow().to_owned()).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Does what comes due as time passes, at the start and every minute from then on.
+async fn take_care(control: Arc<Control>) {
+    let mut caretaker = Caretaker::new(control);
+    let mut minutes = tokio::time::interval(CARE_EVERY);
+    minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        minutes.tick().await;
+        if let Err(error) = caretaker.pass().await {
+            tracing::error!(%error, "the caretaker stopped short and goes on in a minute");
+        }
+    }
 }
 
 /// Lets what was committed last reach the sinks, for a moment: what does not make it goes out at the next start.

@@ -3,8 +3,8 @@
 use super::error::{AppError, Ended};
 use super::manners::Manners;
 use crate::iam::{
-    Actor, Caller, Collaboration, Demand, KeyProof, KeyState, Membership, OperatorAct, Organization, Permit,
-    PlainToken, Project, Standing, TokenDigest, TokenKind, authorize,
+    Actor, Caller, Collaboration, Demand, Key, KeyProof, KeyState, Membership, OperatorAct, Organization,
+    Permit, PlainToken, Project, Session, Standing, TokenDigest, TokenKind, authorize,
 };
 use crate::store::{AuditEntry, StoreError, View};
 use latchkey_core::{
@@ -67,6 +67,38 @@ impl Asker {
     pub const fn from(&self) -> Option<IpAddr> {
         self.from
     }
+
+    /// The key or session whose whole secret this is, whatever it is worth by now.
+    pub(super) fn holding(&self, view: &dyn View) -> Result<Option<Holding>, StoreError> {
+        match &self.proof {
+            Proof::Token(TokenKind::Session | TokenKind::Service, digest) => {
+                Ok(view.session(digest)?.map(Holding::Session))
+            }
+            Proof::Token(TokenKind::Operator | TokenKind::Usage | TokenKind::Invitation, _) => Ok(None),
+            Proof::Native(id, digest) => {
+                Ok(proven_key(view, *id, &KeyProof::Native(*digest))?.map(Holding::Key))
+            }
+            Proof::Imported(digest) => match view.imported_key(digest)? {
+                Some(id) => Ok(proven_key(view, id, &KeyProof::Imported(*digest))?.map(Holding::Key)),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+/// What a secret stands for.
+pub(super) enum Holding {
+    Key(Key),
+    Session(Session),
+}
+
+impl Holding {
+    pub(super) const fn can_be_revoked(&self) -> bool {
+        match self {
+            Self::Key(key) => key.revoked_at.is_none(),
+            Self::Session(session) => session.revoked_at.is_none(),
+        }
+    }
 }
 
 /// An identified caller before one view of the state.
@@ -96,6 +128,11 @@ impl<'a> Ask<'a> {
             Proof::Imported(digest) => imported(view, now, digest)?,
         };
         Ok(Self { view, now, caller, from: asker.from })
+    }
+
+    /// Where the request came from.
+    pub(super) const fn from(&self) -> Option<IpAddr> {
+        self.from
     }
 
     /// The permit for something that concerns the installation or the caller alone.
@@ -318,9 +355,13 @@ fn imported(view: &dyn View, now: UnixMillis, digest: &ImportedDigest) -> Result
     key(view, now, id, &KeyProof::Imported(*digest))
 }
 
+fn proven_key(view: &dyn View, id: KeyId, proof: &KeyProof) -> Result<Option<Key>, StoreError> {
+    Ok(view.key(id)?.filter(|key| key.proof == *proof))
+}
+
 /// A hit proves the whole secret; then the reason may be told (R1).
 fn key(view: &dyn View, now: UnixMillis, id: KeyId, proof: &KeyProof) -> Result<Caller, AppError> {
-    let key = view.key(id)?.filter(|key| key.proof == *proof).ok_or(AppError::Unauthenticated)?;
+    let key = proven_key(view, id, proof)?.ok_or(AppError::Unauthenticated)?;
     let project = view.project(key.project)?.ok_or(StoreError::Corrupt("projects"))?;
     let organization =
         view.organization(project.organization)?.ok_or(StoreError::Corrupt("organizations"))?;

@@ -44,6 +44,10 @@ pub enum AppError {
     OperatorSignInOff,
     /// The installation hands out no tokens for edges.
     EdgeTokensOff,
+    /// Only an API key is told who it is (K11).
+    KeyNeeded,
+    /// The key is narrowed to networks that the caller is not in (K7).
+    NetworkNotAllowed,
     /// The storage failed: ours.
     Store(StoreError),
 }
@@ -81,7 +85,7 @@ pub enum Conflict {
     ImportClosed,
     /// A digest was imported before, here or elsewhere (K9).
     DigestTaken,
-    /// The key was rotated before: its successor is rotated instead (K8).
+    /// The key was rotated before: its successor is rotated instead, and itself it can only end sooner (K8).
     KeyRotated,
     /// The cluster has no such way in (P3).
     ClusterAccess,
@@ -89,6 +93,8 @@ pub enum Conflict {
     UsageUncountable,
     /// The batch was counted or thrown away before (B3).
     UsageSettled,
+    /// The key has expired, so it is not rotated (K8).
+    KeyExpired,
     /// What was asked is there already, or done already.
     NothingToDo,
 }
@@ -139,6 +145,8 @@ impl From<KeyFault> for AppError {
         match fault {
             KeyFault::Denied(denied) => Self::Denied(denied),
             KeyFault::Revoked => Self::KeyRevoked,
+            KeyFault::Rotated => Conflict::KeyRotated.into(),
+            KeyFault::Expired => Conflict::KeyExpired.into(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Fields of requests, parsed into the types of the rules, with the path of the one that is wrong.
 
+use super::ask::InProject;
 use super::error::AppError;
 use crate::iam::{Email, Name};
 use latchkey_api::Timestamp;
@@ -64,4 +65,15 @@ pub(super) fn future_expiry(path: &str, at: Timestamp, now: UnixMillis) -> Resul
         return Err(AppError::field(path, "the expiry has passed already"));
     }
     Ok(minute)
+}
+
+/// Whether a key that is made or lengthened may expire then, by the policy of its organization (K10).
+pub(super) fn policy(
+    path: &str,
+    place: &InProject,
+    expires: Option<ExpiryMinute>,
+    now: UnixMillis,
+) -> Result<(), AppError> {
+    let kept = place.organization.settings.keys.admits(expires, now);
+    kept.map_err(|fault| AppError::field(path, fault))
 }

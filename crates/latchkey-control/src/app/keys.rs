@@ -1,16 +1,16 @@
-//! API keys: create one or many, list, read, change, revoke, disable, enable (IAM §5).
+//! API keys: create one or many, list, read, change, rotate, revoke, disable, enable (IAM §5).
 
 use super::Minting;
 use super::ask::{Ask, InProject};
 use super::error::AppError;
-use super::{fields, pages, render};
+use super::mint::Mint;
+use super::{fields, narrowing, pages, render};
 use crate::iam::key::lasts_longer;
-use crate::iam::{Key, KeyProof, Narrowing, Permit};
-use crate::store::{KeyPlace, StoreError, Write};
+use crate::iam::{Key, Narrowing, Permit};
+use crate::store::{KeyPlace, Write};
 use latchkey_api as api;
-use latchkey_api::key::BATCH_KEYS_MAX;
-use latchkey_core::{Dice, KeyId, Permission, PlainKey, UnixMillis, base62};
-use std::collections::HashSet;
+use latchkey_api::key::{BATCH_KEYS_MAX, OVERLAP_MINUTES_MAX};
+use latchkey_core::{Dice, ExpiryMinute, KeyId, Permission, Role, UnixMillis, base62};
 
 /// Creates a key and shows its secret, once (K2). Its role is at most the caller's own (K6).
 ///
@@ -25,9 +25,8 @@ pub fn create(
 ) -> Result<Write<api::CreatedKey>, AppError> {
     let place = ask.project(project)?;
     let permit = place.permit(ask, Permission::KeysCreate)?;
-    let mut mint = Mint { ask, dice, minting, place: &place, permit: &permit, fresh: HashSet::new() };
-    let (key, plain) = mint.key("", body)?;
-    let shown = render::key(&key, &place.project, ask.now);
+    let (key, plain) = Mint::new(ask, dice, minting, &place, &permit)?.native("", body)?;
+    let shown = shown(ask, &key, &place)?;
     let entry = ask.entry(&permit, "keys.create", ("key", shown.id.clone())).after(&shown);
     let reply = api::CreatedKey { key: shown, secret: api::Revealed::new(plain.expose()) };
     Ok(Write::new(entry, reply).put(key))
@@ -46,15 +45,13 @@ pub fn create_batch(
 ) -> Result<Write<api::CreatedKeys>, AppError> {
     let place = ask.project(project)?;
     let permit = place.permit(ask, Permission::KeysCreate)?;
-    if !(1..=BATCH_KEYS_MAX).contains(&body.keys.len()) {
-        return Err(AppError::field("keys", format!("a batch has 1 to {BATCH_KEYS_MAX} keys")));
-    }
-    let mut mint = Mint { ask, dice, minting, place: &place, permit: &permit, fresh: HashSet::new() };
+    check_batch(body.keys.len())?;
+    let mut mint = Mint::new(ask, dice, minting, &place, &permit)?;
     let mut keys = Vec::with_capacity(body.keys.len());
     let mut items = Vec::with_capacity(body.keys.len());
     for (index, one) in body.keys.iter().enumerate() {
-        let (key, plain) = mint.key(&format!("keys[{index}]."), one)?;
-        let shown = render::key(&key, &place.project, ask.now);
+        let (key, plain) = mint.native(&format!("keys[{index}]."), one)?;
+        let shown = shown(ask, &key, &place)?;
         items.push(api::CreatedKey { key: shown, secret: api::Revealed::new(plain.expose()) });
         keys.push(key);
     }
@@ -73,7 +70,8 @@ pub fn list(ask: &Ask, project: &str, query: &api::PageQuery) -> Result<api::Pag
     let limit = pages::limit(query)?;
     let after = pages::after(query, parse_cursor)?;
     let keys = ask.view.keys_of(place.project.number, after, limit + 1)?;
-    Ok(pages::page(keys, limit, cursor, |key| render::key(&key, &place.project, ask.now)))
+    let page = pages::page(keys, limit, cursor, |key| shown(ask, &key, &place));
+    Ok(api::Page { items: page.items.into_iter().collect::<Result<_, _>>()?, next: page.next })
 }
 
 /// One key.
@@ -83,7 +81,7 @@ pub fn list(ask: &Ask, project: &str, query: &api::PageQuery) -> Result<api::Pag
 pub fn read(ask: &Ask, id: &str) -> Result<api::Key, AppError> {
     let (key, place) = find(ask, id)?;
     place.permit(ask, Permission::KeysRead)?;
-    Ok(render::key(&key, &place.project, ask.now))
+    shown(ask, &key, &place)
 }
 
 /// Revokes a key, for good (K5).
@@ -94,7 +92,7 @@ pub fn revoke(ask: &Ask, id: &str) -> Result<Write<api::Key>, AppError> {
     let (key, place) = find(ask, id)?;
     let permit = place.permit(ask, Permission::KeysRevoke)?;
     let now = key.clone().revoked(&permit, ask.now);
-    Ok(changed(ask, &permit, "keys.revoke", &place, &key, now))
+    changed(ask, &permit, "keys.revoke", &place, &key, now)
 }
 
 /// Disables a key, reversibly (K5).
@@ -105,7 +103,7 @@ pub fn disable(ask: &Ask, id: &str) -> Result<Write<api::Key>, AppError> {
     let (key, place) = find(ask, id)?;
     let permit = place.permit(ask, Permission::KeysRevoke)?;
     let now = key.clone().disabled(&permit, ask.now)?;
-    Ok(changed(ask, &permit, "keys.disable", &place, &key, now))
+    changed(ask, &permit, "keys.disable", &place, &key, now)
 }
 
 /// Enables a disabled key, which needs at least its role (K6a).
@@ -115,38 +113,92 @@ pub fn disable(ask: &Ask, id: &str) -> Result<Write<api::Key>, AppError> {
 pub fn enable(ask: &Ask, id: &str) -> Result<Write<api::Key>, AppError> {
     let (key, place) = find(ask, id)?;
     let permit = place.permit(ask, Permission::KeysCreate)?;
-    let now = key.clone().enabled(&permit)?;
-    Ok(changed(ask, &permit, "keys.enable", &place, &key, now))
+    let now = key.clone().enabled(&permit, ask.now)?;
+    changed(ask, &permit, "keys.enable", &place, &key, now)
 }
 
-/// Changes a key's name or expiry. Lengthening it needs at least its role (K6a).
+/// Makes a key's successor, with everything but the secret inherited, and shows the new secret, once. The old key
+/// stays valid for the overlap (K8). Needs at least the key's role (K6a).
+///
+/// # Errors
+/// [`AppError`].
+pub fn rotate(
+    ask: &Ask,
+    dice: &mut Dice,
+    minting: &Minting,
+    id: &str,
+    body: api::RotateKey,
+) -> Result<Write<api::RotatedKey>, AppError> {
+    let (before, place) = find(ask, id)?;
+    let permit = place.permit(ask, Permission::KeysCreate)?;
+    let (key, plain) = Mint::new(ask, dice, minting, &place, &permit)?.successor(&before)?;
+    let now = before.clone().rotated(&permit, ask.now, key.id, body.overlap_minutes)?;
+    if body.overlap_minutes > OVERLAP_MINUTES_MAX {
+        let message = format!("an overlap is 0 to {OVERLAP_MINUTES_MAX} minutes");
+        return Err(AppError::field("overlap_minutes", message));
+    }
+    fields::policy("expires_at", &place, key.expires, ask.now)?;
+    let predecessor = shown(ask, &now, &place)?;
+    let entry = ask
+        .entry(&permit, "keys.rotate", ("key", predecessor.id.clone()))
+        .before(&shown(ask, &before, &place)?)
+        .after(&predecessor);
+    let secret = api::Revealed::new(plain.expose());
+    let reply = api::RotatedKey { key: shown(ask, &key, &place)?, secret, predecessor };
+    Ok(Write::new(entry, reply).put(now).put(key))
+}
+
+/// Changes a key's name, expiry, role or narrowing. What it may do or last beyond before needs at least the role of
+/// the result (K6a).
 ///
 /// # Errors
 /// [`AppError`].
 pub fn change(ask: &Ask, id: &str, body: &api::ChangeKey) -> Result<Write<api::Key>, AppError> {
     let (key, place) = find(ask, id)?;
-    let permit = place.permit(ask, permission_to_change(&key, body))?;
-    if body.name.is_none() && body.expires_at.is_none() {
-        return Err(AppError::field("", "`name` or `expires_at` is needed"));
-    }
+    let role = body.role.map_or(key.role, Into::into);
+    let wanted = match &body.narrowing {
+        None => Ok(key.narrowing.clone()),
+        Some(None) => Ok(Narrowing::default()),
+        Some(Some(wanted)) => narrowing::parse("narrowing", wanted),
+    };
+    let permission = permission_to_change(&key, body, role, wanted.as_ref().ok());
+    let permit = place.permit(ask, permission)?;
     let mut now = key.clone();
+    if body.role.is_some() || body.narrowing.is_some() {
+        now = now.reaching(&permit, role, wanted?)?;
+        let path = if body.narrowing.is_some() { "narrowing.permissions" } else { "role" };
+        narrowing::check_role(path, &now.narrowing, role)?;
+    } else if body.name.is_none() && body.expires_at.is_none() {
+        return Err(AppError::field("", "`name`, `expires_at`, `role` or `narrowing` is needed"));
+    }
     if let Some(name) = &body.name {
         now = now.renamed(&permit, fields::name("name", name)?)?;
     }
     if let Some(at) = body.expires_at {
         let expiry = at.map(|at| fields::expiry("expires_at", at, ask.now)).transpose()?;
         now = now.expiring(&permit, expiry)?;
+        if lasts_longer(expiry, key.expires) {
+            fields::policy("expires_at", &place, expiry, ask.now)?;
+        }
     }
-    Ok(changed(ask, &permit, "keys.change", &place, &key, now))
+    changed(ask, &permit, "keys.change", &place, &key, now)
 }
 
-/// Ending a key sooner is a part of revoking; all else is a part of creating.
-fn permission_to_change(key: &Key, body: &api::ChangeKey) -> Permission {
-    let minute = |at: api::Timestamp| latchkey_core::ExpiryMinute::floor(at.0);
-    match (&body.name, body.expires_at) {
-        (None, Some(Some(at))) if !lasts_longer(minute(at), key.expires) => Permission::KeysRevoke,
-        _ => Permission::KeysCreate,
-    }
+/// Only taking away is a part of revoking; all else is a part of creating. `narrowing` is `None` if it is no good.
+fn permission_to_change(
+    key: &Key,
+    body: &api::ChangeKey,
+    role: Role,
+    narrowing: Option<&Narrowing>,
+) -> Permission {
+    let minute = |at: api::Timestamp| ExpiryMinute::floor(at.0);
+    let takes_away = [
+        body.name.is_none(),
+        body.expires_at.is_none_or(|at| !lasts_longer(at.and_then(minute), key.expires)),
+        role <= key.role,
+        narrowing.is_some_and(|narrowing| !narrowing.allows_more_than(&key.narrowing)),
+    ];
+    if takes_away == [true; 4] { Permission::KeysRevoke } else { Permission::KeysCreate }
 }
 
 pub(super) fn find(ask: &Ask, id: &str) -> Result<(Key, InProject), AppError> {
@@ -163,78 +215,29 @@ fn changed(
     place: &InProject,
     before: &Key,
     now: Key,
-) -> Write<api::Key> {
-    let shown = render::key(&now, &place.project, ask.now);
-    let entry = ask
-        .entry(permit, what, ("key", shown.id.clone()))
-        .before(&render::key(before, &place.project, ask.now))
-        .after(&shown);
-    Write::new(entry, shown).put(now)
+) -> Result<Write<api::Key>, AppError> {
+    let after = shown(ask, &now, place)?;
+    let entry =
+        ask.entry(permit, what, ("key", after.id.clone())).before(&shown(ask, before, place)?).after(&after);
+    Ok(Write::new(entry, after).put(now))
 }
 
-/// Makes keys one after the other, none with an id that another has.
-struct Mint<'a> {
-    ask: &'a Ask<'a>,
-    dice: &'a mut Dice,
-    minting: &'a Minting,
-    place: &'a InProject,
-    permit: &'a Permit,
-    fresh: HashSet<KeyId>,
-}
-
-impl Mint<'_> {
-    fn key(&mut self, path: &str, body: &api::CreateKey) -> Result<(Key, PlainKey), AppError> {
-        let role = body.role.into();
-        self.permit.admits(role)?;
-        let created_by = *self.ask.person()?;
-        let name = fields::name(format!("{path}name"), &body.name)?;
-        let expiry = |at| fields::future_expiry(&format!("{path}expires_at"), at, self.ask.now);
-        let expires = body.expires_at.map(expiry).transpose()?;
-        let plain = self.plain()?;
-        let key = Key {
-            id: plain.id(),
-            proof: KeyProof::Native(plain.digest()),
-            project: self.place.project.number,
-            name,
-            role,
-            narrowing: Narrowing::default(),
-            family: plain.id(),
-            predecessor: None,
-            successor: None,
-            created_by,
-            created_at: self.ask.now,
-            expires,
-            disabled_at: None,
-            revoked_at: None,
-        };
-        Ok((key, plain))
+/// Whether a batch has a size that a batch may have.
+pub(super) fn check_batch(len: usize) -> Result<(), AppError> {
+    if (1..=BATCH_KEYS_MAX).contains(&len) {
+        return Ok(());
     }
-
-    /// The digest is as unique as the id, which is a part of the digested text.
-    fn plain(&mut self) -> Result<PlainKey, AppError> {
-        let hint = self.place.organization.number.hint();
-        for _ in 0..ID_TRIES_MAX {
-            let plain = PlainKey::generate(&self.minting.prefix, hint, &self.minting.secret, self.dice);
-            if self.ask.view.key(plain.id())?.is_none() && self.fresh.insert(plain.id()) {
-                return Ok(plain);
-            }
-        }
-        Err(StoreError::Clash("keys").into())
-    }
+    Err(AppError::field("keys", format!("a batch has 1 to {BATCH_KEYS_MAX} keys")))
 }
 
-/// With 48 random bits in an id and a billion keys under one hint, eight clashes in a row come about never.
-const ID_TRIES_MAX: usize = 8;
+/// The key as it is shown, its last use included.
+pub(super) fn shown(ask: &Ask, key: &Key, place: &InProject) -> Result<api::Key, AppError> {
+    Ok(render::key(key, &place.project, ask.view.key_use(key.id)?, ask.now))
+}
 
-/// The keys of a batch as the audit log tells of them: shorter than they are shown, since there may be 10,000.
-fn batched(keys: &[Key]) -> Vec<api::audit::BatchedKey> {
-    let one = |key: &Key| api::audit::BatchedKey {
-        id: key.id.to_string(),
-        name: key.name.as_str().to_owned(),
-        role: key.role.into(),
-        expires_at: key.expires.map(|expiry| api::Timestamp(expiry.begins())),
-    };
-    keys.iter().map(one).collect()
+/// What the audit log says of each key of a batch.
+pub(super) fn batched(keys: &[Key]) -> Vec<api::audit::BatchedKey> {
+    keys.iter().map(render::batched_key).collect()
 }
 
 /// Where a list goes on: the creation time and the id of the last key.

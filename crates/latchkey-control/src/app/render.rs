@@ -1,8 +1,9 @@
 //! Nouns as the API shows them. None of these can show a secret: the nouns have none.
 
+use super::narrowing;
 use crate::iam::{
-    Cluster, Contact, Departure, Invitation, InvitationOutcome, InvitedInto, Key, KeyState, Membership,
-    Organization, Project, Resource, ResourceDetail, Session, User, Visibility,
+    Cluster, Contact, Departure, Invitation, InvitationOutcome, InvitedInto, Key, KeyProof, KeyState,
+    Membership, Organization, Project, Resource, ResourceDetail, Session, User, Visibility,
 };
 use latchkey_api as api;
 use latchkey_core::{Role, SessionId, UnixMillis};
@@ -14,6 +15,7 @@ pub(super) fn organization(organization: &Organization) -> api::Organization {
         owner_id: organization.owner.to_string(),
         created_at: organization.created_at.into(),
         suspended_at: organization.suspended_at.map(Into::into),
+        imports_keys: organization.imports_keys,
     }
 }
 
@@ -49,7 +51,8 @@ pub(super) fn project(project: &Project, organization: &Organization, role: Opti
     }
 }
 
-pub(super) fn key(key: &Key, project: &Project, now: UnixMillis) -> api::Key {
+/// `last_use` is what the view says of it.
+pub(super) fn key(key: &Key, project: &Project, last_use: Option<UnixMillis>, now: UnixMillis) -> api::Key {
     api::Key {
         id: key.id.to_string(),
         project_id: project.id.to_string(),
@@ -61,11 +64,26 @@ pub(super) fn key(key: &Key, project: &Project, now: UnixMillis) -> api::Key {
             KeyState::Expired => api::KeyStatus::Expired,
             KeyState::Revoked => api::KeyStatus::Revoked,
         },
+        narrowing: narrowing::show(&key.narrowing),
+        imported: matches!(key.proof, KeyProof::Imported(_)),
+        predecessor_id: key.predecessor.map(|id| id.to_string()),
+        successor_id: key.successor.map(|id| id.to_string()),
         created_by: key.created_by.to_string(),
         created_at: key.created_at.into(),
+        last_used_at: last_use.map(Into::into),
         expires_at: key.expires.map(|expiry| api::Timestamp(expiry.begins())),
         disabled_at: key.disabled_at.map(Into::into),
         revoked_at: key.revoked_at.map(Into::into),
+    }
+}
+
+pub(super) fn batched_key(key: &Key) -> api::audit::BatchedKey {
+    api::audit::BatchedKey {
+        id: key.id.to_string(),
+        name: key.name.as_str().to_owned(),
+        role: key.role.into(),
+        expires_at: key.expires.map(|expiry| api::Timestamp(expiry.begins())),
+        narrowing: narrowing::show(&key.narrowing),
     }
 }
 

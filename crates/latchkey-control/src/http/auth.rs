@@ -1,24 +1,40 @@
 //! Who asks, before anything else: under `/v1` nobody learns of paths, methods or bodies without a credential.
 
 use super::error::Refusal;
+use super::route::{Needs, Route};
 use crate::app::{AppError, Asker, Control};
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, header};
+use axum::http::{Extensions, HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+/// What it takes to know who asks, and where nobody needs to say so.
+#[derive(Clone)]
+pub(super) struct Front {
+    control: Arc<Control>,
+    /// Methods and paths that are open to anybody; none of them has a parameter.
+    open: Arc<[(Method, &'static str)]>,
+}
+
+impl Front {
+    pub(super) fn new(control: Arc<Control>, routes: &[Route]) -> Self {
+        let open = routes.iter().filter(|route| route.needs == Needs::Nothing);
+        Self { control, open: open.map(|route| (route.method.clone(), route.path)).collect() }
+    }
+
+    fn is_open(&self, request: &Request) -> bool {
+        self.open.iter().any(|(method, path)| method == request.method() && *path == request.uri().path())
+    }
+}
+
 /// Refuses whoever is not identified (R1). The use case identifies them again in the view that decides.
-pub(super) async fn identify_first(
-    State(control): State<Arc<Control>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn identify_first(State(front): State<Front>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if path == "/v1" || path.starts_with("/v1/") {
-        match identified(&control, &request) {
+    if (path == "/v1" || path.starts_with("/v1/")) && !front.is_open(&request) {
+        match identified(&front.control, &request) {
             Ok(asker) => request.extensions_mut().insert(asker),
             Err(error) => return Refusal::from(error).into_response(),
         };
@@ -35,6 +51,17 @@ impl<S: Sync> FromRequestParts<S> for By {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
         // Without the middleware in front there is no asker, and so no answer.
         parts.extensions.get().cloned().map(Self).ok_or(AppError::Unauthenticated.into())
+    }
+}
+
+/// Where the request came from.
+pub(super) struct From(pub(super) Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for From {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        Ok(Self(address(&parts.extensions)))
     }
 }
 

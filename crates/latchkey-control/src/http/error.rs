@@ -113,6 +113,8 @@ fn of_app(error: AppError) -> Problem {
         AppError::KeyRevoked => bare(StatusCode::CONFLICT, Code::KeyRevoked),
         AppError::EdgeTokensOff => bare(StatusCode::FORBIDDEN, Code::EdgeTokensOff),
         AppError::OperatorSignInOff => bare(StatusCode::FORBIDDEN, Code::OperatorSignInOff),
+        AppError::KeyNeeded => bare(StatusCode::FORBIDDEN, Code::KeyNeeded),
+        AppError::NetworkNotAllowed => bare(StatusCode::FORBIDDEN, Code::NetworkNotAllowed),
         AppError::Store(error) => of_store(&error),
     }
 }
@@ -138,6 +140,7 @@ const fn of_conflict(conflict: Conflict) -> Code {
         Conflict::ClusterAccess => Code::ClusterAccess,
         Conflict::UsageUncountable => Code::UsageUncountable,
         Conflict::UsageSettled => Code::UsageSettled,
+        Conflict::KeyExpired => Code::KeyExpired,
         Conflict::NothingToDo => Code::NothingToDo,
     }
 }

@@ -13,6 +13,7 @@ mod explain;
 mod health;
 mod invitations;
 mod keys;
+mod leaks;
 mod limits;
 mod manners;
 mod me;
@@ -45,17 +46,21 @@ pub use server::serve;
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes the body of a batch has at most: 10,000 keys with a long name each.
 pub const BATCH_BODY_BYTES_MAX: usize = 4 << 20;
+/// Bytes the report of a leak has at most.
+pub const LEAK_BODY_BYTES_MAX: usize = 1 << 10;
 
 /// Every path of the control plane, for [`serve`]. `limits` counts who asks how often.
 pub fn router(control: Arc<Control>, bounds: &Bounds, limits: Limits) -> Router {
     let limits = Arc::new(limits);
-    routes()
+    let routes = routes();
+    let front = auth::Front::new(control.clone(), &routes);
+    routes
         .into_iter()
         .fold(Router::new(), |router, route| route.mount(router, bounds))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(from_fn_with_state(limits.clone(), limits::slow_the_known))
-        .layer(from_fn_with_state(control.clone(), auth::identify_first))
+        .layer(from_fn_with_state(front, auth::identify_first))
         .layer(from_fn_with_state(limits, limits::slow_the_unproven))
         .layer(from_fn_with_state(bounds.request, server::bound))
         .layer(from_fn(reply::seal))
@@ -73,6 +78,7 @@ pub fn routes() -> Vec<Route> {
         invitations(),
         projects(),
         keys(),
+        holders(),
         resources(),
         usage(),
         budgets(),
@@ -131,6 +137,14 @@ fn operator() -> Vec<Route> {
             .takes::<api::CreateSession>()
             .makes::<api::CreatedSession>()
             .codes(&[Code::OperatorSignInOff]),
+        Route::post("/v1/operator/organizations/{organization}/import:open", operator::open_import)
+            .does("organizations.open_import", "Lets the organization import keys of another system.")
+            .needs(Needs::Operator(OperatorAct::Import))
+            .shows::<api::Organization>(),
+        Route::post("/v1/operator/organizations/{organization}/import:close", operator::close_import)
+            .does("organizations.close_import", "Ends that; what was imported stays.")
+            .needs(Needs::Operator(OperatorAct::Import))
+            .shows::<api::Organization>(),
     ]
 }
 
@@ -317,6 +331,16 @@ fn keys() -> Vec<Route> {
             .takes::<api::CreateKeys>()
             .makes::<api::CreatedKeys>()
             .body_max(BATCH_BODY_BYTES_MAX),
+        Route::post("/v1/projects/{project}/keys:import", keys::import)
+            .does(
+                "keys.import",
+                "Imports up to 10,000 keys of another system by their digests: all, or none.",
+            )
+            .permission(Permission::KeysCreate)
+            .takes::<api::ImportKeys>()
+            .makes::<api::ImportedKeys>()
+            .codes(&[Code::ImportClosed, Code::DigestTaken])
+            .body_max(BATCH_BODY_BYTES_MAX),
         Route::get("/v1/projects/{project}/keys", keys::list)
             .does("keys.list", "The project's keys, the newest first.")
             .permission(Permission::KeysRead)
@@ -330,7 +354,16 @@ fn keys() -> Vec<Route> {
             .needs(Needs::OneOf(&[Permission::KeysCreate, Permission::KeysRevoke]))
             .takes::<api::ChangeKey>()
             .shows::<api::Key>()
-            .codes(&[Code::KeyRevoked]),
+            .codes(&[Code::KeyRevoked, Code::KeyRotated]),
+        Route::post("/v1/keys/{key}/rotate", keys::rotate)
+            .does(
+                "keys.rotate",
+                "Makes a key's successor and shows its secret, once; the old key stays for a while.",
+            )
+            .permission(Permission::KeysCreate)
+            .takes::<api::RotateKey>()
+            .makes::<api::RotatedKey>()
+            .codes(&[Code::KeyRevoked, Code::KeyExpired, Code::KeyRotated]),
         Route::post("/v1/keys/{key}/revoke", keys::revoke)
             .does("keys.revoke", "Revokes a key, for good.")
             .permission(Permission::KeysRevoke)
@@ -345,6 +378,23 @@ fn keys() -> Vec<Route> {
             .permission(Permission::KeysCreate)
             .shows::<api::Key>()
             .codes(&[Code::KeyRevoked]),
+    ]
+}
+
+/// What is asked by a key itself, and by whoever found one.
+fn holders() -> Vec<Route> {
+    vec![
+        Route::get("/v1/whoami", keys::whoami)
+            .does("keys.whoami", "Who the key is that asks.")
+            .needs(Needs::Key)
+            .shows::<api::Whoami>()
+            .codes(&[Code::KeyNeeded, Code::NetworkNotAllowed]),
+        Route::post("/v1/leaks", leaks::report)
+            .does("leaks.report", "Revokes the key or session that was found, if it is one.")
+            .needs(Needs::Nothing)
+            .takes::<api::ReportLeak>()
+            .accepts::<api::LeakReported>()
+            .body_max(LEAK_BODY_BYTES_MAX),
     ]
 }
 

@@ -2,8 +2,9 @@
 
 use super::auth::By;
 use super::body::Json;
-use super::reply::{Outcome, created};
-use crate::app::{Ask, Control, sessions};
+use super::params::At;
+use super::reply::{Outcome, changed, created};
+use crate::app::{Ask, Control, imports, sessions};
 use axum::extract::State;
 use latchkey_api::CreateSession;
 use latchkey_core::Dice;
@@ -17,4 +18,20 @@ pub(super) async fn create_session(
     let config = control.config().clone();
     let decide = move |ask: &Ask, dice: &mut Dice| sessions::create(ask, dice, &config, &body);
     created(&control, control.write(&asker, decide).await)
+}
+
+pub(super) async fn open_import(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(organization): At<String>,
+) -> Outcome {
+    changed(&control, control.write(&asker, move |ask, _| imports::open(ask, &organization)).await)
+}
+
+pub(super) async fn close_import(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(organization): At<String>,
+) -> Outcome {
+    changed(&control, control.write(&asker, move |ask, _| imports::close(ask, &organization)).await)
 }

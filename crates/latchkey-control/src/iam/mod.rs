@@ -26,7 +26,10 @@ pub use notice::{Notice, NoticeKind};
 pub use organization::{
     Departure, JoinMethod, KeyPolicy, Membership, Organization, OwnershipOffer, Settings,
 };
-pub use permit::{Demand, Denied, OperatorAct, Permit, Scope, Standing, authorize, authorize_first_operator};
+pub use permit::{
+    Demand, Denied, OperatorAct, Permit, Scope, Standing, authorize, authorize_first_operator,
+    authorize_leak_report, authorize_upkeep,
+};
 pub use person::{Contact, Identity, User};
 pub use project::{Collaboration, Project, SlugHolder, Visibility};
 pub use resource::{Cluster, ClusterLogin, ClusterOidc, Resource, ResourceDetail};

@@ -109,6 +109,12 @@ impl Organization {
         Self { settings, ..self }
     }
 
+    /// The organization with the import of keys opened or closed (K9).
+    #[must_use]
+    pub fn importing(self, _permit: &Permit, imports_keys: bool) -> Self {
+        Self { imports_keys, ..self }
+    }
+
     /// Whether something that `before` allowed is refused now.
     pub const fn refuses_more_than(&self, before: &Self) -> bool {
         self.is_suspended() && !before.is_suspended()

@@ -33,6 +33,17 @@ pub const fn authorize_first_operator(operators: usize) -> Result<Permit, Denied
     Ok(Permit { actor: Actor::Installation, demand, scope: Scope::Installation, role: None })
 }
 
+/// The permit of whoever holds the whole text of a credential: to have that very credential revoked (K12).
+pub const fn authorize_leak_report(holder: Actor, scope: Scope) -> Permit {
+    Permit { actor: holder, demand: Demand::LeakReport, scope, role: None }
+}
+
+/// The permit of the installation itself, for what it takes away or tells as time passes (K10). It has no role, so
+/// it gives nobody anything.
+pub const fn authorize_upkeep(scope: Scope) -> Permit {
+    Permit { actor: Actor::Installation, demand: Demand::Upkeep, scope, role: None }
+}
+
 /// What the caller wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demand {
@@ -50,6 +61,10 @@ pub enum Demand {
     Accept,
     /// Bringing usage, which its own credential alone may (B3).
     Report,
+    /// Having a credential revoked by holding it (K12): see [`authorize_leak_report`].
+    LeakReport,
+    /// What the installation does as time passes (K10): see [`authorize_upkeep`].
+    Upkeep,
 }
 
 /// What only operators may do. Told to others by its word.
@@ -297,6 +312,8 @@ impl Demand {
             Self::Join => "project.join",
             Self::Accept => "invitations.accept",
             Self::Report => "usage.report",
+            Self::LeakReport => "leaks.report",
+            Self::Upkeep => "installation.upkeep",
         }
     }
 }
@@ -313,7 +330,9 @@ fn operator_may(demand: Demand) -> Result<Option<Role>, Denied> {
         | Demand::Ownership
         | Demand::Join
         | Demand::Accept
-        | Demand::Report => Err(Denied::Forbidden(demand.as_str())),
+        | Demand::Report
+        | Demand::LeakReport
+        | Demand::Upkeep => Err(Denied::Forbidden(demand.as_str())),
     }
 }
 
@@ -329,7 +348,7 @@ fn session_may(demand: Demand, standing: &Standing) -> Result<Option<Role>, Deni
     }
     let allowed = match demand {
         Demand::Own => true,
-        Demand::Operator(_) | Demand::Report => false,
+        Demand::Operator(_) | Demand::Report | Demand::LeakReport | Demand::Upkeep => false,
         Demand::Ownership => standing.is_owner(),
         Demand::Join => standing.may_join(),
         Demand::Accept => matches!(standing, Standing::Invited(..)),

@@ -433,6 +433,8 @@ fn note_key_use(tables: &mut WriteTables, key: KeyId, at: UnixMillis) -> Result<
     if at.0 > held {
         tables.key_uses.insert(key.number(), at.0)?;
     }
+    let newest = tables.counters.get(counter::NEWEST_USE)?.map_or(0, |newest| newest.value());
+    tables.counters.insert(counter::NEWEST_USE, newest.max(at.0))?;
     Ok(())
 }
 

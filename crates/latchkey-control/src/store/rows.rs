@@ -331,6 +331,8 @@ pub(super) struct KeyImage {
     created_ms: u64,
     expires_minute: Option<u32>,
     disabled_ms: Option<u64>,
+    enabled_ms: Option<u64>,
+    warned_minute: Option<u32>,
     revoked_ms: Option<u64>,
 }
 
@@ -357,6 +359,8 @@ impl Row for Key {
             created_ms: self.created_at.0,
             expires_minute: self.expires.map(|expiry| expiry.0),
             disabled_ms: self.disabled_at.map(|at| at.0),
+            enabled_ms: self.enabled_at.map(|at| at.0),
+            warned_minute: self.warned_of.map(|expiry| expiry.0),
             revoked_ms: self.revoked_at.map(|at| at.0),
         }
     }
@@ -380,6 +384,8 @@ impl Row for Key {
             created_at: UnixMillis(image.created_ms),
             expires: image.expires_minute.map(ExpiryMinute),
             disabled_at: image.disabled_ms.map(UnixMillis),
+            enabled_at: image.enabled_ms.map(UnixMillis),
+            warned_of: image.warned_minute.map(ExpiryMinute),
             revoked_at: image.revoked_ms.map(UnixMillis),
         })
     }

@@ -62,7 +62,8 @@ macro_rules! tables {
 tables! {
     // The format's version, the audit log's frontier.
     meta: &'static str => Row;
-    // The last generation, organization number, project number and operator number that were given out.
+    // The last generation, organization number, project number and operator number that were given out, and the
+    // newest moment at which any key was used.
     counters: &'static str => u64;
 
     organizations: u32 => Row;
@@ -160,6 +161,7 @@ pub(super) mod counter {
     pub(in crate::store) const PROJECTS: &str = "projects";
     pub(in crate::store) const OPERATORS: &str = "operators";
     pub(in crate::store) const NOTICES: &str = "notices";
+    pub(in crate::store) const NEWEST_USE: &str = "newest_use";
 }
 
 /// Keys of `meta`.

@@ -115,17 +115,23 @@ pub trait View: AuditView {
     fn operator_token(&self, digest: &TokenDigest) -> Answer<Option<OperatorToken>>;
     fn usage_token(&self, digest: &TokenDigest) -> Answer<Option<UsageToken>>;
     fn usage_tokens(&self) -> Answer<Vec<UsageToken>>;
+    /// The sessions behind this digest, ended ones included, by digest.
+    fn sessions(&self, after: Option<&TokenDigest>, limit: usize) -> Answer<Vec<Session>>;
     /// How many operator tokens were ever made.
     fn operators(&self) -> Answer<u32>;
 
     fn key(&self, id: KeyId) -> Answer<Option<Key>>;
     /// The keys of a project, the newest first.
     fn keys_of(&self, project: ProjectNumber, after: Option<KeyPlace>, limit: usize) -> Answer<Vec<Key>>;
+    /// The installation's keys behind this id, revoked ones included, by id.
+    fn keys(&self, after: Option<KeyId>, limit: usize) -> Answer<Vec<Key>>;
 
     /// The key that was imported with this digest, revoked ones included.
     fn imported_key(&self, digest: &ImportedDigest) -> Answer<Option<KeyId>>;
     /// The last moment at which the key was used, as far as edges reported.
     fn key_use(&self, id: KeyId) -> Answer<Option<UnixMillis>>;
+    /// The newest moment at which any key was used, as far as edges reported.
+    fn newest_use(&self) -> Answer<Option<UnixMillis>>;
 
     /// The notices of an organization (`project` is `None`) or of a project, the newest first.
     fn notices_of(
@@ -354,7 +360,7 @@ impl<T: Tables> View for T {
 
     fn session_by_id(&self, id: &SessionId) -> Answer<Option<Session>> {
         match self.session_ids().get(id.body())? {
-            Some(digest) => row(self.sessions().get(digest.value())?),
+            Some(digest) => row(Tables::sessions(self).get(digest.value())?),
             None => Ok(None),
         }
     }
@@ -373,6 +379,10 @@ impl<T: Tables> View for T {
 
     fn key_use(&self, id: KeyId) -> Answer<Option<UnixMillis>> {
         Ok(self.key_uses().get(id.number())?.map(|at| UnixMillis(at.value())))
+    }
+
+    fn newest_use(&self) -> Answer<Option<UnixMillis>> {
+        Ok(self.counters().get(counter::NEWEST_USE)?.map(|at| UnixMillis(at.value())))
     }
 
     fn notices_of(
@@ -484,21 +494,28 @@ impl<T: Tables> View for T {
     }
 
     fn session(&self, digest: &TokenDigest) -> Answer<Option<Session>> {
-        row(self.sessions().get(&digest.0)?)
+        row(Tables::sessions(self).get(&digest.0)?)
     }
 
     fn session_of(&self, user: &UserId, id: &SessionId) -> Answer<Option<Session>> {
         match self.user_sessions().get((user.body(), id.body()))? {
-            Some(digest) => row(self.sessions().get(digest.value())?),
+            Some(digest) => row(Tables::sessions(self).get(digest.value())?),
             None => Ok(None),
         }
     }
 
     fn sessions_of(&self, user: &UserId) -> Answer<Vec<Session>> {
         let entries = self.user_sessions().range((user.body(), &[0; 16])..=(user.body(), &[0xff; 16]))?;
-        let session =
-            |digest: &[u8; 32]| row(self.sessions().get(digest)?)?.ok_or(StoreError::Corrupt("sessions"));
+        let session = |digest: &[u8; 32]| {
+            row(Tables::sessions(self).get(digest)?)?.ok_or(StoreError::Corrupt("sessions"))
+        };
         entries.map(|entry| session(entry?.1.value())).collect()
+    }
+
+    fn sessions(&self, after: Option<&TokenDigest>, limit: usize) -> Answer<Vec<Session>> {
+        let first = after.map_or(Bound::Unbounded, |digest| Bound::Excluded(&digest.0));
+        let rows = Tables::sessions(self).range::<&[u8; 32]>((first, Bound::Unbounded))?;
+        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
     }
 
     fn operator_token(&self, digest: &TokenDigest) -> Answer<Option<OperatorToken>> {
@@ -511,7 +528,7 @@ impl<T: Tables> View for T {
     }
 
     fn key(&self, id: KeyId) -> Answer<Option<Key>> {
-        row(self.keys().get(id.number())?)
+        row(Tables::keys(self).get(id.number())?)
     }
 
     fn keys_of(&self, project: ProjectNumber, after: Option<KeyPlace>, limit: usize) -> Answer<Vec<Key>> {
@@ -523,6 +540,12 @@ impl<T: Tables> View for T {
         let entries = self.project_keys().range((first, last))?.rev();
         let key = |number| self.key(KeyId::from_number(number))?.ok_or(StoreError::Corrupt("keys"));
         entries.take(limit).map(|entry| key(entry?.0.value().2)).collect()
+    }
+
+    fn keys(&self, after: Option<KeyId>, limit: usize) -> Answer<Vec<Key>> {
+        let first = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.number()));
+        let rows = Tables::keys(self).range((first, Bound::Unbounded))?;
+        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
     }
 
     fn resource(&self, kind: ResourceType, id: &str) -> Answer<Option<Resource>> {

@@ -1,0 +1,226 @@
+//! What comes due as time passes: unused keys are disabled, people hear of an expiry in time, ended sessions are
+//! forgotten.
+//!
+//! [`Caretaker::pass`] is called every minute. A pass looks at so many rows and no more, and goes on where the one
+//! before it stopped; what it finds is decided again in the writer, in small writes between everybody else's. A pass
+//! that has nothing to do writes nothing, so passing twice is as good as once. Each chore is a method; a further one
+//! is called from [`Caretaker::pass`].
+
+use super::Control;
+use super::error::{AppError, Conflict};
+use super::keys::batched;
+use crate::iam::{
+    Key, KeyPolicy, KeyState, Notice, NoticeKind, Permit, Project, Scope, Session, TokenDigest,
+    authorize_upkeep,
+};
+use crate::store::{AuditEntry, Change, Ctx, Store, StoreError, View, Write};
+use latchkey_core::{KeyId, ProjectNumber, UnixMillis};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rows of a kind that one pass looks at.
+const ROWS_A_PASS: usize = 10_000;
+/// Rows that are read at a time.
+const ROWS_A_READ: usize = 1000;
+/// Keys that one write changes; each brings a notice as well.
+const KEYS_A_WRITE: usize = 200;
+/// Sessions that one write forgets; each lies in three tables.
+const SESSIONS_A_WRITE: usize = 150;
+/// How long a session is kept once it has ended.
+const SESSION_KEPT_MS: u64 = 30 * DAY_MS;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The installation's own hand.
+#[derive(Debug)]
+pub struct Caretaker {
+    store: Arc<Store>,
+    control: Arc<Control>,
+    /// The last key that was looked at; `None` to begin anew.
+    key: Option<KeyId>,
+    /// The last session that was looked at.
+    session: Option<TokenDigest>,
+}
+
+/// What is due for a key (K10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Duty {
+    /// Nobody used it for longer than the organization allows.
+    Disable,
+    /// It expires soon, and the project has not heard of it.
+    Warn,
+}
+
+impl Caretaker {
+    /// A caretaker who begins with the first row.
+    pub fn new(control: Arc<Control>) -> Self {
+        Self { store: Arc::clone(control.store()), control, key: None, session: None }
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// The store's. What is undone then comes due again.
+    pub async fn pass(&mut self) -> Result<(), StoreError> {
+        self.tend_keys().await?;
+        self.forget_sessions().await
+    }
+
+    async fn tend_keys(&mut self) -> Result<(), StoreError> {
+        let mut due = BTreeMap::<(ProjectNumber, Duty), Vec<KeyId>>::new();
+        for _ in 0..ROWS_A_PASS / ROWS_A_READ {
+            self.find_keys(&mut due)?;
+            if self.key.is_none() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        for ((project, duty), keys) in due {
+            for some in keys.chunks(KEYS_A_WRITE) {
+                let some = some.to_vec();
+                let decide = move |view: &dyn View, ctx: &mut Ctx| tend(view, ctx.now, project, duty, &some);
+                self.write(decide).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn find_keys(&mut self, due: &mut BTreeMap<(ProjectNumber, Duty), Vec<KeyId>>) -> Result<(), StoreError> {
+        let (view, now) = (self.store.read()?, self.control.clock().now());
+        let keys = view.keys(self.key, ROWS_A_READ)?;
+        self.key = keys.last().filter(|_| keys.len() == ROWS_A_READ).map(|key| key.id);
+        let mut policies = BTreeMap::new();
+        for key in keys {
+            let policy = match policies.get(&key.project) {
+                Some(policy) => *policy,
+                None => {
+                    let policy = policy_of(&view, key.project)?.1;
+                    policies.insert(key.project, policy);
+                    policy
+                }
+            };
+            if let Some(duty) = duty(&view, &policy, &key, now)? {
+                due.entry((key.project, duty)).or_default().push(key.id);
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_sessions(&mut self) -> Result<(), StoreError> {
+        let mut over = Vec::new();
+        for _ in 0..ROWS_A_PASS / ROWS_A_READ {
+            let (view, now) = (self.store.read()?, self.control.clock().now());
+            let sessions = view.sessions(self.session.as_ref(), ROWS_A_READ)?;
+            self.session = sessions.last().filter(|_| sessions.len() == ROWS_A_READ).map(|one| one.digest);
+            over.extend(sessions.iter().filter(|one| is_over(one, now)).map(|one| one.digest));
+            if self.session.is_none() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        for some in over.chunks(SESSIONS_A_WRITE) {
+            let some = some.to_vec();
+            self.write(move |view, ctx| forget(view, ctx.now, &some)).await?;
+        }
+        Ok(())
+    }
+
+    async fn write<F>(&self, decide: F) -> Result<(), StoreError>
+    where
+        F: Fn(&dyn View, &mut Ctx) -> Result<Write<()>, AppError> + Send + 'static,
+    {
+        match self.store.write(decide).await {
+            Err(AppError::Store(error)) => Err(error),
+            // It was done, or was no longer due.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
+
+fn tend(
+    view: &dyn View,
+    now: UnixMillis,
+    project: ProjectNumber,
+    duty_found: Duty,
+    ids: &[KeyId],
+) -> Result<Write<()>, AppError> {
+    let (project, policy) = policy_of(view, project)?;
+    let permit = authorize_upkeep(Scope::Project(project.organization, project.number));
+    let mut keys = Vec::with_capacity(ids.len());
+    for id in ids {
+        let Some(key) = view.key(*id)? else { continue };
+        if duty(view, &policy, &key, now)? == Some(duty_found) {
+            keys.push(tended(key, &permit, duty_found, now)?);
+        }
+    }
+    if keys.is_empty() {
+        return Err(Conflict::NothingToDo.into());
+    }
+    let (what, kind) = match duty_found {
+        Duty::Disable => ("keys.disable_idle", NoticeKind::KeyIdle),
+        Duty::Warn => ("keys.warn", NoticeKind::KeyExpires),
+    };
+    let first = view.next_notice()?;
+    let notices: Vec<_> =
+        (first..).zip(&keys).map(|(number, key)| notice(number, &project, kind, key, now)).collect();
+    let entry = AuditEntry::new(&permit, None, what, ("project", project.id.to_string()));
+    Ok(Write::new(entry.after(&batched(&keys)), ()).put_all(keys).put_all(notices))
+}
+
+fn tended(key: Key, permit: &Permit, duty: Duty, now: UnixMillis) -> Result<Key, AppError> {
+    match duty {
+        Duty::Disable => Ok(key.disabled(permit, now)?),
+        Duty::Warn => Ok(key.warned(permit)),
+    }
+}
+
+/// Idle is judged up to the newest use that edges reported of any key: while no reports come, nobody's key is taken
+/// for unused.
+fn duty(view: &dyn View, policy: &KeyPolicy, key: &Key, now: UnixMillis) -> Result<Option<Duty>, StoreError> {
+    if key.state(now) != KeyState::Active {
+        return Ok(None);
+    }
+    if let Some(days) = policy.idle_days_max
+        && let Some(known_to) = view.newest_use()?
+    {
+        let idle_since = key.idle_since(view.key_use(key.id)?);
+        if known_to.min(now).since_ms(idle_since) >= u64::from(days) * DAY_MS {
+            return Ok(Some(Duty::Disable));
+        }
+    }
+    let (Some(days), Some(expiry)) = (policy.warning_days, key.expires) else { return Ok(None) };
+    let is_near = expiry.has_passed(now.plus_ms(u64::from(days) * DAY_MS));
+    // That a rotated key ends is what its people wanted.
+    let is_news = key.warned_of != Some(expiry) && key.successor.is_none();
+    Ok((is_near && is_news).then_some(Duty::Warn))
+}
+
+fn notice(number: u64, project: &Project, what: NoticeKind, key: &Key, at: UnixMillis) -> Notice {
+    let (organization, subject) = (project.organization, key.id.to_string());
+    Notice { number, organization, project: Some(project.number), what, subject, at }
+}
+
+fn policy_of(view: &dyn View, project: ProjectNumber) -> Result<(Project, KeyPolicy), StoreError> {
+    let project = view.project(project)?.ok_or(StoreError::Corrupt("projects"))?;
+    let organization = view.organization(project.organization)?;
+    let organization = organization.ok_or(StoreError::Corrupt("organizations"))?;
+    Ok((project, organization.settings.keys))
+}
+
+fn forget(view: &dyn View, now: UnixMillis, digests: &[TokenDigest]) -> Result<Write<()>, AppError> {
+    let mut over = Vec::with_capacity(digests.len());
+    for digest in digests {
+        over.extend(view.session(digest)?.filter(|session| is_over(session, now)));
+    }
+    if over.is_empty() {
+        return Err(Conflict::NothingToDo.into());
+    }
+    let permit = authorize_upkeep(Scope::Installation);
+    let count = BTreeMap::from([("count", over.len())]);
+    let entry = AuditEntry::new(&permit, None, "sessions.forget", ("installation", String::new()));
+    Ok(Write::new(entry.after(&count), ()).put_all(over.into_iter().map(Change::RemoveSession)))
+}
+
+fn is_over(session: &Session, now: UnixMillis) -> bool {
+    let ended_at = session.revoked_at.map_or(session.expires_at, |at| at.min(session.expires_at));
+    ended_at.plus_ms(SESSION_KEPT_MS) <= now
+}
