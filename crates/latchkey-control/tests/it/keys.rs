@@ -2,7 +2,7 @@
 
 use latchkey_api::{CreatedKey, CreatedKeys, Key, KeyStatus, Page};
 use latchkey_control::outside::{NoSeed, Seeds};
-use latchkey_control::store::Store;
+use latchkey_control::store::{AuditView, Store};
 use latchkey_core::{Generation, KeyText, MintSecret, Prefix, Role};
 use latchkey_testkit::{Actor, ManualClock, SeededSeeds, Stage, StageConfig};
 use serde_json::{Value, json};
@@ -10,16 +10,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-struct Scene {
-    stage: Stage,
-    organization: String,
-    project: String,
-    owner: Actor,
-    member: Actor,
+/// An organization with an owner, who is its project's admin, and a member.
+pub(crate) struct Scene {
+    pub(crate) stage: Stage,
+    pub(crate) organization: String,
+    pub(crate) project: String,
+    pub(crate) owner: Actor,
+    pub(crate) member: Actor,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let stage = Stage::new().await;
         let acme = stage.organization("Acme", "owner@acme.test").await;
         let (organization, project) = (acme.organization.id, acme.default_project.id);
@@ -29,12 +30,20 @@ impl Scene {
         Self { stage, organization, project, owner, member }
     }
 
-    fn keys(&self) -> String {
+    pub(crate) fn keys(&self) -> String {
         format!("/v1/projects/{}/keys", self.project)
     }
 
-    async fn key(&self, role: Role) -> String {
+    /// The path of a new key of this role.
+    pub(crate) async fn key(&self, role: Role) -> String {
         format!("/v1/keys/{}", self.stage.key(&self.owner, &self.project, role).await.key.id)
+    }
+
+    /// What the audit log says last.
+    pub(crate) fn last_entry(&self) -> Value {
+        let view = self.stage.control.store().read().unwrap();
+        let last = view.audit_checkpoint().unwrap().size - 1;
+        serde_json::from_str(&view.audit_leaf(last).unwrap().unwrap().content.unwrap().entry).unwrap()
     }
 }
 

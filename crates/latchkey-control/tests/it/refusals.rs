@@ -27,6 +27,7 @@ fn route(
 pub(crate) fn routes() -> Vec<Route> {
     let key = json!({ "name": "k" });
     let batch = json!({ "keys": [{ "name": "k" }] });
+    let import = json!({ "keys": [{ "name": "k", "sha256": "0".repeat(64) }] });
     let project = json!({ "name": "Red", "slug": "red-two" });
     let resource = json!({ "type": "cluster", "id": "c-1" });
     let email = json!({ "email": "owner@acme.test" });
@@ -52,6 +53,8 @@ pub(crate) fn routes() -> Vec<Route> {
         route("GET", "/v1/organizations/{O}", None, 404, None),
         route("POST", "/v1/organizations/{O}/suspend", None, 404, Some("operator.suspension")),
         route("POST", "/v1/organizations/{O}/resume", None, 404, Some("operator.suspension")),
+        route("POST", "/v1/operator/organizations/{O}/import:open", None, 404, Some("operator.import")),
+        route("POST", "/v1/operator/organizations/{O}/import:close", None, 404, Some("operator.import")),
         route("GET", "/v1/organizations/{O}/members", None, 404, None),
         route("GET", "/v1/organizations/{O}/members/user_aaaaaaaaaaaaaaaa", None, 404, None),
         route(
@@ -127,6 +130,9 @@ pub(crate) fn routes() -> Vec<Route> {
         route("POST", "/v1/projects/{P}/leave", None, 404, Some("project.leave")),
         route("POST", "/v1/projects/{P}/keys", Some(key), 404, Some("keys.create")),
         route("GET", "/v1/projects/{P}/keys", None, 404, Some("keys.read")),
+        route("POST", "/v1/projects/{P}/keys:import", Some(import), 404, Some("keys.create")),
+        route("POST", "/v1/keys/{K}/rotate", Some(json!({ "overlap_minutes": 0 })), 404, Some("keys.create")),
+        route("GET", "/v1/whoami", None, 403, None),
         route("POST", "/v1/projects/{P}/keys:batch", Some(batch), 404, Some("keys.create")),
         route("POST", "/v1/projects/{P}/resources", Some(resource), 404, Some("operator.resources")),
         route("GET", "/v1/projects/{P}/resources", None, 404, Some("clusters.view")),
@@ -287,6 +293,22 @@ async fn operator_makes_no_keys_in_anybodys_project() {
     let path = format!("/v1/projects/{}/keys", scene.project);
     scene.stage.operator().post(&path, json!({ "name": "k" })).await.problem(403, "forbidden");
     scene.stage.operator().get(&path).await.problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn key_manages_nothing_whatever_its_role_k6b() {
+    let scene = Scene::new().await;
+    let owner = scene.stage.sign_in("owner@acme.test").await;
+    for role in Role::ALL {
+        let made = scene.stage.key(&owner, &scene.project, role).await;
+        let key = scene.stage.holder(made.secret.expose());
+        for route in routes().iter().filter(|route| route.path != "/v1/whoami") {
+            let reply = scene.ask(&key, route).await;
+            let code = reply.json()["code"].as_str().unwrap().to_owned();
+            let is_refused = [(403, "forbidden"), (404, "not_found")].contains(&(reply.status, &code));
+            assert!(is_refused, "{} {}: {}", route.method, route.path, reply.text());
+        }
+    }
 }
 
 #[tokio::test]

@@ -200,6 +200,8 @@ pub(crate) fn key(n: u64) -> Key {
         created_at: NOW,
         expires: None,
         disabled_at: None,
+        enabled_at: None,
+        warned_of: None,
         revoked_at: None,
     }
 }
