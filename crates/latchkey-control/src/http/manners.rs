@@ -21,6 +21,9 @@ pub(super) const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 /// The query parameter that lets nothing happen.
 pub(super) const DRY_RUN: &str = "dry_run";
 
+/// Bytes that a body has at most where there is nothing to say.
+const NOTHING_BYTES_MAX: usize = 16;
+
 /// What a route is, as far as manners go.
 #[derive(Clone, Copy)]
 pub(super) struct Ways {
@@ -80,12 +83,21 @@ async fn prepare(ways: Ways, request: Request) -> Result<Request, Refusal> {
 /// The whole body, before anything is decided.
 async fn read(ways: Ways, body: Body) -> Result<Bytes, Refusal> {
     let mut request = Request::new(body);
-    DefaultBodyLimit::max(ways.body_bytes_max.unwrap_or(0)).apply(&mut request);
+    DefaultBodyLimit::max(ways.body_bytes_max.unwrap_or(NOTHING_BYTES_MAX)).apply(&mut request);
     let read = tokio::time::timeout(ways.body_read, Bytes::from_request(request, &())).await;
-    read.map_err(|_| Refusal::BodyTimeout)?.map_err(|rejection| match unread(rejection) {
-        Refusal::BodyTooLarge if ways.body_bytes_max.is_none() => Refusal::UnexpectedBody,
-        refusal => refusal,
-    })
+    let read = read.map_err(|_| Refusal::BodyTimeout)?.map_err(unread);
+    match (ways.body_bytes_max, read) {
+        (Some(_), read) => read,
+        (None, Ok(bytes)) if is_nothing(&bytes) => Ok(Bytes::new()),
+        (None, Ok(_) | Err(Refusal::BodyTooLarge)) => Err(Refusal::UnexpectedBody),
+        (None, Err(refusal)) => Err(refusal),
+    }
+}
+
+/// Whether a body says nothing at all: many clients send `{}` where they have nothing to say.
+fn is_nothing(bytes: &[u8]) -> bool {
+    bytes.is_empty()
+        || serde_json::from_slice::<serde_json::Map<_, _>>(bytes).is_ok_and(|fields| fields.is_empty())
 }
 
 /// The query without `dry_run=true`, and whether that was in it.

@@ -22,7 +22,7 @@ async fn token_names_the_session_and_never_outlives_it_s2() {
         let token = UnverifiedToken::parse(reply["token"].as_str().unwrap().as_bytes()).unwrap();
         token.verify(&Installation([7; 16]), &keys(), now).unwrap()
     };
-    let reply = owner.post("/v1/me/token", serde_json::json!(null)).await.expect(200).json();
+    let reply = owner.act("/v1/me/token").await.expect(200).json();
     let now = latchkey_control::outside::Clock::now(&stage.clock);
     let token = verified(reply.clone(), now);
     assert_eq!(token.session().to_string(), session.as_str().unwrap());
@@ -30,17 +30,16 @@ async fn token_names_the_session_and_never_outlives_it_s2() {
     assert_eq!(token.expires(), now.seconds().plus_secs(600));
     // Four minutes before the session ends.
     stage.clock.advance_secs(12 * 60 * 60 - 240);
-    let reply = owner.post("/v1/me/token", serde_json::json!(null)).await.expect(200).json();
+    let reply = owner.act("/v1/me/token").await.expect(200).json();
     let late = latchkey_control::outside::Clock::now(&stage.clock);
     assert_eq!(verified(reply, late).expires(), late.seconds().plus_secs(240));
     stage.clock.advance_secs(240);
-    owner.post("/v1/me/token", serde_json::json!(null)).await.problem(401, "expired");
+    owner.act("/v1/me/token").await.problem(401, "expired");
 }
 
 #[tokio::test]
 async fn only_a_session_gets_a_token() {
     let stage = Stage::new().await;
-    let null = || serde_json::json!(null);
-    stage.anonymous().post("/v1/me/token", null()).await.problem(401, "unauthenticated");
-    stage.operator().post("/v1/me/token", null()).await.problem(403, "forbidden");
+    stage.anonymous().act("/v1/me/token").await.problem(401, "unauthenticated");
+    stage.operator().act("/v1/me/token").await.problem(403, "forbidden");
 }

@@ -347,8 +347,11 @@ async fn query_and_body_that_a_route_does_not_take_are_refused_r4() {
         scene.owner.get(path).await.problem(400, "invalid_query");
     }
     let revoke = format!("{key}/revoke");
-    scene.owner.post(&revoke, json!({})).await.problem(400, "unexpected_body");
-    scene.owner.call("GET", &key, Some(json!({}))).await.problem(400, "unexpected_body");
+    for body in [json!({ "at": "once" }), json!([]), json!(null)] {
+        scene.owner.post(&revoke, body.clone()).await.problem(400, "unexpected_body");
+        scene.owner.call("GET", &key, Some(body)).await.problem(400, "unexpected_body");
+    }
     assert_eq!(scene.owner.get(&key).await.json()["status"], "active");
+    scene.owner.post(&revoke, json!({})).await.expect(200);
     scene.owner.act(&revoke).await.expect(200);
 }
