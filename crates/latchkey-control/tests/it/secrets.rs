@@ -1,6 +1,6 @@
 //! No secret outlives the reply that shows it: not in the database's bytes, not in the audit log, not in `Debug`.
 
-use latchkey_api::{CreatedKeys, RotatedKey};
+use latchkey_api::{CreatedKeys, CreatedUsageToken, RotatedKey};
 use latchkey_control::store::{AuditView, Store};
 use latchkey_core::Role;
 use latchkey_testkit::{ForgetfulDisk, ManualClock, SeededSeeds, Stage, StageConfig};
@@ -32,6 +32,9 @@ async fn database_holds_no_secret_k2() {
         stage.anonymous().post("/v1/leaks", json!({ "secret": secret })).await.expect(202);
     }
 
+    let usage = stage.operator().post("/v1/operator/usage-tokens", json!({ "name": "edges" })).await;
+    let usage: CreatedUsageToken = usage.expect(201).read();
+
     let view = stage.control.store().read().unwrap();
     let size = view.audit_checkpoint().unwrap().size;
     let log: Vec<u8> = (0..size)
@@ -52,6 +55,7 @@ async fn database_holds_no_secret_k2() {
         NEVER_A_KEY,
         owner.token(),
         operator.token(),
+        usage.token.expose(),
     ] {
         // The secret part: the last 30 characters of any of them.
         let secret = &text[text.len() - 30..];
