@@ -67,17 +67,35 @@ pub fn remove(ask: &Ask, covering: &Covering) -> Result<Write<api::Budget>, AppE
     Ok(Write::new(entry, shown).put(Change::RemoveBudget(before.scope)))
 }
 
-/// What begins the period anew of every budget whose next one has come: what was exhausted resumes. For whoever
-/// keeps the installation's promises as time passes.
+/// What budgets cover whose next period has come.
 ///
 /// # Errors
 /// The store's.
-pub fn roll_over(view: &dyn View, now: UnixMillis) -> Result<Vec<Change>, StoreError> {
+pub fn due(view: &dyn View, now: UnixMillis) -> Result<Vec<BudgetScope>, StoreError> {
+    let mut due = Vec::new();
+    for budget in view.budgets()? {
+        if began(budget.period, day_of(now)) > budget.period_day {
+            due.push(budget.scope);
+        }
+    }
+    Ok(due)
+}
+
+/// What begins the period of these budgets anew, where that is still due: what was exhausted resumes.
+///
+/// # Errors
+/// The store's.
+pub fn roll_over(
+    view: &dyn View,
+    now: UnixMillis,
+    scopes: &[BudgetScope],
+) -> Result<Vec<Change>, StoreError> {
     let mut changes = Vec::new();
-    for before in view.budgets()? {
-        let now = rolled(view, &before, now)?;
-        if now.period_day != before.period_day {
-            changes.push(now.into());
+    for scope in scopes {
+        let Some(before) = view.budget(*scope)? else { continue };
+        let rolled = rolled(view, &before, now)?;
+        if rolled.period_day != before.period_day {
+            changes.push(rolled.into());
         }
     }
     Ok(changes)

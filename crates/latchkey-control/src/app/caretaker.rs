@@ -1,5 +1,5 @@
-//! What comes due as time passes: unused keys are disabled, people hear of an expiry in time, ended sessions are
-//! forgotten.
+//! What comes due as time passes: unused keys are disabled, people hear of an expiry in time, ended sessions and
+//! the ids of counted batches of usage are forgotten, and budgets begin their next period.
 //!
 //! [`Caretaker::pass`] is called every minute. A pass looks at so many rows and no more, and goes on where the one
 //! before it stopped; what it finds is decided again in the writer, in small writes between everybody else's. A pass
@@ -9,6 +9,7 @@
 use super::Control;
 use super::error::{AppError, Conflict};
 use super::keys::batched;
+use super::{budgets, reports};
 use crate::iam::{
     Key, KeyPolicy, KeyState, Notice, NoticeKind, Permit, Project, Scope, Session, TokenDigest,
     authorize_upkeep,
@@ -26,6 +27,10 @@ const ROWS_A_READ: usize = 1000;
 const KEYS_A_WRITE: usize = 200;
 /// Sessions that one write forgets; each lies in three tables.
 const SESSIONS_A_WRITE: usize = 150;
+/// Budgets that one write rolls over.
+const BUDGETS_A_WRITE: usize = 200;
+/// Batches of usage that one write forgets; each lies in two tables.
+const BATCHES_A_WRITE: usize = 200;
 /// How long a session is kept once it has ended.
 const SESSION_KEPT_MS: u64 = 30 * DAY_MS;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -62,7 +67,9 @@ impl Caretaker {
     /// The store's. What is undone then comes due again.
     pub async fn pass(&mut self) -> Result<(), StoreError> {
         self.tend_keys().await?;
-        self.forget_sessions().await
+        self.forget_sessions().await?;
+        self.roll_over_budgets().await?;
+        self.forget_batches().await
     }
 
     async fn tend_keys(&mut self) -> Result<(), StoreError> {
@@ -120,6 +127,35 @@ impl Caretaker {
         for some in over.chunks(SESSIONS_A_WRITE) {
             let some = some.to_vec();
             self.write(move |view, ctx| forget(view, ctx.now, &some)).await?;
+        }
+        Ok(())
+    }
+
+    /// What a budget had stopped goes on in its next period (B2).
+    async fn roll_over_budgets(&self) -> Result<(), StoreError> {
+        let due = budgets::due(&self.store.read()?, self.control.clock().now())?;
+        for some in due.chunks(BUDGETS_A_WRITE) {
+            let some = some.to_vec();
+            let decide = move |view: &dyn View, ctx: &mut Ctx| {
+                upkeep("budgets.roll_over", budgets::roll_over(view, ctx.now, &some)?)
+            };
+            self.write(decide).await?;
+        }
+        Ok(())
+    }
+
+    /// A batch of usage that comes again so late is held for its age, whether its id is remembered or not (B3).
+    async fn forget_batches(&self) -> Result<(), StoreError> {
+        for _ in 0..ROWS_A_PASS / BATCHES_A_WRITE {
+            let (view, now) = (self.store.read()?, self.control.clock().now());
+            if reports::forget_counted(&view, now, 1)?.is_empty() {
+                break;
+            }
+            let decide = |view: &dyn View, ctx: &mut Ctx| {
+                let changes = reports::forget_counted(view, ctx.now, BATCHES_A_WRITE)?;
+                upkeep("usage.forget", changes)
+            };
+            self.write(decide).await?;
         }
         Ok(())
     }
@@ -211,13 +247,18 @@ fn forget(view: &dyn View, now: UnixMillis, digests: &[TokenDigest]) -> Result<W
     for digest in digests {
         over.extend(view.session(digest)?.filter(|session| is_over(session, now)));
     }
-    if over.is_empty() {
+    upkeep("sessions.forget", over.into_iter().map(Change::RemoveSession).collect())
+}
+
+/// A write of the installation's own, if there is anything to write.
+fn upkeep(what: &'static str, changes: Vec<Change>) -> Result<Write<()>, AppError> {
+    if changes.is_empty() {
         return Err(Conflict::NothingToDo.into());
     }
     let permit = authorize_upkeep(Scope::Installation);
-    let count = BTreeMap::from([("count", over.len())]);
-    let entry = AuditEntry::new(&permit, None, "sessions.forget", ("installation", String::new()));
-    Ok(Write::new(entry.after(&count), ()).put_all(over.into_iter().map(Change::RemoveSession)))
+    let count = BTreeMap::from([("count", changes.len())]);
+    let entry = AuditEntry::new(&permit, None, what, ("installation", String::new()));
+    Ok(Write::new(entry.after(&count), ()).put_all(changes))
 }
 
 fn is_over(session: &Session, now: UnixMillis) -> bool {

@@ -1,6 +1,7 @@
 //! Usage as it arrives (B3): by its own credential alone, once, and held where it is not believed.
 
 use crate::usage_stage::{Scene, batch_id, line};
+use latchkey_control::app::caretaker::Caretaker;
 use latchkey_control::store::View;
 use latchkey_core::Role;
 use serde_json::json;
@@ -217,18 +218,15 @@ async fn what_nothing_stands_behind_cannot_be_accepted() {
 #[tokio::test]
 async fn forgotten_batch_is_held_when_it_comes_again_b3() {
     let scene = Scene::new().await;
-    let store = scene.stage.control.store();
-    let due = |ahead_days: u64| {
-        let now = latchkey_core::UnixMillis(1_795_428_000_000 + ahead_days * 86_400_000);
-        latchkey_control::app::reports::forget_counted(&store.read().unwrap(), now, 10).unwrap()
-    };
+    let pass = async || Caretaker::new(scene.stage.control.clone()).pass().await.unwrap();
+    let path = format!("/v1/operator/usage/batches/{}", batch_id(1));
     scene.report(1, vec![scene.line(3)]).await;
-    assert!(due(10).is_empty());
-    let changes = due(11);
-    assert_eq!(changes.len(), 1);
-    scene.stage.clock.advance_secs(11 * 86_400);
-    scene.apply(changes).await;
-    assert!(due(11).is_empty());
+    scene.stage.clock.advance_secs(10 * 86_400);
+    pass().await;
+    scene.stage.operator().get(&path).await.expect(200);
+    scene.stage.clock.advance_secs(1);
+    pass().await;
+    scene.stage.operator().get(&path).await.problem(404, "not_found");
     let again = scene.report_raw(1, vec![scene.line(3)]).await.expect(202);
     assert_eq!(again.json()["status"], "held");
     assert_eq!(scene.requests().await, 3);
