@@ -15,12 +15,14 @@ const _: () = assert!(
 /// The narrowing that a body at `path` asks for, in its one form.
 pub(super) fn parse(path: &str, body: &api::Narrowing) -> Result<Narrowing, AppError> {
     let at = |list: &str| format!("{path}.{list}");
-    let permissions = list(&at("permissions"), body.permissions.as_deref(), permission)?;
+    let permissions =
+        list(&at("permissions"), body.permissions.as_deref(), |path, word| permission(path, word))?;
     let narrowing = Narrowing {
         permissions: permissions.map(|all| all.into_iter().fold(PermissionSet::EMPTY, PermissionSet::with)),
         resources: list(&at("resources"), body.resources.as_deref(), resource)?.unwrap_or_default(),
         models: list(&at("models"), body.models.as_deref(), model)?.unwrap_or_default(),
-        networks: list(&at("networks"), body.networks.as_deref(), network)?.unwrap_or_default(),
+        networks: list(&at("networks"), body.networks.as_deref(), |path, text| network(path, text))?
+            .unwrap_or_default(),
         rate_per_minute: body.requests_per_minute,
     };
     if narrowing.rate_per_minute.is_some_and(|rate| !(1..=REQUESTS_PER_MINUTE_MAX).contains(&rate)) {
@@ -77,7 +79,7 @@ fn list<T, U>(
     parsed.collect::<Result<_, _>>().map(Some)
 }
 
-fn permission(path: &str, word: &String) -> Result<Permission, AppError> {
+fn permission(path: &str, word: &str) -> Result<Permission, AppError> {
     Permission::from_word(word)
         .ok_or_else(|| AppError::field(path, format!("there is no permission `{word}`")))
 }
@@ -92,7 +94,7 @@ fn model(path: &str, body: &api::narrowing::ModelPattern) -> Result<ModelPattern
     Ok(ModelPattern { matching: body.matching.into(), text: body.name.clone() })
 }
 
-fn network(path: &str, text: &String) -> Result<Network, AppError> {
+fn network(path: &str, text: &str) -> Result<Network, AppError> {
     Network::parse(text).map_err(|error| AppError::field(path, error))
 }
 
