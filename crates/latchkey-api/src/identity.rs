@@ -71,6 +71,15 @@ pub struct SessionList {
     pub items: Vec<Session>,
 }
 
+/// `POST /v1/me/sessions:revoke`: signing out everywhere.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeSessions {
+    /// Whether the session that asks ends too.
+    #[serde(default)]
+    pub all: bool,
+}
+
 /// `GET /v1/me`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]

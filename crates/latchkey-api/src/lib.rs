@@ -13,7 +13,9 @@ pub mod key;
 pub mod leak;
 pub mod member;
 pub mod narrowing;
+mod nullable;
 pub mod organization;
+pub mod ownership;
 pub mod page;
 pub mod problem;
 pub mod project;
@@ -21,6 +23,8 @@ pub mod ready;
 pub mod resource;
 pub mod revealed;
 pub mod role;
+pub mod service_account;
+pub mod settings;
 pub mod timestamp;
 pub mod usage;
 pub mod whoami;
@@ -29,7 +33,9 @@ pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, Audit
 pub use budget::{Budget, BudgetPeriod, SetBudget};
 pub use day::Day;
 pub use explain::{Explain, ExplainCaller, ExplainResource, ExplainStep, Explanation};
-pub use identity::{CreateSession, CreatedSession, EdgeToken, Me, Session, SessionList, SignInIdentity};
+pub use identity::{
+    CreateSession, CreatedSession, EdgeToken, Me, RevokeSessions, Session, SessionList, SignInIdentity,
+};
 pub use invitation::{
     AcceptInvitation, AcceptedInvitation, CreateInvitation, CreatedInvitation, Invitation, InvitationStatus,
     MyInvitation, MyInvitations,
@@ -41,7 +47,8 @@ pub use key::{
 pub use leak::{LeakReported, ReportLeak};
 pub use member::{ChangeMember, Departure, Member, MemberKind};
 pub use narrowing::Narrowing;
-pub use organization::{CreateOrganization, CreatedOrganization, Organization};
+pub use organization::{ChangeOrganization, CreateOrganization, CreatedOrganization, Organization};
+pub use ownership::{OfferOwnership, Ownership, OwnershipOffer};
 pub use page::{Page, PageQuery};
 pub use problem::{Code, Problem};
 pub use project::{
@@ -54,6 +61,12 @@ pub use resource::{
 };
 pub use revealed::Revealed;
 pub use role::Role;
+pub use service_account::{
+    CreateServiceAccount, CreatedServiceAccount, RotateServiceToken, ServiceAccount, ServiceToken,
+};
+pub use settings::{
+    ChangeKeyPolicy, ChangeOrganizationSettings, JoinMethod, KeyPolicy, OrganizationSettings,
+};
 pub use timestamp::Timestamp;
 pub use usage::{
     CreateUsageToken, CreatedUsageToken, Prices, ReportUsage, ReportedUsage, Usage, UsageAmount, UsageBatch,

@@ -16,6 +16,14 @@ pub struct CreateOrganization {
     pub owner_email: String,
 }
 
+/// `PATCH /v1/organizations/{organization}`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeOrganization {
+    /// Its new name, 1 to 100 characters.
+    pub name: String,
+}
+
 /// An organization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Organization {

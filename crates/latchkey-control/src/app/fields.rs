@@ -5,6 +5,8 @@ use super::error::AppError;
 use crate::iam::{Email, Name};
 use latchkey_api::Timestamp;
 use latchkey_core::{ExpiryMinute, Slug, UnixMillis};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 /// How far ahead an expiry may lie: ten years, leap days included.
 pub(super) const EXPIRY_AHEAD_MAX_SECS: u64 = 3653 * 24 * 60 * 60;
@@ -39,6 +41,19 @@ pub(super) fn https_url(path: &str, text: &str) -> Result<String, AppError> {
 }
 
 const URL_BYTES_MAX: usize = 500;
+
+/// A number within its limits.
+pub(super) fn within<T: PartialOrd + Display>(
+    path: &str,
+    number: T,
+    limits: RangeInclusive<T>,
+) -> Result<T, AppError> {
+    if limits.contains(&number) {
+        return Ok(number);
+    }
+    let (least, most) = limits.into_inner();
+    Err(AppError::field(path, format!("this is {least} to {most}")))
+}
 
 pub(super) fn email(path: &str, text: &str) -> Result<Email, AppError> {
     Email::parse(text).map_err(|error| AppError::field(path, error))

@@ -20,7 +20,9 @@ pub fn read(ask: &Ask) -> Result<api::Me, AppError> {
         Caller::Session { user, .. } => ask.view.user(user)?.ok_or(StoreError::Corrupt("users"))?,
         Caller::Key(_) | Caller::Reporter(_) => return Err(AppError::Denied(Denied::Forbidden("me"))),
     };
-    let memberships = ask.view.memberships_of(&user.id)?;
+    let mut memberships = ask.view.memberships_of(&user.id)?;
+    // What another identity of the account is a member of is not told (M10).
+    memberships.retain(|one| Some(&one.identity) == ask.caller.identity());
     let organizations = memberships.iter().map(|one| show(ask, one)).collect::<Result<_, _>>()?;
     let id = user.id.to_string();
     Ok(match &user.contact {

@@ -82,8 +82,10 @@ pub fn change(
 pub fn remove(ask: &Ask, organization: &str, user: &str) -> Result<Write<api::Member>, AppError> {
     let (place, permit, member) = find(ask, organization, user, Permission::OrgMembersRemove)?;
     let write = parted(ask, &permit, "members.remove", &place, &member)?;
-    let departure = Departure { organization: place.organization.number, user: member.user.id, at: ask.now };
-    Ok(write.put(departure))
+    let (organization, user) = (place.organization.number, member.user.id);
+    let departure = Departure { organization, user, at: ask.now };
+    // A service account is deleted so: there is nobody who could come back.
+    Ok(write.put_all((!member.user.is_service()).then_some(departure)))
 }
 
 /// Leaves the organization, as [`remove`] does but for the departure: nobody has to let them in again.

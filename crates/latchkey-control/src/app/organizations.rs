@@ -103,6 +103,23 @@ pub fn read(ask: &Ask, id: &str) -> Result<api::Organization, AppError> {
     Ok(render::organization(&place.organization))
 }
 
+/// Gives it another name.
+///
+/// # Errors
+/// [`AppError`].
+pub fn change(
+    ask: &Ask,
+    id: &str,
+    body: &api::ChangeOrganization,
+) -> Result<Write<api::Organization>, AppError> {
+    let place = ask.organization(id)?;
+    let permit = place.permit(ask, Permission::OrgSettingsWrite)?;
+    let name = fields::name("name", &body.name)?;
+    let now = place.organization.clone().renamed(&permit, name);
+    let entry = ask.entry(&permit, "organizations.change", ("organization", now.id.to_string()));
+    Ok(changed(entry, &place.organization, now))
+}
+
 /// Suspends it: every key, session and membership of it is refused (O6).
 ///
 /// # Errors

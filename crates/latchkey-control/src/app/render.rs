@@ -2,8 +2,9 @@
 
 use super::narrowing;
 use crate::iam::{
-    Cluster, Contact, Departure, Invitation, InvitationOutcome, InvitedInto, Key, KeyProof, KeyState,
-    Membership, Organization, Project, Resource, ResourceDetail, Session, User, Visibility,
+    Cluster, Contact, Departure, Invitation, InvitationOutcome, InvitedInto, JoinMethod, Key, KeyProof,
+    KeyState, Membership, Organization, OwnershipOffer, Project, Resource, ResourceDetail, Session, Settings,
+    User, Visibility,
 };
 use latchkey_api as api;
 use latchkey_core::{Role, SessionId, UnixMillis};
@@ -175,5 +176,50 @@ pub(super) fn departure(user: &User, departure: &Departure) -> api::Departure {
         user_id: user.id.to_string(),
         email: user.email().map(|email| email.as_str().to_owned()),
         removed_at: departure.at.into(),
+    }
+}
+
+pub(super) fn settings(settings: &Settings) -> api::OrganizationSettings {
+    api::OrganizationSettings {
+        join_method: match settings.join_method {
+            JoinMethod::Invitation => api::JoinMethod::Invitation,
+            JoinMethod::Sso => api::JoinMethod::Sso,
+        },
+        session_minutes: settings.session_minutes,
+        keys: api::KeyPolicy {
+            lifetime_minutes_max: settings.keys.lifetime_minutes_max,
+            expiry_required: settings.keys.expiry_required,
+            idle_days_max: settings.keys.idle_days_max,
+            warning_days: settings.keys.warning_days,
+        },
+    }
+}
+
+pub(super) fn ownership(organization: &Organization, offer: Option<&OwnershipOffer>) -> api::Ownership {
+    api::Ownership {
+        owner_id: organization.owner.to_string(),
+        offer: offer.map(|offer| api::OwnershipOffer {
+            to: offer.to.to_string(),
+            created_at: offer.created_at.into(),
+            expires_at: offer.expires_at.into(),
+        }),
+    }
+}
+
+pub(super) fn service_account(user: &User, role: Role, token: Option<&Session>) -> api::ServiceAccount {
+    let name = match &user.contact {
+        Contact::Person(email) => email.as_str(),
+        Contact::Service(name) => name.as_str(),
+    };
+    api::ServiceAccount {
+        user_id: user.id.to_string(),
+        name: name.to_owned(),
+        role: role.into(),
+        created_at: user.created_at.into(),
+        token: token.map(|token| api::ServiceToken {
+            id: token.id.to_string(),
+            created_at: token.created_at.into(),
+            expires_at: token.expires_at.into(),
+        }),
     }
 }

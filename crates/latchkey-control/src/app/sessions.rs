@@ -2,14 +2,14 @@
 
 use super::ask::Ask;
 use super::error::AppError;
-use super::people;
+use super::people::{self, Person};
 use super::{ControlConfig, fields, render};
 use crate::iam::organization::SESSION_MINUTES_DEFAULT;
 use crate::iam::{Caller, Demand, OperatorAct, PlainToken, Session, TokenKind};
 use crate::store::Write;
 use latchkey_api as api;
 use latchkey_api::audit::LoggedSession;
-use latchkey_core::{Dice, SessionId, UserId};
+use latchkey_core::{Dice, SessionId};
 
 /// Signs a person in on an operator's word, where the installation allows it, and shows the token, once.
 ///
@@ -35,7 +35,7 @@ pub fn create(
         identity: person.identity,
         is_service: false,
         created_at: ask.now,
-        expires_at: ask.now.plus_ms(session_ms(ask, &person.user)?),
+        expires_at: ask.now.plus_ms(session_ms(ask, &person)?),
         revoked_at: None,
     };
     let shown = render::session(&session, None);
@@ -47,10 +47,11 @@ pub fn create(
     Ok(Write::new(entry, reply).put_all(person.newcomer).put(session))
 }
 
-/// How long a session of this person lasts: the shortest that an organization of theirs demands (M6).
-fn session_ms(ask: &Ask, user: &UserId) -> Result<u64, AppError> {
+/// How long a session of this identity lasts: the shortest that an organization of its demands (M6).
+fn session_ms(ask: &Ask, person: &Person) -> Result<u64, AppError> {
     let mut minutes = None::<u32>;
-    for membership in ask.view.memberships_of(user)? {
+    let memberships = ask.view.memberships_of(&person.user)?;
+    for membership in memberships.iter().filter(|one| one.identity == person.identity) {
         if let Some(organization) = ask.view.organization(membership.organization)? {
             let own = organization.settings.session_minutes;
             minutes = Some(minutes.map_or(own, |least| least.min(own)));
@@ -59,16 +60,29 @@ fn session_ms(ask: &Ask, user: &UserId) -> Result<u64, AppError> {
     Ok(u64::from(minutes.unwrap_or(SESSION_MINUTES_DEFAULT)) * 60 * 1000)
 }
 
-/// The caller's sessions that have not ended, the newest first (S1).
+/// The caller's sessions that have not ended, the newest first (S1). Those of another identity of the same account
+/// are that one's alone (M10).
 ///
 /// # Errors
 /// [`AppError`].
 pub fn list(ask: &Ask) -> Result<api::SessionList, AppError> {
     ask.permit(Demand::Own)?;
-    let mut sessions = ask.view.sessions_of(ask.person()?)?;
-    sessions.retain(|session| session.revoked_at.is_none() && !session.has_expired(ask.now));
-    sessions.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
-    Ok(api::SessionList { items: sessions.iter().map(|one| render::session(one, current(ask))).collect() })
+    Ok(shown(ask, &own(ask)?))
+}
+
+/// Signs the caller out everywhere: all of their sessions end but the one that asks, or that one too (S1).
+///
+/// # Errors
+/// [`AppError`].
+pub fn revoke_all(ask: &Ask, body: &api::RevokeSessions) -> Result<Write<api::SessionList>, AppError> {
+    let permit = ask.permit(Demand::Own)?;
+    let mut ended = own(ask)?;
+    ended.retain(|session| body.all || current(ask) != Some(&session.id));
+    let shown = shown(ask, &ended);
+    let subject = ("user", ask.person()?.to_string());
+    let entry = ask.entry(&permit, "sessions.revoke_all", subject).before(&shown);
+    let revoked: Vec<_> = ended.into_iter().map(|session| session.revoked(&permit, ask.now)).collect();
+    Ok(Write::new(entry, shown).put_all(revoked))
 }
 
 /// Ends one of the caller's own sessions (S1).
@@ -78,7 +92,9 @@ pub fn list(ask: &Ask) -> Result<api::SessionList, AppError> {
 pub fn revoke(ask: &Ask, id: &str) -> Result<Write<api::Session>, AppError> {
     let permit = ask.permit(Demand::Own)?;
     let id = SessionId::parse(id).ok_or(AppError::NOT_FOUND)?;
-    let before = ask.view.session_of(ask.person()?, &id)?.ok_or(AppError::NOT_FOUND)?;
+    let before = ask.view.session_of(ask.person()?, &id)?;
+    let before = before.filter(|session| Some(&session.identity) == ask.caller.identity());
+    let before = before.ok_or(AppError::NOT_FOUND)?;
     let revoked_before = before.revoked_at.map(Into::into);
     let now = before.revoked(&permit, ask.now);
     let shown = render::session(&now, current(ask));
@@ -95,6 +111,21 @@ const fn logged<'a>(
     revoked_at: Option<api::Timestamp>,
 ) -> LoggedSession<'a> {
     LoggedSession { session, email, revoked_at }
+}
+
+fn own(ask: &Ask) -> Result<Vec<Session>, AppError> {
+    let mut sessions = ask.view.sessions_of(ask.person()?)?;
+    sessions.retain(|session| {
+        Some(&session.identity) == ask.caller.identity()
+            && session.revoked_at.is_none()
+            && !session.has_expired(ask.now)
+    });
+    sessions.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
+    Ok(sessions)
+}
+
+fn shown(ask: &Ask, sessions: &[Session]) -> api::SessionList {
+    api::SessionList { items: sessions.iter().map(|one| render::session(one, current(ask))).collect() }
 }
 
 fn current<'a>(ask: &'a Ask) -> Option<&'a SessionId> {

@@ -26,6 +26,8 @@ mod reply;
 mod resources;
 mod route;
 mod server;
+mod service_accounts;
+mod settings;
 mod usage;
 
 use crate::app::Control;
@@ -74,7 +76,9 @@ pub fn routes() -> Vec<Route> {
         me(),
         operator(),
         organizations(),
+        settings(),
         members(),
+        service_accounts(),
         invitations(),
         projects(),
         keys(),
@@ -122,6 +126,11 @@ fn me() -> Vec<Route> {
             .needs(Needs::Own)
             .shows::<api::EdgeToken>()
             .codes(&[Code::EdgeTokensOff]),
+        Route::post("/v1/me/sessions:revoke", me::revoke_sessions)
+            .does("sessions.revoke_all", "Ends all of the caller's sessions, or all others.")
+            .needs(Needs::Own)
+            .takes::<api::RevokeSessions>()
+            .shows::<api::SessionList>(),
         Route::delete("/v1/me/sessions/{session}", me::revoke_session)
             .does("sessions.revoke", "Ends one of the caller's sessions.")
             .needs(Needs::Own)
@@ -163,6 +172,11 @@ fn organizations() -> Vec<Route> {
             .does("organizations.read", "One organization.")
             .permission(Permission::OrgSettingsRead)
             .shows::<api::Organization>(),
+        Route::patch("/v1/organizations/{organization}", organizations::change)
+            .does("organizations.change", "Gives the organization another name.")
+            .permission(Permission::OrgSettingsWrite)
+            .takes::<api::ChangeOrganization>()
+            .shows::<api::Organization>(),
         Route::post("/v1/organizations/{organization}/suspend", organizations::suspend)
             .does("organizations.suspend", "Refuses every key, session and membership of it.")
             .needs(Needs::Operator(OperatorAct::Suspension))
@@ -171,6 +185,64 @@ fn organizations() -> Vec<Route> {
             .does("organizations.resume", "Lets it in again.")
             .needs(Needs::Operator(OperatorAct::Suspension))
             .shows::<api::Organization>(),
+    ]
+}
+
+fn settings() -> Vec<Route> {
+    vec![
+        Route::get("/v1/organizations/{organization}/settings", settings::read)
+            .does("settings.read", "How people join, how long sessions last, what keys must keep to.")
+            .permission(Permission::OrgSettingsRead)
+            .shows::<api::OrganizationSettings>(),
+        Route::patch("/v1/organizations/{organization}/settings", settings::change)
+            .does("settings.change", "Changes the organization's settings.")
+            .needs(Needs::OneOf(&[Permission::OrgSettingsWrite, Permission::OrgSsoManage]))
+            .takes::<api::ChangeOrganizationSettings>()
+            .shows::<api::OrganizationSettings>(),
+        Route::get("/v1/organizations/{organization}/ownership", settings::read_ownership)
+            .does("ownership.read", "Who owns the organization, and to whom that is offered.")
+            .permission(Permission::OrgMembersRead)
+            .shows::<api::Ownership>(),
+        Route::post("/v1/organizations/{organization}/ownership", settings::offer_ownership)
+            .does("ownership.offer", "Offers the ownership to another admin, for 7 days.")
+            .needs(Needs::Ownership)
+            .takes::<api::OfferOwnership>()
+            .makes::<api::Ownership>()
+            .codes(&[Code::OfferOpen]),
+        Route::delete("/v1/organizations/{organization}/ownership", settings::cancel_offer)
+            .does("ownership.cancel", "Takes the offer of the ownership back.")
+            .needs(Needs::Ownership)
+            .shows::<api::Ownership>(),
+        Route::post("/v1/organizations/{organization}/ownership/accept", settings::accept_ownership)
+            .does("ownership.accept", "Accepts the ownership, for whom it is offered to.")
+            .permission(Permission::OrgMembersRead)
+            .shows::<api::Ownership>(),
+    ]
+}
+
+fn service_accounts() -> Vec<Route> {
+    vec![
+        Route::post("/v1/organizations/{organization}/service-accounts", service_accounts::create)
+            .does("service_accounts.create", "Makes a service account and shows its token, once.")
+            .permission(Permission::OrgMembersManageRoles)
+            .takes::<api::CreateServiceAccount>()
+            .makes::<api::CreatedServiceAccount>(),
+        Route::get("/v1/organizations/{organization}/service-accounts", service_accounts::list)
+            .does("service_accounts.list", "The organization's service accounts.")
+            .permission(Permission::OrgMembersRead)
+            .lists::<api::ServiceAccount>(),
+        Route::post(
+            "/v1/organizations/{organization}/service-accounts/{user}/rotate",
+            service_accounts::rotate,
+        )
+        .does("service_accounts.rotate", "Revokes its token and shows a new one, once.")
+        .permission(Permission::OrgMembersManageRoles)
+        .takes::<api::RotateServiceToken>()
+        .shows::<api::CreatedServiceAccount>(),
+        Route::delete("/v1/organizations/{organization}/service-accounts/{user}", service_accounts::delete)
+            .does("service_accounts.delete", "Deletes a service account; what it made stays.")
+            .permission(Permission::OrgMembersManageRoles)
+            .shows::<api::ServiceAccount>(),
     ]
 }
 

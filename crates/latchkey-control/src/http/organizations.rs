@@ -6,7 +6,7 @@ use super::params::{At, Listing};
 use super::reply::{Outcome, changed, created, shown};
 use crate::app::{Ask, Control, organizations};
 use axum::extract::State;
-use latchkey_api::CreateOrganization;
+use latchkey_api::{ChangeOrganization, CreateOrganization};
 use latchkey_core::Dice;
 use std::sync::Arc;
 
@@ -33,6 +33,16 @@ pub(super) async fn read(
     At(organization): At<String>,
 ) -> Outcome {
     shown(control.read(&asker, |ask| organizations::read(ask, &organization)))
+}
+
+pub(super) async fn change(
+    State(control): State<Arc<Control>>,
+    By(asker): By,
+    At(organization): At<String>,
+    Json(body): Json<ChangeOrganization>,
+) -> Outcome {
+    let decide = move |ask: &Ask, _: &mut Dice| organizations::change(ask, &organization, &body);
+    changed(&control, control.write(&asker, decide).await)
 }
 
 pub(super) async fn suspend(
