@@ -15,10 +15,12 @@ use latchkey_core::Role;
 /// [`AppError`], as everywhere in this module.
 pub fn join(ask: &Ask, project: &str) -> Result<Write<api::Project>, AppError> {
     let place = ask.project(project)?;
-    if place.collaboration.is_some() && place.is_known_to(&ask.caller) {
-        return Err(Conflict::AlreadyCollaborator.into());
-    }
-    let permit = place.authorize(ask, Demand::Join)?;
+    let permit = match place.authorize(ask, Demand::Join) {
+        Err(AppError::Denied(Denied::Forbidden(_))) if place.collaboration.is_some() => {
+            return Err(Conflict::AlreadyCollaborator.into());
+        }
+        answer => answer?,
+    };
     let identity = *ask.identity()?;
     let collaboration = Collaboration {
         project: place.project.number,
