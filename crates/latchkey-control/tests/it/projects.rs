@@ -180,6 +180,19 @@ async fn collaborator_leaves_and_is_out_at_once_j9() {
 }
 
 #[tokio::test]
+async fn joining_again_tells_no_more_than_anything_else_there() {
+    let scene = scene().await;
+    let (join, organization) = (format!("{}/join", scene.path()), scene.organization.clone());
+    let suspension = format!("/v1/organizations/{organization}");
+    scene.owner.act(&join).await.problem(409, "already_collaborator");
+    scene.stage.operator().act(&format!("{suspension}/suspend")).await.expect(200);
+    scene.owner.act(&join).await.problem(403, "suspended");
+    scene.stage.operator().act(&format!("{suspension}/resume")).await.expect(200);
+    scene.owner.act(&format!("{}/archive", scene.path())).await.expect(200);
+    scene.owner.act(&join).await.problem(403, "archived");
+}
+
+#[tokio::test]
 async fn archived_project_refuses_everybody_and_loses_nothing_j10() {
     let scene = scene().await;
     let path = scene.path();
