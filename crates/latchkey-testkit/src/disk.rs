@@ -25,6 +25,12 @@ enum Operation {
 }
 
 impl ForgetfulDisk {
+    /// A disk that holds these bytes, all of them durable.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let content = Content { durable: bytes.clone(), current: bytes, unsynced: Vec::new() };
+        Self { content: Arc::new(Mutex::new(content)), refuses_syncs: Arc::default() }
+    }
+
     /// The disk as it is after the power came back. Of the operations since the last sync, those survive for
     /// which `survives` says so, asked in their order.
     pub fn after_power_loss(&self, mut survives: impl FnMut() -> bool) -> Self {
@@ -33,8 +39,7 @@ impl ForgetfulDisk {
         for operation in content.unsynced.iter().filter(|_| survives()) {
             operation.apply(&mut bytes);
         }
-        let after = Content { durable: bytes.clone(), current: bytes, unsynced: Vec::new() };
-        Self { content: Arc::new(Mutex::new(after)), refuses_syncs: Arc::default() }
+        Self::of(bytes)
     }
 
     /// From now on no sync succeeds.

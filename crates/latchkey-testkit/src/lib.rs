@@ -1,15 +1,18 @@
 //! A control plane for tests: [`Stage`] holds it in memory behind its real router, with a [`ManualClock`], seeded
-//! randomness, [`Actor`]s who call it, and a [`ForgetfulDisk`] that loses what was not synced.
+//! randomness, [`Actor`]s who call it, and a [`ForgetfulDisk`] that loses what was not synced. A [`FrozenStage`] is set
+//! up again and again.
 //!
 //! Nothing here is for production; a mistake of the test's author panics.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test kit fails by panicking")]
 
 mod actor;
 mod disk;
+mod frozen;
 mod outside;
 mod stage;
 
 pub use actor::{Actor, Reply};
 pub use disk::ForgetfulDisk;
+pub use frozen::FrozenStage;
 pub use outside::{ManualClock, SeededSeeds};
 pub use stage::{Stage, StageConfig};

@@ -17,6 +17,11 @@ impl Default for ManualClock {
 }
 
 impl ManualClock {
+    /// A clock that stands at this moment.
+    pub fn at(now: UnixMillis) -> Self {
+        Self(Arc::new(AtomicU64::new(now.0)))
+    }
+
     /// Moves on.
     pub fn advance_secs(&self, secs: u64) {
         self.0.fetch_add(secs * 1000, Ordering::SeqCst);

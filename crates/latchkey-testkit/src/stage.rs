@@ -13,7 +13,7 @@ use latchkey_control::iam::{
     authorize,
 };
 use latchkey_control::outside::Clock;
-use latchkey_control::store::{AuditEntry, Ctx, Store, View, Write};
+use latchkey_control::store::{AuditEntry, Change, Ctx, Store, View, Write};
 use latchkey_control::tlog::CheckpointSigner;
 use latchkey_core::{IdentityId, MintSecret, OrganizationId, Prefix, ProjectId, Role, UserId};
 use latchkey_snapshot::Installation;
@@ -66,12 +66,26 @@ impl Stage {
     pub async fn on(store: Store, clock: ManualClock, config: StageConfig) -> Self {
         let control = Arc::new(control(store, &clock, &config));
         let first = operators::create_first(&control, "first").await.expect("the store is new");
-        let bounds = config.bounds;
+        Self::around(control, clock, &config.bounds, first.reply.expose().to_owned())
+    }
+
+    /// A stage on a store whose operator holds this token.
+    pub(crate) fn with_operator(
+        store: Store,
+        clock: ManualClock,
+        config: StageConfig,
+        operator_token: String,
+    ) -> Self {
+        let control = Arc::new(control(store, &clock, &config));
+        Self::around(control, clock, &config.bounds, operator_token)
+    }
+
+    fn around(control: Arc<Control>, clock: ManualClock, bounds: &Bounds, operator_token: String) -> Self {
         let ticking = clock.clone();
         let ticks = Arc::new(move || Duration::from_millis(ticking.now().0));
-        let limits = Limits::ticking(&bounds, ticks);
-        let router = latchkey_control::http::router(control.clone(), &bounds, limits);
-        Self { control, clock, router, operator_token: first.reply.expose().to_owned() }
+        let limits = Limits::ticking(bounds, ticks);
+        let router = latchkey_control::http::router(control.clone(), bounds, limits);
+        Self { control, clock, router, operator_token }
     }
 
     /// The router, as it is served.
@@ -140,7 +154,8 @@ impl Stage {
                 subject: subject.to_owned(),
                 created_at: ctx.now,
             });
-            let mut write = Write::new(casting_entry(&user), ()).put(user.clone()).put(identity.clone());
+            let mut write =
+                Write::new(casting_entry(&user.id.to_string()), ()).put(user.clone()).put(identity.clone());
             let identity = identity.id;
             if let Some((id, role)) = organization {
                 let organization = view.organization_by_id(&id)?.expect("it exists").number;
@@ -165,6 +180,18 @@ impl Stage {
         self.control.store().write(decide).await.expect("the write is sound");
         self.sign_in(email).await
     }
+
+    /// Puts rows into the store with nobody's permission, for states that take long to come about.
+    pub async fn put<R: Send + 'static>(
+        &self,
+        decide: impl Fn(&dyn View, &mut Ctx) -> (Vec<Change>, R) + Send + 'static,
+    ) -> R {
+        let decide = move |view: &dyn View, ctx: &mut Ctx| {
+            let (changes, reply) = decide(view, ctx);
+            Ok::<_, AppError>(Write::new(casting_entry("stage"), reply).put_all(changes))
+        };
+        self.control.store().write(decide).await.expect("the rows are sound").reply
+    }
 }
 
 fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
@@ -176,9 +203,9 @@ fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
         .with_edge_tokens(edge_tokens)
 }
 
-fn casting_entry(user: &User) -> AuditEntry {
+fn casting_entry(user: &str) -> AuditEntry {
     let caller = Caller::Operator { token: 0, name: "stage".to_owned() };
     let demand = Demand::Operator(OperatorAct::SignIn);
     let permit = authorize(&caller, demand, &Standing::Installation).expect("operators may");
-    AuditEntry::new(&permit, None, "stage.person", ("user", user.id.to_string()))
+    AuditEntry::new(&permit, None, "stage.person", ("user", user.to_owned()))
 }
