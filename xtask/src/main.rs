@@ -3,6 +3,7 @@
 mod bench;
 mod dev;
 mod fuzz;
+mod golden;
 mod repo;
 mod setup;
 mod step;
@@ -31,6 +32,8 @@ enum Command {
     Dev(dev::Arguments),
     /// Runs the fuzz targets, all or those that are named.
     Fuzz(fuzz::Arguments),
+    /// Writes the golden files anew: who may do what.
+    Golden,
     /// Installs what the other commands need; quick when all is there.
     Setup,
     /// Sets everything up and runs every test; what CI runs.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Golden => golden::run(),
         Command::Setup => setup::all(),
         Command::Test(arguments) => test::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),

@@ -8,11 +8,13 @@
 mod actor;
 mod disk;
 mod frozen;
+mod golden;
 mod outside;
 mod stage;
 
 pub use actor::{Actor, Reply};
 pub use disk::ForgetfulDisk;
 pub use frozen::FrozenStage;
+pub use golden::check_golden;
 pub use outside::{ManualClock, SeededSeeds};
 pub use stage::{Stage, StageConfig};

@@ -1,6 +1,7 @@
 //! One binary for the control plane's tests through its router and its store.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
 mod audit;
 mod bodies;
 mod budgets;

@@ -1,0 +1,160 @@
+//! Every route refuses the anonymous, the stranger and the too weak, and tells the weak what the route says it
+//! needs (R1, R2).
+
+use super::cast::{Asker, World, missing};
+use super::cells::{Outcome, Round, example_of};
+use super::examples::send;
+use super::{runtime, world};
+use latchkey_control::http::{Needs, Route, routes};
+use latchkey_core::permission::Holder;
+use latchkey_core::{Permission, PermissionSet, Role};
+use std::collections::BTreeSet;
+
+/// Routes of which somebody too weak is told something else than what the route needs, and why that is right.
+/// The list only gets shorter: an entry that is not needed fails the test.
+const TOLD_OTHERWISE: &[(&str, &str)] = &[];
+
+/// Routes about a thing that the body names, of which a stranger is told that it is not there.
+const NAMED_IN_THE_BODY: &[(&str, &str)] = &[
+    ("explain", "the body names the project"),
+    ("invitations.accept", "the body has the token of an invitation to somebody else"),
+];
+
+#[test]
+fn anonymous_is_refused_everywhere_with_one_body_r1() {
+    let world = world();
+    runtime().block_on(async {
+        let stage = world.stage();
+        let unknown = format!("lks_{}", "0".repeat(43));
+        let actors = [stage.anonymous(), stage.holder(&unknown), stage.holder("junk"), stage.holder("")];
+        let model = stage.anonymous().get("/v1/me").await;
+        let things = &world.asker("anonymous").about;
+        for route in routes() {
+            let (path, body) = example_of(&route).about(&route, things);
+            for actor in &actors {
+                let reply = send(actor, &route, &path, body.as_ref(), &[]).await;
+                if route.needs == Needs::Nothing {
+                    assert!(reply.status < 300, "{}: {}", route.name, reply.text());
+                    continue;
+                }
+                reply.problem(401, "unauthenticated");
+                assert_eq!(reply.header("www-authenticate"), Some("Bearer"), "{}", route.name);
+                assert_eq!(reply.body, model.body, "{}", route.name);
+                assert_eq!(reply.headers, model.headers, "{}", route.name);
+            }
+        }
+    });
+}
+
+#[test]
+fn stranger_is_told_there_is_nothing_and_cannot_tell_existing_from_missing_r2() {
+    let world = world();
+    runtime().block_on(async {
+        let mut unneeded: BTreeSet<_> = NAMED_IN_THE_BODY.iter().map(|(route, _)| *route).collect();
+        let mut round = Round::new(&world);
+        for name in ["stranger", "removed", "other-identity", "external-ended"] {
+            let asker = world.asker(name);
+            let nothing = Asker { about: missing(&asker.about), ..asker.clone() };
+            for route in routes() {
+                let reply = round.ask(asker, &route).await;
+                let told = (name, route.name, reply.text());
+                let is_about_theirs = ["{organization}", "{project}", "{key}"]
+                    .iter()
+                    .any(|parameter| route.path.contains(parameter))
+                    && !route.path.starts_with("/v1/operator/");
+                if is_about_theirs || unneeded.contains(route.name) || is_named_in_the_body(&route) {
+                    reply.problem(404, "not_found");
+                    unneeded.remove(route.name);
+                    let same = round.ask(&nothing, &route).await;
+                    assert_eq!((reply.status, &reply.body), (same.status, &same.body), "{told:?}");
+                    assert_eq!(reply.headers, same.headers, "{told:?}");
+                } else {
+                    let outcome = Outcome::of(&reply);
+                    let expected = match route.needs {
+                        Needs::Operator(act) => outcome.status == 403 && outcome.says == act.as_str(),
+                        Needs::Report => outcome.status == 403 && outcome.says == "usage.report",
+                        Needs::Key => outcome.status == 403,
+                        _ => outcome.is_granted(),
+                    };
+                    assert!(expected, "{told:?}");
+                }
+            }
+        }
+        assert!(unneeded.is_empty(), "these need no exception any more: {unneeded:?}");
+    });
+}
+
+fn is_named_in_the_body(route: &Route) -> bool {
+    NAMED_IN_THE_BODY.iter().any(|(name, _)| *name == route.name)
+}
+
+#[test]
+fn too_weak_is_told_the_permission_that_the_route_says_r2() {
+    let world = world();
+    runtime().block_on(async {
+        let mut round = Round::new(&world);
+        let mut unneeded: BTreeSet<_> = TOLD_OTHERWISE.iter().map(|(route, _)| *route).collect();
+        for route in routes() {
+            for asker in weak(&world, &route) {
+                let outcome = Outcome::of(&round.ask(asker, &route).await);
+                let is_told = outcome.status == 403 && words(&route.needs).contains(&outcome.says.as_str());
+                if TOLD_OTHERWISE.iter().any(|(name, _)| *name == route.name) {
+                    assert!(!outcome.is_granted(), "{} by {}", route.name, asker.name);
+                    if !is_told {
+                        unneeded.remove(route.name);
+                    }
+                } else {
+                    assert!(is_told, "{} by {}: {outcome}", route.name, asker.name);
+                }
+            }
+        }
+        assert!(unneeded.is_empty(), "these need no exception any more: {unneeded:?}");
+    });
+}
+
+/// Those who may know of what the route is about and lack what it needs, by the tables P1 and P2 alone.
+fn weak<'a>(world: &'a World, route: &Route) -> Vec<&'a Asker> {
+    let lack = |permission: Permission| match permission.holder() {
+        Holder::Organization if PermissionSet::of_organization(Role::Member).contains(permission) => vec![],
+        Holder::Organization => vec!["project-member", "member-open"],
+        Holder::Project if PermissionSet::of_project(Role::Member).contains(permission) => {
+            vec!["admin", "member-open", "member-closed"]
+        }
+        Holder::Project => vec!["admin", "project-member", "external-member", "member-open", "service-member"],
+    };
+    let names = match route.needs {
+        Needs::Nothing | Needs::Credential => vec![],
+        Needs::Own if route.path.contains("{organization}") => vec!["operator"],
+        Needs::Own => vec!["operator", "usage-credential", "key-admin"],
+        Needs::Permission(permission) => lack(permission),
+        Needs::OneOf(permissions) => {
+            let lacking = |name: &&str| permissions.iter().all(|permission| lack(*permission).contains(name));
+            lack(permissions[0]).into_iter().filter(lacking).collect()
+        }
+        Needs::Operator(_) => vec!["owner", "service-admin", "external-admin"],
+        Needs::Ownership => vec!["admin", "project-member"],
+        Needs::Join => vec!["member-closed"],
+        Needs::Key => vec!["owner", "operator", "usage-credential"],
+        Needs::Report => vec!["owner", "operator", "key-admin"],
+    };
+    // What an operator does to an organization or project is not told to externals as theirs to ask for.
+    let names = names.into_iter().filter(|name| {
+        !(*name == "external-admin" && route.path.contains("{organization}") && !route.path.starts_with("/v1/operator"))
+    });
+    names.map(|name| world.asker(name)).collect()
+}
+
+/// What a refusal may name.
+fn words(needs: &Needs) -> Vec<&'static str> {
+    match needs {
+        Needs::Nothing | Needs::Credential => vec![],
+        Needs::Own => vec!["me"],
+        Needs::Permission(permission) => vec![permission.as_str()],
+        Needs::OneOf(permissions) => permissions.iter().map(|permission| permission.as_str()).collect(),
+        Needs::Operator(act) => vec![act.as_str()],
+        Needs::Ownership => vec!["org.ownership"],
+        Needs::Join => vec!["project.join"],
+        Needs::Key => vec!["(key_needed)"],
+        Needs::Report => vec!["usage.report"],
+    }
+}
