@@ -149,7 +149,8 @@ async fn build(stage: &Stage) -> (Vec<Asker>, BTreeMap<&'static str, Things>) {
     let is = "a member of the project, which is archived";
     cast.hire("archived-member", "attic", Some(Role::Member), Some(Role::Member), is).await;
     owner.act("/v1/projects/canary-attic/archive").await.expect(200);
-    cast.person(&lake_owner, "suspended-owner", "lake", "the owner of an organization that is suspended").await;
+    cast.person(&lake_owner, "suspended-owner", "lake", "the owner of an organization that is suspended")
+        .await;
     let path = format!("/v1/organizations/{}/suspend", lake["organization"]);
     stage.operator().act(&path).await.expect(200);
     let is = "the owner, through a session that was revoked";
@@ -302,7 +303,8 @@ impl Cast<'_> {
     async fn end_access(&self, name: &str, place: &str) {
         let user = UserId::parse(&self.found(name).about["self"]).unwrap();
         let project = ProjectId::parse(&self.places[place]["project"]).unwrap();
-        let decide = move |view: &dyn latchkey_control::store::View, ctx: &mut latchkey_control::store::Ctx| {
+        let decide = move |view: &dyn latchkey_control::store::View,
+                           ctx: &mut latchkey_control::store::Ctx| {
             let project = view.project_by_id(&project).unwrap().unwrap().number;
             let part = view.collaboration(project, &user).unwrap().unwrap();
             let ends_at = ExpiryMinute::floor(UnixMillis(ctx.now.0 - 60_000).seconds());
@@ -341,7 +343,8 @@ impl Cast<'_> {
         let organization = OrganizationId::parse(organization).unwrap();
         let project = project.map(|(id, role)| (ProjectId::parse(id).unwrap(), role));
         let name = Name::parse(name).unwrap();
-        let decide = move |view: &dyn latchkey_control::store::View, ctx: &mut latchkey_control::store::Ctx| {
+        let decide = move |view: &dyn latchkey_control::store::View,
+                           ctx: &mut latchkey_control::store::Ctx| {
             let (user, identity) = (UserId::generate(&mut ctx.dice), IdentityId::generate(&mut ctx.dice));
             let token = PlainToken::generate(TokenKind::Service, &mut ctx.dice);
             let organization = view.organization_by_id(&organization).unwrap().unwrap().number;
@@ -403,9 +406,7 @@ impl Cast<'_> {
         };
         self.stage.put(hold).await;
         own.insert("batch", "ab".repeat(16));
-        for things in
-            self.places.values_mut().chain(self.askers.iter_mut().map(|asker| &mut asker.about))
-        {
+        for things in self.places.values_mut().chain(self.askers.iter_mut().map(|asker| &mut asker.about)) {
             things.extend(own.clone());
         }
     }
@@ -429,7 +430,8 @@ impl Cast<'_> {
             KeyId::parse(found.2.key.id.as_bytes()).unwrap()
         };
         let (narrowed, model) = (id("key-narrowed"), id("key-imported"));
-        let decide = move |view: &dyn latchkey_control::store::View, ctx: &mut latchkey_control::store::Ctx| {
+        let decide = move |view: &dyn latchkey_control::store::View,
+                           ctx: &mut latchkey_control::store::Ctx| {
             let mut key = view.key(narrowed).unwrap().unwrap();
             key.narrowing.permissions = Some(PermissionSet::EMPTY.with(Permission::InferenceInvoke));
             let mut imported = view.key(model).unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! The cells of the access table: every route called for real by everybody, each on the world as it was built.
 
 use super::cast::{Asker, World};
-use super::examples::{Example, example, filled, send};
+use super::examples::{Example, example, filled};
 use latchkey_control::http::{Route, routes};
 use latchkey_testkit::{Reply, Stage, StageConfig};
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ impl<'a> Round<'a> {
         let generation = *self.stage.control.store().newest().borrow();
         self.prepare(asker, &example).await;
         let (path, body) = example.about(route, &asker.about);
-        let reply = send(&asker.on(&self.stage), route, &path, body.as_ref(), &[]).await;
+        let reply = asker.on(&self.stage).call(route.method.as_str(), &path, body).await;
         if *self.stage.control.store().newest().borrow() != generation {
             self.stage = self.world.frozen.set(StageConfig::default());
         }

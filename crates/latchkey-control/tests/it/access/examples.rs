@@ -1,10 +1,7 @@
 //! For every route a well-formed request on things that exist. A route without an example fails the table.
 
 use super::cast::Things;
-use axum::body::Body;
-use axum::http::Request;
 use latchkey_control::http::Route;
-use latchkey_testkit::{Actor, Reply};
 use serde_json::{Value, json};
 
 /// A request that a route would grant to somebody. `<thing>` in it stands for one of the [`Things`].
@@ -39,7 +36,13 @@ impl Example {
         self
     }
 
-    fn after(mut self, who: &'static str, method: &'static str, path: &'static str, body: Option<Value>) -> Self {
+    fn after(
+        mut self,
+        who: &'static str,
+        method: &'static str,
+        path: &'static str,
+        body: Option<Value>,
+    ) -> Self {
         self.before.push((who, method, path, body));
         self
     }
@@ -49,7 +52,8 @@ impl Example {
         let mut path = route.path.replace("{*", "{");
         while let Some((start, end)) = path.find('{').zip(path.find('}')) {
             let parameter = &path[start + 1..end];
-            let thing = self.at.iter().find(|(one, _)| *one == parameter).map_or(parameter, |(_, thing)| thing);
+            let thing =
+                self.at.iter().find(|(one, _)| *one == parameter).map_or(parameter, |(_, thing)| thing);
             let value = match thing.strip_prefix('=') {
                 Some(literal) => literal.to_owned(),
                 None => things.get(thing).unwrap_or_else(|| panic!("{}: no `{thing}`", route.name)).clone(),
@@ -60,30 +64,6 @@ impl Example {
         let query = if query.is_empty() { query } else { format!("?{query}") };
         (format!("{path}{query}"), self.body.as_ref().map(|body| filled_in(body, things)))
     }
-}
-
-/// Sends the route's request as somebody.
-pub(crate) async fn send(
-    actor: &Actor,
-    route: &Route,
-    path: &str,
-    body: Option<&Value>,
-    headers: &[(&str, &str)],
-) -> Reply {
-    let mut request = Request::builder().method(route.method.as_str()).uri(path);
-    if !actor.token().is_empty() {
-        request = request.header("authorization", format!("Bearer {}", actor.token()));
-    }
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let request = match body {
-        None => request.body(Body::empty()),
-        Some(value) => {
-            request.header("content-type", "application/json").body(Body::from(value.to_string()))
-        }
-    };
-    actor.send(request.unwrap_or_else(|error| panic!("{path}: {error}"))).await
 }
 
 pub(crate) fn filled(template: &str, things: &Things) -> String {
@@ -198,9 +178,9 @@ fn keys() -> Vec<Example> {
     vec![
         on("keys.create").body(key.clone()),
         on("keys.create_batch").body(json!({ "keys": [key] })),
-        on("keys.import").after("operator", "POST", "/v1/operator/organizations/<organization>/import:open", None).body(
-            json!({ "keys": [{ "name": "new", "sha256": "5e".repeat(32) }] }),
-        ),
+        on("keys.import")
+            .after("operator", "POST", "/v1/operator/organizations/<organization>/import:open", None)
+            .body(json!({ "keys": [{ "name": "new", "sha256": "5e".repeat(32) }] })),
         on("keys.list"),
         on("keys.read"),
         on("keys.change").body(json!({ "name": "renamed" })),

@@ -31,25 +31,27 @@ fn golden_access_table() {
         // A request that nobody is granted, or that is refused for its form, shows nothing of who may.
         let granted = world.askers.iter().any(|asker| of(asker).is_granted());
         assert!(granted, "the example of `{}` is granted to nobody", route.name);
-        let malformed = world.askers.iter().map(of).find(|outcome| matches!(outcome.status, 400 | 405 | 415 | 422));
+        let malformed =
+            world.askers.iter().map(of).find(|outcome| matches!(outcome.status, 400 | 405 | 415 | 422));
         assert_eq!(malformed, None, "the example of `{}` is malformed", route.name);
     }
     check_golden("access.txt", &table::of_routes(&world, &routes, &cells));
 }
 
 #[test]
-fn every_example_has_its_route_and_no_other() {
+fn every_route_has_one_example() {
     let routes = routes();
     let names: Vec<_> = routes.iter().map(|route| route.name).collect();
     let examples: Vec<_> = examples::examples().iter().map(|example| example.route).collect();
     let twice = |all: &[&'static str]| {
-        all.iter().filter(|one| all.iter().filter(|other| other == one).count() > 1).copied().collect::<Vec<_>>()
+        all.iter()
+            .filter(|one| all.iter().filter(|other| other == one).count() > 1)
+            .copied()
+            .collect::<Vec<_>>()
     };
     assert_eq!((twice(&names), twice(&examples)), (vec![], vec![]));
     let lacking: Vec<_> = names.iter().filter(|name| !examples.contains(name)).collect();
     assert!(lacking.is_empty(), "examples.rs has no example of {lacking:?}");
-    let surplus: Vec<_> = examples.iter().filter(|name| !names.contains(name)).collect();
-    assert!(surplus.is_empty(), "there is no route {surplus:?}");
 }
 
 #[test]

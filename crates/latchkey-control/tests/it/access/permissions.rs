@@ -46,7 +46,9 @@ pub(crate) async fn may(stage: &Stage, asker: &Asker, permission: Permission) ->
     let reply = asker.on(stage).post("/v1/explain", body).await;
     match (reply.status, asker.name) {
         (200, _) => reply.json()["allowed"] == true,
-        (403, "operator") => rules_allow(stage, asker, Caller::Operator { token: 0, name: String::new() }, permission),
+        (403, "operator") => {
+            rules_allow(stage, asker, Caller::Operator { token: 0, name: String::new() }, permission)
+        }
         (403, "usage-credential") => rules_allow(stage, asker, Caller::Reporter(String::new()), permission),
         (401 | 404, _) => false,
         other => panic!("{other:?}: {}", reply.text()),
@@ -55,10 +57,12 @@ pub(crate) async fn may(stage: &Stage, asker: &Asker, permission: Permission) ->
 
 /// Those of P1 that are about one project are asked of that project (J4).
 fn is_asked_of_organization(permission: Permission) -> bool {
-    permission.holder() == Holder::Organization
+    matches!(permission.holder(), Holder::OrganizationMember | Holder::OrganizationAdmin)
         && !matches!(
             permission,
-            Permission::OrgProjectsSetVisibility | Permission::OrgProjectsArchive | Permission::OrgProjectsDelete
+            Permission::OrgProjectsSetVisibility
+                | Permission::OrgProjectsArchive
+                | Permission::OrgProjectsDelete
         )
 }
 
