@@ -47,22 +47,18 @@ pub(crate) struct Asker {
     pub(crate) token: Option<String>,
     /// What they ask about: a furnished project with its organization, and what is their own.
     pub(crate) about: Things,
-    /// The project's name in the world.
-    pub(crate) place: &'static str,
 }
 
 /// A world, put away, and who is in it.
 pub(crate) struct World {
     pub(crate) frozen: FrozenStage,
     pub(crate) askers: Vec<Asker>,
-    /// The furnished projects, by name.
-    pub(crate) places: BTreeMap<&'static str, Things>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let (frozen, (askers, places)) = FrozenStage::build(StageConfig::default(), build).await;
-        Self { frozen, askers, places }
+        let (frozen, askers) = FrozenStage::build(StageConfig::default(), build).await;
+        Self { frozen, askers }
     }
 
     pub(crate) fn asker(&self, name: &str) -> &Asker {
@@ -84,7 +80,7 @@ impl Asker {
 /// A key of another system, imported.
 const IMPORTED: &str = "sk-of-another-system-0123456789abcdef";
 
-async fn build(stage: &Stage) -> (Vec<Asker>, BTreeMap<&'static str, Things>) {
+async fn build(stage: &Stage) -> Vec<Asker> {
     let mut cast = Cast { stage, askers: Vec::new(), places: BTreeMap::new() };
     let acme = cast.organization("Canary Acme", "owner@canary.test").await;
     let lake = cast.organization("Canary Lake", "owner@canary-lake.test").await;
@@ -159,7 +155,7 @@ async fn build(stage: &Stage) -> (Vec<Asker>, BTreeMap<&'static str, Things>) {
     let session = cast.askers.last().unwrap().about["session"].clone();
     ended.delete(&format!("/v1/me/sessions/{session}")).await.expect(200);
     cast.add("anonymous", "red", "nobody: no credential at all", None, Things::new());
-    (cast.askers, cast.places)
+    cast.askers
 }
 
 struct Cast<'a> {
@@ -290,7 +286,7 @@ impl Cast<'_> {
         about.insert("self", about["member"].clone());
         about.insert("session", "sess_aaaaaaaaaaaaaaaa".to_owned());
         about.extend(own);
-        self.askers.push(Asker { name, is, token, about, place });
+        self.askers.push(Asker { name, is, token, about });
     }
 
     async fn sign_in_as(&self, email: &str, provider: &str, subject: &str) -> Actor {
