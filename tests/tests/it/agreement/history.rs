@@ -67,7 +67,7 @@ impl World {
                 world.projects.push((project, index));
             }
             let operator = world.stage.operator();
-            operator.act(&format!("/v1/operator/organizations/{id}/import:open")).await.expect(200);
+            operator.act(&format!("/v1/operator/organizations/{id}/import:open")).await;
             world.organizations.push(id);
         }
         for number in 0..PEOPLE {
@@ -88,7 +88,8 @@ impl World {
 
     /// One more deed, drawn at random. Most succeed; those that do not change nothing.
     pub(super) async fn step(&mut self) {
-        self.stage.clock.advance_secs(1 + u64::from(self.below(20)));
+        let secs = 1 + u64::from(self.below(20));
+        self.stage.clock.advance_secs(secs);
         match self.below(34) {
             0..=3 => self.create_key().await,
             4 => self.import_key().await,
