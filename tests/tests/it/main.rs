@@ -1,6 +1,11 @@
 //! One binary for every test that crosses crates.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot set up its case has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot set up its case has failed"
+)]
 
 mod agreement;
 mod floors;

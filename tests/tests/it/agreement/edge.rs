@@ -155,7 +155,10 @@ impl Shell {
         self.head.clone_from(&head.bytes);
         self.gate.accept_head(&head.bytes, self.clock.now()).expect("the publisher's heads are good");
         self.gate.refresh_ended(self.clock.now());
-        while with_objects {
+        if !with_objects {
+            return;
+        }
+        loop {
             let wanted = self.gate.wanted(usize::MAX);
             if wanted.is_empty() {
                 return;
