@@ -67,7 +67,7 @@ impl World {
                 world.projects.push((project, index));
             }
             let operator = world.stage.operator();
-            operator.act(&format!("/v1/operator/organizations/{id}/import:open")).await;
+            operator.act(&format!("/v1/operator/organizations/{id}/import:open")).await.expect(200);
             world.organizations.push(id);
         }
         for number in 0..PEOPLE {
@@ -90,7 +90,14 @@ impl World {
     pub(super) async fn step(&mut self) {
         let secs = 1 + u64::from(self.below(20));
         self.stage.clock.advance_secs(secs);
-        match self.below(34) {
+        // A suspended organization lets nothing happen, so none stays that way for long.
+        if self.below(4) == 0 {
+            for organization in self.organizations.clone() {
+                let path = format!("/v1/organizations/{organization}/resume");
+                self.stage.operator().act(&path).await.expect(200);
+            }
+        }
+        match self.below(36) {
             0..=3 => self.create_key().await,
             4 => self.import_key().await,
             5 => self.key_verb("revoke").await,
@@ -99,9 +106,9 @@ impl World {
             10 => self.rotate().await,
             11 | 12 => self.change_key().await,
             13..=15 => self.invite().await,
-            16 => self.remove_member().await,
+            16 | 34 => self.remove_member().await,
             17 => self.change_member().await,
-            18 | 19 => self.add_collaborator().await,
+            18 | 19 | 35 => self.add_collaborator().await,
             20 => self.add_external().await,
             21 => self.remove_collaborator().await,
             22 => self.join().await,
@@ -264,7 +271,7 @@ impl World {
 
     async fn suspend(&mut self) {
         let index = self.organization();
-        let verb = if self.below(4) == 0 { "suspend" } else { "resume" };
+        let verb = if self.below(2) == 0 { "suspend" } else { "resume" };
         let path = format!("/v1/organizations/{}/{verb}", self.organizations[index]);
         let reply = self.stage.operator().act(&path).await;
         self.note(reply.status, verb);
@@ -336,7 +343,7 @@ impl World {
         let ended = self.people[who].session.clone();
         let listed = ended.get("/v1/me/sessions").await;
         if listed.status == 200 {
-            let token = ended.post("/v1/me/token", Value::Null).await.expect(200).json();
+            let token = ended.act("/v1/me/token").await.expect(200).json();
             let items = listed.json()["items"].as_array().unwrap().clone();
             let own = items.iter().find(|one| one["current"] == true).unwrap();
             let path = format!("/v1/me/sessions/{}", own["id"].as_str().unwrap());

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-const STEPS: usize = 70;
+const STEPS: usize = 100;
 const SEEDS: [u8; 3] = [1, 2, 3];
 
 /// One thing that a credential could ask of an edge.
@@ -261,7 +261,7 @@ async fn questions(world: &World) -> Vec<Question> {
 }
 
 async fn edge_token(session: &Actor) -> Option<String> {
-    let reply = session.post("/v1/me/token", Value::Null).await;
+    let reply = session.act("/v1/me/token").await;
     (reply.status == 200).then(|| reply.json()["token"].as_str().unwrap().to_owned())
 }
 
