@@ -2,9 +2,11 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Method, Request};
+use latchkey_control::http::{Route, openapi, routes};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::cell::OnceCell;
 use tower::ServiceExt;
 
 /// Somebody with a credential, or without one.
@@ -98,11 +100,37 @@ impl Actor {
 
     /// A request as it is, without this actor's credential.
     pub async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.expect("the router never fails");
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.expect("the whole body is there");
-        Reply { status: parts.status.as_u16(), headers: parts.headers, body: body.to_vec() }
+        let reply = Reply { status: parts.status.as_u16(), headers: parts.headers, body: body.to_vec() };
+        check_documented(&method, &path, &reply);
+        reply
     }
+}
+
+/// Checks that a refusal is one that the OpenAPI document names.
+fn check_documented(method: &Method, path: &str, reply: &Reply) {
+    let code = match reply.header("content-type") {
+        Some("application/problem+json") => reply.json()["code"].clone(),
+        _ => return,
+    };
+    let code = code.as_str().unwrap_or_default();
+    ROUTES.with(|known| {
+        let is_it = |route: &&Route| route.method == *method && route.is_at(path);
+        let Some(route) = known.get_or_init(routes).iter().find(is_it) else { return };
+        let is_documented = openapi::is_documented(route, reply.status, code);
+        assert!(
+            is_documented,
+            "`{}` refuses with {} `{code}`: add it to its row's `.codes`",
+            route.name, reply.status
+        );
+    });
+}
+
+thread_local! {
+    static ROUTES: OnceCell<Vec<Route>> = const { OnceCell::new() };
 }
 
 impl Reply {

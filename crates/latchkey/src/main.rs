@@ -27,6 +27,8 @@ enum Command {
     Init(init::Arguments),
     /// Serves the control plane and publishes to the edges.
     Serve(config::Arguments),
+    /// Prints the API's OpenAPI document.
+    Openapi,
     /// Works with route rules.
     #[command(subcommand)]
     Routes(RoutesCommand),
@@ -63,6 +65,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Openapi => {
+            print!("{}", latchkey_control::http::openapi::text());
+            Ok(())
+        }
         Command::Routes(RoutesCommand::Check { file }) => routes::check(&file),
         Command::Audit(command) => audit::run(&command),
         Command::EdgeEnv(arguments) => edge_env::run(&arguments),

@@ -18,6 +18,11 @@ pub(super) const TAKEN: StatusCode = StatusCode::ACCEPTED;
 /// The status of an answer that the caller has already.
 pub(super) const NOT_MODIFIED: StatusCode = StatusCode::NOT_MODIFIED;
 
+/// The status of whatever went well otherwise.
+pub(super) const SHOWN: StatusCode = StatusCode::OK;
+/// The status of the refusal of whoever proved nothing.
+pub(super) const UNPROVEN: StatusCode = StatusCode::UNAUTHORIZED;
+
 /// Marks the refusal of whoever proved nothing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Unproven;
@@ -73,16 +78,16 @@ impl IntoResponse for Refusal {
         };
         let problem = match self {
             Self::App(error) => of_app(error),
-            Self::MediaType => bare(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::UnsupportedMediaType),
-            Self::BodyTooLarge => bare(StatusCode::PAYLOAD_TOO_LARGE, Code::BodyTooLarge),
-            Self::NotJson(detail) => detailed(StatusCode::BAD_REQUEST, Code::InvalidJson, detail),
-            Self::Query(detail) => detailed(StatusCode::BAD_REQUEST, Code::InvalidQuery, detail),
-            Self::Method => bare(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed),
-            Self::UnexpectedBody => bare(StatusCode::BAD_REQUEST, Code::UnexpectedBody),
-            Self::Header(detail) => detailed(StatusCode::BAD_REQUEST, Code::InvalidHeader, detail),
-            Self::BodyTimeout => bare(StatusCode::REQUEST_TIMEOUT, Code::BodyTimeout),
-            Self::TimedOut => bare(StatusCode::SERVICE_UNAVAILABLE, Code::TimedOut),
-            Self::RateLimited(_) => bare(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited),
+            Self::MediaType => bare(Code::UnsupportedMediaType),
+            Self::BodyTooLarge => bare(Code::BodyTooLarge),
+            Self::NotJson(detail) => detailed(Code::InvalidJson, detail),
+            Self::Query(detail) => detailed(Code::InvalidQuery, detail),
+            Self::Method => bare(Code::MethodNotAllowed),
+            Self::UnexpectedBody => bare(Code::UnexpectedBody),
+            Self::Header(detail) => detailed(Code::InvalidHeader, detail),
+            Self::BodyTimeout => bare(Code::BodyTimeout),
+            Self::TimedOut => bare(Code::TimedOut),
+            Self::RateLimited(_) => bare(Code::RateLimited),
         };
         let mut response = respond(&problem);
         response.headers_mut().extend(retry_secs.map(|secs| (header::RETRY_AFTER, HeaderValue::from(secs))));
@@ -90,31 +95,87 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// The status that goes with a code. A credential that has [ended](Ended) is refused with [`UNPROVEN`] whatever the
+/// reason.
+pub(super) const fn status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidJson | Code::InvalidQuery | Code::UnexpectedBody | Code::InvalidHeader => {
+            StatusCode::BAD_REQUEST
+        }
+        Code::Unauthenticated | Code::Expired | Code::Revoked | Code::Disabled => StatusCode::UNAUTHORIZED,
+        Code::Forbidden
+        | Code::Suspended
+        | Code::Archived
+        | Code::KeyNeeded
+        | Code::NetworkNotAllowed
+        | Code::OperatorSignInOff
+        | Code::EdgeTokensOff => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        Code::Owner
+        | Code::LastAdmin
+        | Code::AlreadyMember
+        | Code::AlreadyCollaborator
+        | Code::Removed
+        | Code::SsoOrganization
+        | Code::InvitationClosed
+        | Code::AlreadyInvited
+        | Code::OfferOpen
+        | Code::DefaultProject
+        | Code::ExternalsOff
+        | Code::OrganizationAdmin
+        | Code::NotArchived
+        | Code::ImportClosed
+        | Code::DigestTaken
+        | Code::KeyRotated
+        | Code::ClusterAccess
+        | Code::UsageUncountable
+        | Code::UsageSettled
+        | Code::KeyExpired
+        | Code::NothingToDo
+        | Code::SlugTaken
+        | Code::ResourceTaken
+        | Code::KeyRevoked => StatusCode::CONFLICT,
+        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::InvalidField | Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::TimedOut | Code::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+const fn of_ended(ended: Ended) -> Code {
+    match ended {
+        Ended::Expired => Code::Expired,
+        Ended::Revoked => Code::Revoked,
+        Ended::Disabled => Code::Disabled,
+        Ended::Suspended => Code::Suspended,
+    }
+}
+
 fn of_app(error: AppError) -> Problem {
     match error {
-        AppError::Unauthenticated => bare(StatusCode::UNAUTHORIZED, Code::Unauthenticated),
-        AppError::Ended(Ended::Expired) => bare(StatusCode::UNAUTHORIZED, Code::Expired),
-        AppError::Ended(Ended::Revoked) => bare(StatusCode::UNAUTHORIZED, Code::Revoked),
-        AppError::Ended(Ended::Disabled) => bare(StatusCode::UNAUTHORIZED, Code::Disabled),
-        AppError::Ended(Ended::Suspended) => bare(StatusCode::UNAUTHORIZED, Code::Suspended),
-        AppError::Conflict(conflict) => bare(StatusCode::CONFLICT, of_conflict(conflict)),
+        AppError::Unauthenticated => bare(Code::Unauthenticated),
+        AppError::Ended(ended) => Problem::new(of_ended(ended), UNPROVEN.as_u16()),
+        AppError::Conflict(conflict) => bare(of_conflict(conflict)),
         AppError::Denied(denied) => of_denied(denied),
         AppError::Field { path, message } => {
-            let problem = detailed(StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidField, message);
+            let problem = detailed(Code::InvalidField, message);
             Problem { field: Some(path), ..problem }
         }
-        AppError::Query(message) => detailed(StatusCode::BAD_REQUEST, Code::InvalidQuery, message.to_owned()),
-        AppError::IdempotencyMismatch => bare(StatusCode::UNPROCESSABLE_ENTITY, Code::IdempotencyMismatch),
-        AppError::PreconditionFailed => bare(StatusCode::PRECONDITION_FAILED, Code::PreconditionFailed),
-        AppError::SlugTaken => bare(StatusCode::CONFLICT, Code::SlugTaken),
-        AppError::ResourceTaken { path } => {
-            Problem { field: Some(path), ..bare(StatusCode::CONFLICT, Code::ResourceTaken) }
-        }
-        AppError::KeyRevoked => bare(StatusCode::CONFLICT, Code::KeyRevoked),
-        AppError::EdgeTokensOff => bare(StatusCode::FORBIDDEN, Code::EdgeTokensOff),
-        AppError::OperatorSignInOff => bare(StatusCode::FORBIDDEN, Code::OperatorSignInOff),
-        AppError::KeyNeeded => bare(StatusCode::FORBIDDEN, Code::KeyNeeded),
-        AppError::NetworkNotAllowed => bare(StatusCode::FORBIDDEN, Code::NetworkNotAllowed),
+        AppError::Query(message) => detailed(Code::InvalidQuery, message.to_owned()),
+        AppError::IdempotencyMismatch => bare(Code::IdempotencyMismatch),
+        AppError::PreconditionFailed => bare(Code::PreconditionFailed),
+        AppError::SlugTaken => bare(Code::SlugTaken),
+        AppError::ResourceTaken { path } => Problem { field: Some(path), ..bare(Code::ResourceTaken) },
+        AppError::KeyRevoked => bare(Code::KeyRevoked),
+        AppError::EdgeTokensOff => bare(Code::EdgeTokensOff),
+        AppError::OperatorSignInOff => bare(Code::OperatorSignInOff),
+        AppError::KeyNeeded => bare(Code::KeyNeeded),
+        AppError::NetworkNotAllowed => bare(Code::NetworkNotAllowed),
         AppError::Store(error) => of_store(&error),
     }
 }
@@ -147,9 +208,9 @@ const fn of_conflict(conflict: Conflict) -> Code {
 
 fn of_denied(denied: Denied) -> Problem {
     match denied {
-        Denied::NotFound => bare(StatusCode::NOT_FOUND, Code::NotFound),
-        Denied::Suspended => bare(StatusCode::FORBIDDEN, Code::Suspended),
-        Denied::Archived => bare(StatusCode::FORBIDDEN, Code::Archived),
+        Denied::NotFound => bare(Code::NotFound),
+        Denied::Suspended => bare(Code::Suspended),
+        Denied::Archived => bare(Code::Archived),
         Denied::Forbidden(permission) => forbidden(permission, format!("`{permission}` is needed")),
         Denied::RoleTooLow { permission, needs } => {
             forbidden(permission, format!("a key of the role `{0}` takes the role `{0}`", needs.as_str()))
@@ -158,26 +219,24 @@ fn of_denied(denied: Denied) -> Problem {
 }
 
 fn forbidden(permission: &str, detail: String) -> Problem {
-    let problem = detailed(StatusCode::FORBIDDEN, Code::Forbidden, detail);
+    let problem = detailed(Code::Forbidden, detail);
     Problem { permission: Some(permission.to_owned()), ..problem }
 }
 
 fn of_store(error: &StoreError) -> Problem {
     tracing::error!(%error, "a request failed in the store");
     match error {
-        StoreError::Engine(_) | StoreError::Closed => {
-            bare(StatusCode::SERVICE_UNAVAILABLE, Code::StorageFailed)
-        }
-        _ => bare(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+        StoreError::Engine(_) | StoreError::Closed => bare(Code::StorageFailed),
+        _ => bare(Code::Internal),
     }
 }
 
-fn bare(status: StatusCode, code: Code) -> Problem {
-    Problem::new(code, status.as_u16())
+fn bare(code: Code) -> Problem {
+    Problem::new(code, status(code).as_u16())
 }
 
-fn detailed(status: StatusCode, code: Code, detail: String) -> Problem {
-    Problem { detail: Some(detail), ..bare(status, code) }
+fn detailed(code: Code, detail: String) -> Problem {
+    Problem { detail: Some(detail), ..bare(code) }
 }
 
 fn respond(problem: &Problem) -> Response {
@@ -185,7 +244,7 @@ fn respond(problem: &Problem) -> Response {
     let mut response = (status, serde_json::to_vec(problem).unwrap_or_default()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if status == StatusCode::UNAUTHORIZED {
+    if status == UNPROVEN {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         response.extensions_mut().insert(Unproven);
     }

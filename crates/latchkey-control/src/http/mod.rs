@@ -18,6 +18,7 @@ mod limits;
 mod manners;
 mod me;
 mod members;
+pub mod openapi;
 mod operator;
 mod organizations;
 mod params;
@@ -102,6 +103,10 @@ fn installation() -> Vec<Route> {
             .does("installation.ready", "Whether the state can be read.")
             .needs(Needs::Nothing)
             .shows::<api::Ready>(),
+        Route::get("/openapi.json", openapi::read)
+            .does("installation.openapi", "This document.")
+            .needs(Needs::Nothing)
+            .answers("application/json"),
     ]
 }
 
@@ -116,12 +121,14 @@ fn me() -> Vec<Route> {
             .does("explain", "Whether a caller may do something, and which rule decides.")
             .needs(Needs::Credential)
             .takes::<api::Explain>()
-            .shows::<api::Explanation>(),
+            .shows::<api::Explanation>()
+            .codes(&[Code::NotFound]),
         Route::get("/v1/me/sessions", me::sessions)
             .does("sessions.list", "The caller's sessions that have not ended.")
             .needs(Needs::Own)
             .shows::<api::SessionList>(),
         Route::post("/v1/me/token", me::edge_token)
+            .only_asks()
             .does("me.edge_token", "A token by which edges know the session, for ten minutes at most.")
             .needs(Needs::Own)
             .shows::<api::EdgeToken>()
@@ -315,6 +322,7 @@ fn invitations() -> Vec<Route> {
             .takes::<api::AcceptInvitation>()
             .shows::<api::AcceptedInvitation>()
             .codes(&[
+                Code::NotFound,
                 Code::InvitationClosed,
                 Code::SsoOrganization,
                 Code::AlreadyMember,
@@ -537,12 +545,14 @@ fn usage() -> Vec<Route> {
             )
             .permission(Permission::OrgUsageRead)
             .asks::<api::UsageQuery>()
-            .shows::<api::Usage>(),
+            .shows::<api::Usage>()
+            .or_answers(usage::CSV),
         Route::get("/v1/projects/{project}/usage", usage::read_project)
             .does("usage.read_project", "What was used in the project; JSON, or CSV with `format=csv`.")
             .permission(Permission::ProjectUsageRead)
             .asks::<api::UsageQuery>()
-            .shows::<api::Usage>(),
+            .shows::<api::Usage>()
+            .or_answers(usage::CSV),
         Route::post("/v1/usage/batches", usage::report)
             .does("usage.report", "Takes in what edges counted, once.")
             .needs(Needs::Report)

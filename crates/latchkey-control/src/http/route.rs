@@ -35,6 +35,8 @@ pub struct Route {
     pub reply: Reply,
     /// The error codes it has beyond those of every route like it.
     pub codes: &'static [Code],
+    /// The media type that it answers in as well, if it is asked to.
+    pub also: Option<&'static str>,
     /// Bytes its body has at most, if it takes one.
     pub body_bytes_max: usize,
     /// Whether it changes something; `GET` never does.
@@ -126,6 +128,7 @@ impl Route {
             query: None,
             reply: Reply::Text("text/plain"),
             codes: &[],
+            also: None,
             body_bytes_max: super::BODY_BYTES_MAX,
             handler: on(filter, handler),
         }
@@ -190,6 +193,12 @@ impl Route {
         self
     }
 
+    /// It answers in this media type as well, if it is asked to.
+    pub const fn or_answers(mut self, media_type: &'static str) -> Self {
+        self.also = Some(media_type);
+        self
+    }
+
     /// The error codes it has beyond those of every route like it.
     pub const fn codes(mut self, codes: &'static [Code]) -> Self {
         self.codes = codes;
@@ -206,6 +215,20 @@ impl Route {
     pub const fn body_max(mut self, bytes: usize) -> Self {
         self.body_bytes_max = bytes;
         self
+    }
+
+    /// Whether this path is one of the route's.
+    pub fn is_at(&self, path: &str) -> bool {
+        let is_any = |segment: &str| segment.starts_with('{');
+        let (mut path, mut pattern) = (path.split('/'), self.path.split('/'));
+        loop {
+            match (path.next(), pattern.next()) {
+                (Some(_), Some(rest)) if rest.starts_with("{*") => return true,
+                (Some(segment), Some(expected)) if is_any(expected) || segment == expected => {}
+                (None, None) => return true,
+                _ => return false,
+            }
+        }
     }
 
     /// Whether callers can wish how the change is done: once, only if it is unchanged, not at all.

@@ -16,6 +16,7 @@ mod leaks;
 mod limits;
 mod manners;
 mod narrowing;
+mod openapi;
 mod organizations;
 mod projects;
 mod refusals;
