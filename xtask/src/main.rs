@@ -32,7 +32,7 @@ enum Command {
     Dev(dev::Arguments),
     /// Runs the fuzz targets, all or those that are named.
     Fuzz(fuzz::Arguments),
-    /// Writes the golden files anew: who may do what.
+    /// Writes the golden files anew: who may do what, and the OpenAPI document.
     Golden,
     /// Installs what the other commands need; quick when all is there.
     Setup,

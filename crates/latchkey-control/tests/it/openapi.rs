@@ -3,20 +3,13 @@
 //! `cargo xtask golden` writes it anew. That routes refuse only as it says is checked by every test's `Actor`.
 
 use latchkey_control::http::{openapi, routes};
-use latchkey_testkit::Stage;
+use latchkey_testkit::{Stage, check_golden};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 #[test]
-fn golden_document_is_that_of_the_routes() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/openapi.json");
-    if std::env::var_os("LATCHKEY_GOLDEN").is_some_and(|wish| wish == "write") {
-        std::fs::write(&path, openapi::text()).unwrap();
-    }
-    let golden = std::fs::read_to_string(&path).unwrap();
-    let differs = golden.lines().zip(openapi::text().lines()).position(|(golden, now)| golden != now);
-    assert!(golden == openapi::text(), "line {differs:?} differs; `cargo xtask golden` writes it anew");
+fn golden_openapi() {
+    check_golden("openapi.json", openapi::text());
 }
 
 #[tokio::test]

@@ -101,12 +101,13 @@ fn installation() -> Vec<Example> {
     vec![
         on("installation.alive"),
         on("installation.ready"),
+        on("installation.openapi"),
         on("me.read"),
         on("explain").body(json!({ "permission": "inference.invoke", "project": "<project>" })),
         on("sessions.list"),
         on("me.edge_token"),
         on("sessions.revoke"),
-        on("sessions.revoke_all").body(json!({ "others": true })),
+        on("sessions.revoke_all").body(json!({ "all": false })),
         on("sessions.create").body(sign_in),
     ]
 }
