@@ -53,12 +53,14 @@ pub(crate) struct Asker {
 pub(crate) struct World {
     pub(crate) frozen: FrozenStage,
     pub(crate) askers: Vec<Asker>,
+    /// Who belongs to another organization alone, asking about what is theirs.
+    pub(crate) strangers: Vec<Asker>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let (frozen, askers) = FrozenStage::build(StageConfig::default(), build).await;
-        Self { frozen, askers }
+        let (frozen, (askers, strangers)) = FrozenStage::build(StageConfig::default(), build).await;
+        Self { frozen, askers, strangers }
     }
 
     pub(crate) fn asker(&self, name: &str) -> &Asker {
@@ -80,7 +82,7 @@ impl Asker {
 /// A key of another system, imported.
 const IMPORTED: &str = "sk-of-another-system-0123456789abcdef";
 
-async fn build(stage: &Stage) -> Vec<Asker> {
+async fn build(stage: &Stage) -> (Vec<Asker>, Vec<Asker>) {
     let mut cast = Cast { stage, askers: Vec::new(), places: BTreeMap::new() };
     let acme = cast.organization("Canary Acme", "owner@canary.test").await;
     let lake = cast.organization("Canary Lake", "owner@canary-lake.test").await;
@@ -155,7 +157,9 @@ async fn build(stage: &Stage) -> Vec<Asker> {
     let session = cast.askers.last().unwrap().about["session"].clone();
     ended.delete(&format!("/v1/me/sessions/{session}")).await.expect(200);
     cast.add("anonymous", "red", "nobody: no credential at all", None, Things::new());
-    cast.askers
+    let askers = std::mem::take(&mut cast.askers);
+    cast.strangers(&stranger).await;
+    (askers, cast.askers)
 }
 
 struct Cast<'a> {
@@ -189,7 +193,7 @@ impl Cast<'_> {
         let invited = by.post(&format!("/v1/organizations/{id}/invitations"), body).await.expect(201);
         things.insert("invitation", text(&invited, "/invitation/id"));
         things.insert("invitation-token", text(&invited, "/token"));
-        let (service, _) = self.service_rows(&id, "service-example", Role::Member, None).await;
+        let (service, _) = self.service_rows(&id, &format!("service of {name}"), Role::Member, None).await;
         things.insert("service", service);
         let budget = json!({ "requests_max": 1_000_000, "period": "day" });
         by.call("PUT", &format!("/v1/organizations/{id}/budget"), Some(budget)).await.expect(200);
@@ -209,16 +213,16 @@ impl Cast<'_> {
         visibility: &str,
         external: bool,
     ) {
-        let slug = format!("canary-{name}");
+        let slug = if name == "elsewhere" { name.to_owned() } else { format!("canary-{name}") };
         let path = format!("/v1/organizations/{}/projects", organization["organization"]);
-        let body = json!({ "name": format!("Canary {name}"), "slug": slug });
+        let body = json!({ "name": format!("Project {slug}"), "slug": slug });
         let id = text(&by.post(&path, body).await.expect(201), "/id");
         let path = format!("/v1/projects/{id}");
         by.patch(&format!("{path}/settings"), json!({ "visibility": visibility })).await.expect(200);
         by.call("PUT", &format!("{path}/external"), Some(json!({ "allowed": external }))).await.expect(200);
         let mut things = organization.clone();
         things.insert("project", id.clone());
-        things.insert("slug", slug);
+        things.insert("slug", slug.clone());
         let key = self.stage.key(by, &id, Role::Member).await.key.id;
         for path in [format!("{path}/budget"), format!("/v1/keys/{key}/budget")] {
             let budget = json!({ "requests_max": 1_000_000, "period": "day" });
@@ -226,11 +230,11 @@ impl Cast<'_> {
         }
         things.insert("key", key);
         let cluster = json!({
-            "type": "cluster", "id": format!("canary-cluster-{name}"),
+            "type": "cluster", "id": format!("cluster-{slug}"),
             "cluster": {
-                "server": "https://canary-cluster.test",
+                "server": format!("https://{slug}.test"),
                 "certificate_authority": CERTIFICATE,
-                "oidc": { "issuer": "https://issuer.test", "client_id": "canary" },
+                "oidc": { "issuer": "https://issuer.test", "client_id": slug },
             },
         });
         let made = self.stage.operator().post(&format!("{path}/resources"), cluster).await.expect(201);
@@ -240,6 +244,23 @@ impl Cast<'_> {
         let person = self.stage.person(&email, member, Some((&id, Role::Member))).await;
         things.insert("collaborator", text(&person.get("/v1/me").await, "/id"));
         self.places.insert(name, things);
+    }
+
+    /// The people, the service account and the key of the organization that nobody else is in.
+    async fn strangers(&mut self, owner: &Actor) {
+        self.person(owner, "owner", "elsewhere", "the owner").await;
+        let elsewhere = self.places["elsewhere"].clone();
+        let part = Some((elsewhere["project"].as_str(), Role::Admin));
+        let visitor = self.stage.person("visitor@other.test", None, part).await;
+        self.person(&visitor, "visitor", "elsewhere", "an external collaborator").await;
+        let loner = self.stage.person("loner@other.test", None, None).await;
+        self.person(&loner, "loner", "elsewhere", "somebody with an account").await;
+        let (_, token) = self.service_rows(&elsewhere["organization"], "robot", Role::Admin, part).await;
+        let robot = self.stage.holder(&token);
+        self.person(&robot, "robot", "elsewhere", "a service account").await;
+        let key = self.stage.key(owner, &elsewhere["project"], Role::Admin).await;
+        let (own, token) = (key.key.id, key.secret.expose().to_owned());
+        self.add("key", "elsewhere", "a key", Some(token), Things::from([("own-key", own)]));
     }
 
     /// Somebody with these roles, who asks about this project.
@@ -254,7 +275,7 @@ impl Cast<'_> {
         let things = &self.places[place];
         let member = organization.map(|role| (things["organization"].as_str(), role));
         let part = project.map(|role| (things["project"].as_str(), role));
-        let person = self.stage.person(&format!("{name}@people.test"), member, part).await;
+        let person = self.stage.person(&format!("{name}@canary.test"), member, part).await;
         self.person(&person, name, place, is).await;
     }
 

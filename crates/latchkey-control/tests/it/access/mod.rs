@@ -8,6 +8,7 @@ mod cast;
 mod cells;
 mod coverage;
 mod examples;
+mod isolation;
 mod permissions;
 mod table;
 
