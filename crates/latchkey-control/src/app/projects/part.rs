@@ -44,8 +44,8 @@ pub fn join(ask: &Ask, project: &str) -> Result<Write<api::Project>, AppError> {
 /// [`AppError`].
 pub fn leave(ask: &Ask, project: &str) -> Result<Write<api::Project>, AppError> {
     let place = ask.project(project)?;
-    let user = *ask.person()?;
     let permit = place.authorize(ask, Demand::Own)?;
+    let user = *ask.person()?;
     if place.collaboration.is_none() {
         return Err(AppError::Denied(Denied::Forbidden("project.leave")));
     }

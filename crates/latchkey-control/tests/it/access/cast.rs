@@ -28,7 +28,9 @@ pub(crate) fn missing(things: &Things) -> Things {
             let text = match (*name, value.split_once('_'), value.split_once('@')) {
                 ("key" | "own-key", ..) => like(value, "A"),
                 ("slug" | "cluster", ..) => like(value, "q"),
-                (_, _, Some((local, domain))) => format!("{}@{domain}", like(local, "q")),
+                (_, _, Some(_)) => {
+                    value.chars().map(|one| if one.is_ascii_alphanumeric() { 'q' } else { one }).collect()
+                }
                 (_, Some((prefix, body)), _) => format!("{prefix}_{}", like(body, "z")),
                 _ => value.clone(),
             };

@@ -57,10 +57,7 @@ fn stranger_is_told_there_is_nothing_and_cannot_tell_existing_from_missing_r2() 
             for route in routes() {
                 let reply = round.ask(asker, &route).await;
                 let told = (name, route.name, reply.text());
-                let is_about_theirs = ["{organization}", "{project}", "{key}"]
-                    .iter()
-                    .any(|parameter| route.path.contains(parameter));
-                if is_about_theirs || unneeded.contains(route.name) || is_named_in_the_body(&route) {
+                if is_about_theirs(&route) || is_named_in_the_body(&route) {
                     reply.problem(404, "not_found");
                     unneeded.remove(route.name);
                     let same = round.ask(&nothing, &route).await;
@@ -80,6 +77,30 @@ fn stranger_is_told_there_is_nothing_and_cannot_tell_existing_from_missing_r2() 
         }
         assert!(unneeded.is_empty(), "these need no exception any more: {unneeded:?}");
     });
+}
+
+/// The same for credentials of every kind that belong elsewhere.
+#[test]
+fn no_credential_from_elsewhere_can_tell_existing_from_missing_r2() {
+    let world = world();
+    runtime().block_on(async {
+        let victim = &world.asker("stranger").about;
+        let mut round = Round::new(&world);
+        for stranger in world.strangers.iter().chain([world.asker("usage-credential")]) {
+            let asker = Asker { about: victim.clone(), ..stranger.clone() };
+            let nothing = Asker { about: missing(victim), ..stranger.clone() };
+            for route in routes().iter().filter(|route| is_about_theirs(route)) {
+                let (reply, same) = (round.ask(&asker, route).await, round.ask(&nothing, route).await);
+                reply.problem(404, "not_found");
+                let what = format!("{} by {}", route.name, stranger.name);
+                assert_eq!((&reply.body, &reply.headers), (&same.body, &same.headers), "{what}");
+            }
+        }
+    });
+}
+
+fn is_about_theirs(route: &Route) -> bool {
+    ["{organization}", "{project}", "{key}"].iter().any(|parameter| route.path.contains(parameter))
 }
 
 fn is_named_in_the_body(route: &Route) -> bool {
@@ -122,7 +143,8 @@ fn weak<'a>(world: &'a World, route: &Route) -> Vec<&'a Asker> {
     };
     let names = match route.needs {
         Needs::Nothing | Needs::Credential => vec![],
-        Needs::Own if route.path.contains("{organization}") => vec!["operator"],
+        // Of somebody's organization or project, credentials of no person are told nothing.
+        Needs::Own if is_about_theirs(route) => vec!["operator"],
         Needs::Own => vec!["operator", "usage-credential", "key-admin"],
         Needs::Permission(permission) => lack(permission),
         Needs::OneOf(permissions) => {
