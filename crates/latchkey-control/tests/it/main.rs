@@ -19,6 +19,7 @@ mod narrowing;
 mod openapi;
 mod organizations;
 mod projects;
+mod races;
 mod refusals;
 mod reports;
 mod resources;
