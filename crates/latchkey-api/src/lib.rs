@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod budget;
+pub mod collaborator;
 pub mod day;
 pub mod explain;
 pub mod identity;
@@ -13,6 +14,7 @@ pub mod key;
 pub mod leak;
 pub mod member;
 pub mod narrowing;
+pub mod notice;
 mod nullable;
 pub mod organization;
 pub mod ownership;
@@ -31,6 +33,10 @@ pub mod whoami;
 
 pub use audit::{AuditExportQuery, AuditProof, AuditProofQuery, AuditQuery, AuditRecord};
 pub use budget::{Budget, BudgetPeriod, SetBudget};
+pub use collaborator::{
+    AddCollaborator, AddedCollaborator, ChangeCollaborator, Collaborator, CollaboratorKey,
+    RemoveCollaboratorQuery, RemovedCollaborator,
+};
 pub use day::Day;
 pub use explain::{Explain, ExplainCaller, ExplainResource, ExplainStep, Explanation};
 pub use identity::{
@@ -47,6 +53,7 @@ pub use key::{
 pub use leak::{LeakReported, ReportLeak};
 pub use member::{ChangeMember, Departure, Member, MemberKind};
 pub use narrowing::Narrowing;
+pub use notice::{Notice, NoticeKind};
 pub use organization::{ChangeOrganization, CreateOrganization, CreatedOrganization, Organization};
 pub use ownership::{OfferOwnership, Ownership, OwnershipOffer};
 pub use page::{Page, PageQuery};

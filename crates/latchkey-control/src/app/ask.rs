@@ -301,6 +301,11 @@ impl InProject {
         self.standing().holds(permission)
     }
 
+    /// Whether the caller takes part without being a member of the organization (X1).
+    pub(super) const fn is_external(&self) -> bool {
+        self.membership.is_none() && self.collaboration.is_some()
+    }
+
     /// The caller's own role in it.
     pub(super) fn role(&self) -> Option<Role> {
         self.standing().role()

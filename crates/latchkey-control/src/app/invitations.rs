@@ -5,7 +5,6 @@
 use super::ask::{Ask, InOrganization};
 use super::error::{AppError, Conflict};
 use super::{fields, pages, render};
-use crate::iam::invitation::INVITATION_MS;
 use crate::iam::{
     Email, Invitation, InvitationOutcome, InvitedInto, JoinMethod, Organization, Permit, PlainToken,
     TokenKind,
@@ -110,7 +109,7 @@ pub(super) fn drawn(
         sender: *ask.person()?,
         sender_identity: *ask.identity()?,
         sent_at: ask.now,
-        expires_at: ask.now.plus_ms(INVITATION_MS),
+        expires_at: into.invitation_expires(ask.now),
         outcome: InvitationOutcome::Pending,
     };
     Ok((invitation, token))

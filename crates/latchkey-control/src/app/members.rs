@@ -268,7 +268,7 @@ fn void_offer(
 }
 
 /// Those of the organization's open invitations that these are, called back.
-fn cancelled(
+pub(super) fn cancelled(
     ask: &Ask,
     permit: &Permit,
     organization: OrganizationNumber,

@@ -2,9 +2,9 @@
 
 use super::narrowing;
 use crate::iam::{
-    Cluster, Contact, Departure, Invitation, InvitationOutcome, InvitedInto, JoinMethod, Key, KeyProof,
-    KeyState, Membership, Organization, OwnershipOffer, Project, Resource, ResourceDetail, Session, Settings,
-    User, Visibility,
+    Cluster, Collaboration, Contact, Departure, Invitation, InvitationOutcome, InvitedInto, JoinMethod, Key,
+    KeyProof, KeyState, Membership, Notice, NoticeKind, Organization, OwnershipOffer, Project, Resource,
+    ResourceDetail, Session, Settings, User, Visibility,
 };
 use latchkey_api as api;
 use latchkey_core::{Role, SessionId, UnixMillis};
@@ -59,12 +59,7 @@ pub(super) fn key(key: &Key, project: &Project, last_use: Option<UnixMillis>, no
         project_id: project.id.to_string(),
         name: key.name.as_str().to_owned(),
         role: key.role.into(),
-        status: match key.state(now) {
-            KeyState::Active => api::KeyStatus::Active,
-            KeyState::Disabled => api::KeyStatus::Disabled,
-            KeyState::Expired => api::KeyStatus::Expired,
-            KeyState::Revoked => api::KeyStatus::Revoked,
-        },
+        status: key_status(key, now),
         narrowing: narrowing::show(&key.narrowing),
         imported: matches!(key.proof, KeyProof::Imported(_)),
         predecessor_id: key.predecessor.map(|id| id.to_string()),
@@ -156,10 +151,7 @@ pub(super) fn invitation(
 }
 
 pub(super) fn member(user: &User, membership: &Membership, organization: &Organization) -> api::Member {
-    let (kind, email, name) = match &user.contact {
-        Contact::Person(email) => (api::MemberKind::Person, Some(email.as_str().to_owned()), None),
-        Contact::Service(name) => (api::MemberKind::Service, None, Some(name.as_str().to_owned())),
-    };
+    let (kind, email, name) = contact(user);
     api::Member {
         user_id: user.id.to_string(),
         kind,
@@ -221,5 +213,64 @@ pub(super) fn service_account(user: &User, role: Role, token: Option<&Session>) 
             created_at: token.created_at.into(),
             expires_at: token.expires_at.into(),
         }),
+    }
+}
+
+pub(super) fn collaborator(
+    user: &User,
+    collaboration: &Collaboration,
+    effective: Option<Role>,
+) -> api::Collaborator {
+    let (kind, email, name) = contact(user);
+    api::Collaborator {
+        user_id: user.id.to_string(),
+        kind,
+        email,
+        name,
+        role: collaboration.role.into(),
+        effective_role: effective.map(Into::into),
+        external: collaboration.is_external,
+        ends_at: collaboration.ends_at.map(|end| api::Timestamp(end.begins())),
+        added_at: collaboration.added_at.into(),
+    }
+}
+
+pub(super) fn collaborator_key(key: &Key, now: UnixMillis) -> api::CollaboratorKey {
+    api::CollaboratorKey {
+        id: key.id.to_string(),
+        name: key.name.as_str().to_owned(),
+        status: key_status(key, now),
+    }
+}
+
+pub(super) fn notice(notice: &Notice, project: Option<&Project>) -> api::Notice {
+    api::Notice {
+        number: notice.number,
+        project_id: project.map(|project| project.id.to_string()),
+        what: match notice.what {
+            NoticeKind::KeyLeaked => api::NoticeKind::KeyLeaked,
+            NoticeKind::KeyExpires => api::NoticeKind::KeyExpires,
+            NoticeKind::KeyIdle => api::NoticeKind::KeyIdle,
+            NoticeKind::BudgetExhausted => api::NoticeKind::BudgetExhausted,
+        },
+        subject: notice.subject.clone(),
+        at: notice.at.into(),
+    }
+}
+
+/// A user's kind, address and name.
+fn contact(user: &User) -> (api::MemberKind, Option<String>, Option<String>) {
+    match &user.contact {
+        Contact::Person(email) => (api::MemberKind::Person, Some(email.as_str().to_owned()), None),
+        Contact::Service(name) => (api::MemberKind::Service, None, Some(name.as_str().to_owned())),
+    }
+}
+
+fn key_status(key: &Key, now: UnixMillis) -> api::KeyStatus {
+    match key.state(now) {
+        KeyState::Active => api::KeyStatus::Active,
+        KeyState::Disabled => api::KeyStatus::Disabled,
+        KeyState::Expired => api::KeyStatus::Expired,
+        KeyState::Revoked => api::KeyStatus::Revoked,
     }
 }

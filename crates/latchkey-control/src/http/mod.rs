@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod bounds;
 mod budgets;
+mod collaborators;
 mod error;
 mod explain;
 mod health;
@@ -19,6 +20,7 @@ mod manners;
 mod me;
 mod members;
 pub mod openapi;
+mod notices;
 mod operator;
 mod organizations;
 mod params;
@@ -82,6 +84,8 @@ pub fn routes() -> Vec<Route> {
         service_accounts(),
         invitations(),
         projects(),
+        collaborators(),
+        notices(),
         keys(),
         holders(),
         resources(),
@@ -395,6 +399,76 @@ fn projects() -> Vec<Route> {
             .needs(Needs::Own)
             .shows::<api::Project>()
             .codes(&[Code::DefaultProject]),
+    ]
+}
+
+fn collaborators() -> Vec<Route> {
+    vec![
+        Route::post("/v1/projects/{project}/collaborators", collaborators::add)
+            .does("collaborators.add", "Adds a member of the organization, or invites somebody else.")
+            .permission(Permission::CollaboratorsAdd)
+            .takes::<api::AddCollaborator>()
+            .makes::<api::AddedCollaborator>()
+            .codes(&[
+                Code::AlreadyCollaborator,
+                Code::AlreadyInvited,
+                Code::DefaultProject,
+                Code::ExternalsOff,
+            ]),
+        Route::get("/v1/projects/{project}/collaborators", collaborators::list)
+            .does("collaborators.list", "Who takes part in the project.")
+            .permission(Permission::CollaboratorsRead)
+            .lists::<api::Collaborator>(),
+        Route::get("/v1/projects/{project}/collaborators/{user}", collaborators::read)
+            .does("collaborators.read", "One collaborator.")
+            .permission(Permission::CollaboratorsRead)
+            .shows::<api::Collaborator>(),
+        Route::patch("/v1/projects/{project}/collaborators/{user}", collaborators::change)
+            .does("collaborators.change", "Changes a collaborator's role, or when an external one's access ends.")
+            .permission(Permission::CollaboratorsManageRoles)
+            .takes::<api::ChangeCollaborator>()
+            .shows::<api::Collaborator>()
+            .codes(&[Code::OrganizationAdmin]),
+        Route::delete("/v1/projects/{project}/collaborators/{user}", collaborators::remove)
+            .does("collaborators.remove", "Removes a collaborator, and the keys they made if told to.")
+            .permission(Permission::CollaboratorsRemove)
+            .asks::<api::RemoveCollaboratorQuery>()
+            .shows::<api::RemovedCollaborator>()
+            .codes(&[Code::DefaultProject]),
+        Route::get("/v1/projects/{project}/invitations", collaborators::list_invitations)
+            .does("project_invitations.list", "The invitations to the project, whatever became of them.")
+            .permission(Permission::CollaboratorsAdd)
+            .lists::<api::Invitation>(),
+        Route::get("/v1/projects/{project}/invitations/{invitation}", collaborators::read_invitation)
+            .does("project_invitations.read", "One invitation to the project.")
+            .permission(Permission::CollaboratorsAdd)
+            .shows::<api::Invitation>(),
+        Route::delete("/v1/projects/{project}/invitations/{invitation}", collaborators::cancel_invitation)
+            .does("project_invitations.cancel", "Calls an invitation to the project back, for good.")
+            .permission(Permission::CollaboratorsAdd)
+            .shows::<api::Invitation>()
+            .codes(&[Code::InvitationClosed]),
+        Route::post(
+            "/v1/projects/{project}/invitations/{invitation}/resend",
+            collaborators::resend_invitation,
+        )
+        .does("project_invitations.resend", "Sends it again: a new link, and the old one is dead.")
+        .permission(Permission::CollaboratorsAdd)
+        .shows::<api::CreatedInvitation>()
+        .codes(&[Code::InvitationClosed, Code::ExternalsOff]),
+    ]
+}
+
+fn notices() -> Vec<Route> {
+    vec![
+        Route::get("/v1/projects/{project}/notices", notices::of_project)
+            .does("notices.list_project", "What the project's people should hear of, the newest first.")
+            .permission(Permission::CollaboratorsRead)
+            .lists::<api::Notice>(),
+        Route::get("/v1/organizations/{organization}/notices", notices::of_organization)
+            .does("notices.list_organization", "What the organization's admins should hear of.")
+            .permission(Permission::OrgSettingsWrite)
+            .lists::<api::Notice>(),
     ]
 }
 

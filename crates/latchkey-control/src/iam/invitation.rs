@@ -44,6 +44,17 @@ pub enum InvitedInto {
     Project(ProjectNumber, Role, Option<ExpiryMinute>),
 }
 
+impl InvitedInto {
+    /// From when on an invitation to it that is sent now is dead: after 7 days, or with the access that it gives.
+    pub fn invitation_expires(&self, now: UnixMillis) -> UnixMillis {
+        let last = now.plus_ms(INVITATION_MS);
+        match self {
+            Self::Project(_, _, Some(end)) => last.min(end.begins().millis()),
+            Self::Organization(_) | Self::Project(_, _, None) => last,
+        }
+    }
+}
+
 /// What became of an invitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvitationOutcome {
@@ -92,7 +103,7 @@ impl Invitation {
         now: UnixMillis,
     ) -> Result<Self, InvitationClosed> {
         let open = self.open(now)?;
-        let expires_at = now.plus_ms(INVITATION_MS);
+        let expires_at = open.into.invitation_expires(now);
         Ok(Self { digest, sender, sender_identity, sent_at: now, expires_at, ..open })
     }
 

@@ -130,6 +130,25 @@ pub struct Collaboration {
     pub ends_at: Option<ExpiryMinute>,
 }
 
+impl Collaboration {
+    /// Whether an external collaborator's access has ended by itself (X4).
+    pub fn has_ended(&self, now: UnixMillis) -> bool {
+        self.ends_at.is_some_and(|end| end.has_passed(now))
+    }
+
+    /// The collaboration with another role.
+    #[must_use]
+    pub const fn with_role(self, _permit: &Permit, role: Role) -> Self {
+        Self { role, ..self }
+    }
+
+    /// The collaboration with another end, or none (X4).
+    #[must_use]
+    pub const fn ending(self, _permit: &Permit, ends_at: Option<ExpiryMinute>) -> Self {
+        Self { ends_at, ..self }
+    }
+}
+
 /// To whom a slug belongs, for ever: once used it goes to no other organization (J3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlugHolder {

@@ -6,6 +6,7 @@ mod audit;
 mod bodies;
 mod budgets;
 mod clusters;
+mod collaborators;
 mod edge_tokens;
 mod explain;
 mod house;

@@ -33,6 +33,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let email = json!({ "email": "owner@acme.test" });
     let invitation = json!({ "email": "new@acme.test", "role": "member" });
     let token = json!({ "token": format!("lki_{}", "0".repeat(43)) });
+    let collaborator = json!({ "email": "owner@acme.test" });
     let organization = json!({ "name": "New", "owner_email": "a@b.test" });
     let resources = json!({ "resources": [resource.clone()] });
     let budget = json!({ "requests_max": 1, "period": "day" });
@@ -176,6 +177,53 @@ pub(crate) fn routes() -> Vec<Route> {
         ),
         route("POST", "/v1/projects/{P}/join", None, 404, None),
         route("POST", "/v1/projects/{P}/leave", None, 404, Some("project.leave")),
+        route("POST", "/v1/projects/{P}/collaborators", Some(collaborator), 404, Some("collaborators.add")),
+        route("GET", "/v1/projects/{P}/collaborators", None, 404, Some("collaborators.read")),
+        route(
+            "GET",
+            "/v1/projects/{P}/collaborators/user_aaaaaaaaaaaaaaaa",
+            None,
+            404,
+            Some("collaborators.read"),
+        ),
+        route(
+            "PATCH",
+            "/v1/projects/{P}/collaborators/user_aaaaaaaaaaaaaaaa",
+            Some(json!({ "role": "admin" })),
+            404,
+            Some("collaborators.manage_roles"),
+        ),
+        route(
+            "DELETE",
+            "/v1/projects/{P}/collaborators/user_aaaaaaaaaaaaaaaa",
+            None,
+            404,
+            Some("collaborators.remove"),
+        ),
+        route("GET", "/v1/projects/{P}/invitations", None, 404, Some("collaborators.add")),
+        route(
+            "GET",
+            "/v1/projects/{P}/invitations/inv_aaaaaaaaaaaaaaaa",
+            None,
+            404,
+            Some("collaborators.add"),
+        ),
+        route(
+            "DELETE",
+            "/v1/projects/{P}/invitations/inv_aaaaaaaaaaaaaaaa",
+            None,
+            404,
+            Some("collaborators.add"),
+        ),
+        route(
+            "POST",
+            "/v1/projects/{P}/invitations/inv_aaaaaaaaaaaaaaaa/resend",
+            None,
+            404,
+            Some("collaborators.add"),
+        ),
+        route("GET", "/v1/projects/{P}/notices", None, 404, Some("collaborators.read")),
+        route("GET", "/v1/organizations/{O}/notices", None, 404, Some("org.settings.write")),
         route("POST", "/v1/projects/{P}/keys", Some(key), 404, Some("keys.create")),
         route("GET", "/v1/projects/{P}/keys", None, 404, Some("keys.read")),
         route("POST", "/v1/projects/{P}/keys:import", Some(import), 404, Some("keys.create")),
