@@ -1,10 +1,11 @@
 //! Taking part of one's own accord: joining a project and leaving it (P4, J4, J5, J9).
 
 use super::shown;
-use crate::app::ask::Ask;
+use crate::app::ask::{Ask, InProject};
 use crate::app::error::{AppError, Conflict};
+use crate::app::{collaborators, members};
 use crate::iam::{Collaboration, Demand, Denied};
-use crate::store::{Change, Write};
+use crate::store::Write;
 use latchkey_api as api;
 use latchkey_core::Role;
 
@@ -32,30 +33,31 @@ pub fn join(ask: &Ask, project: &str) -> Result<Write<api::Project>, AppError> {
         ends_at: None,
     };
     let before = shown(&place, &place.project);
-    let joined = crate::app::ask::InProject { collaboration: Some(collaboration), ..place };
+    let joined = InProject { collaboration: Some(collaboration), ..place };
     let reply = shown(&joined, &joined.project);
     let entry = ask.entry(&permit, "projects.join", ("project", reply.id.clone()));
     Ok(Write::new(entry.before(&before).after(&reply), reply).put(collaboration))
 }
 
-/// Leaves it. Nobody leaves the Default Project while being a member (J7, J9).
+/// Leaves it. Nobody leaves the Default Project while being a member (J7, J9). The open invitations that they sent
+/// die with their right to send them (M2).
 ///
 /// # Errors
 /// [`AppError`].
 pub fn leave(ask: &Ask, project: &str) -> Result<Write<api::Project>, AppError> {
     let place = ask.project(project)?;
     let permit = place.authorize(ask, Demand::Own)?;
-    let user = *ask.person()?;
+    let user = members::account(ask, ask.person()?)?;
     if place.collaboration.is_none() {
         return Err(AppError::Denied(Denied::Forbidden("project.leave")));
     }
     if place.project.is_default && place.membership.is_some() {
         return Err(Conflict::DefaultProject.into());
     }
+    let changes = collaborators::parting(ask, &permit, &place, &user)?;
     let before = shown(&place, &place.project);
-    let left = crate::app::ask::InProject { collaboration: None, ..place };
+    let left = InProject { collaboration: None, ..place };
     let reply = shown(&left, &left.project);
     let entry = ask.entry(&permit, "projects.leave", ("project", reply.id.clone()));
-    let gone = Change::RemoveCollaboration(left.project.number, user);
-    Ok(Write::new(entry.before(&before).after(&reply), reply).put(gone))
+    Ok(Write::new(entry.before(&before).after(&reply), reply).put_all(changes))
 }
