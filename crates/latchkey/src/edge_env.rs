@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     out: Option<PathBuf>,
 }
 
+/// Where usage goes is the operator's to fill in (docs/operations.md); empty, none is counted.
+const USAGE: &str = "LATCHKEY_CONTROL_URL=\nLATCHKEY_USAGE_TOKEN=\n";
+
 /// Prints or writes it.
 ///
 /// # Errors
@@ -31,7 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // The newest root: an edge that is deployed now need not walk there.
     let root = installation.roots.last().context("there is no root")?;
     let text = Zeroizing::new(format!(
-        "LATCHKEY_ROOT={}\nLATCHKEY_PEPPER={}\nLATCHKEY_MINT={}\nLATCHKEY_PUSH_TOKEN={}\n",
+        "LATCHKEY_ROOT={}\nLATCHKEY_PEPPER={}\nLATCHKEY_MINT={}\nLATCHKEY_PUSH_TOKEN={}\n{USAGE}",
         STANDARD.encode(root),
         hex(installation.pepper.expose()),
         hex(installation.mint.expose()),

@@ -3,7 +3,7 @@
 use crate::facts::Facts;
 use crate::isolate::{Isolate, now};
 use crate::names::{self, Names};
-use crate::refresh;
+use crate::{rate, refresh};
 use latchkey_gate::{Attempt, Grant, Outcome, Question, Refusal, Standing, Step, Unavailable, Verdict};
 use worker::Env;
 
@@ -21,6 +21,7 @@ pub(crate) enum Decision {
 /// enough for a revocation.
 pub(crate) async fn decide(isolate: &Isolate, env: &Env, facts: &Facts, question: Question) -> Decision {
     let mut attempt = Attempt::default();
+    let mut is_counted = false;
     loop {
         let verdict = judge(isolate, env, facts, question, &mut attempt).await;
         let grant = match verdict.outcome {
@@ -28,7 +29,16 @@ pub(crate) async fn decide(isolate: &Isolate, env: &Env, facts: &Facts, question
             Outcome::Allow(grant) => grant,
         };
         match names::of(isolate, &grant.binding, &mut attempt) {
-            names::Next::Found(names) => return Decision::Admitted(grant, names, verdict.standing),
+            names::Next::Found(names) => match grant.rate.filter(|_| !is_counted) {
+                None => return Decision::Admitted(grant, names, verdict.standing),
+                Some(rate) => {
+                    is_counted = true;
+                    if let Some(refusal) = rate::refusal(env, rate).await {
+                        isolate.with(|gate| gate.refused_for_rate(refusal, &mut attempt));
+                        return Decision::Refused(refusal, verdict.standing);
+                    }
+                }
+            },
             names::Next::Unavailable => return Decision::OutOfReach(verdict.standing),
             names::Next::Ask(ask) => refresh::perform(isolate, env, ask).await,
         }

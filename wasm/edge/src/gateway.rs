@@ -6,7 +6,7 @@
 use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
-use crate::{names, respond};
+use crate::{names, respond, usage};
 use latchkey_gate::{Grant, Question};
 use worker::js_sys::{Object, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -31,7 +31,10 @@ pub(crate) async fn answer(
         return respond::no_origin(standing);
     };
     match pass_on(request, &format!("{origin}{}", target.as_str()), &grant, &names).await {
-        Ok(response) => respond::from_origin(&response, standing),
+        Ok(response) => {
+            usage::record(isolate, &grant);
+            respond::from_origin(&response, standing)
+        }
         Err(error) => {
             worker::console_error!("the origin did not answer: {error}");
             respond::origin_unreachable(standing)

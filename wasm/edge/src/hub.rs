@@ -12,6 +12,8 @@ use worker::{AbortController, Delay, Env, Result, web_sys};
 
 /// The binding's name in wrangler.toml.
 const BINDING: &str = "HUB";
+/// How long a batch of usage may take.
+const REPORT_BUDGET_MS: u64 = 5000;
 /// The host is never looked up.
 const BASE: &str = "https://hub";
 
@@ -83,6 +85,32 @@ pub(crate) async fn push(
     let url = format!("{BASE}/push/{target}");
     let request = web_sys::Request::new_with_str_and_init(&url, request.unchecked_ref())?;
     fetch(isolate, env, &request).await
+}
+
+/// Hands a batch of usage over. Once this is `Ok`, the hub has stored it.
+pub(crate) async fn report(isolate: &Isolate, env: &Env, id: &str, body: &[u8]) -> Result<()> {
+    let controller = AbortController::default();
+    let init = web_sys::RequestInit::new();
+    init.set_signal(Some(&controller.signal()));
+    init.set_method("PUT");
+    init.set_body(&Uint8Array::from(body));
+    let request = web_sys::Request::new_with_str_and_init(&format!("{BASE}/usage/{id}"), &init)?;
+    let sending = fetch(isolate, env, &request);
+    let delay = Delay::from(Duration::from_millis(REPORT_BUDGET_MS));
+    pin_mut!(sending, delay);
+    match select(sending, delay).await {
+        Either::Left((response, _)) => {
+            let response = response?;
+            if let Some(body) = response.body() {
+                let _ = body.cancel();
+            }
+            if response.ok() { Ok(()) } else { Err("the hub did not take it".into()) }
+        }
+        Either::Right(_) => {
+            controller.abort();
+            Err("the hub did not answer in time".into())
+        }
+    }
 }
 
 /// The stub's own `fetch`, for the response as it is.

@@ -2,6 +2,7 @@
 
 use crate::flight::Flights;
 use crate::settings::{self, Settings, SettingsError};
+use crate::usage::Report;
 use core::cell::{OnceCell, RefCell};
 use latchkey_core::UnixMillis;
 use latchkey_gate::Gate;
@@ -23,6 +24,8 @@ struct Kept {
     hub_name: String,
     gate: RefCell<Gate>,
     flights: RefCell<Flights>,
+    /// Where usage goes nowhere, none is counted.
+    report: Option<RefCell<Report>>,
 }
 
 /// The isolate's state; `None` when it is not configured so that it could answer.
@@ -51,7 +54,9 @@ impl Isolate {
         let config = settings::gate_config(env, seed())?;
         let hub_name = hub_name(&config.root);
         let gate = Gate::new(config).map_err(SettingsError::Gate)?;
+        let report = settings.counts_usage.then(RefCell::default);
         Ok(Self(Rc::new(Kept {
+            report,
             settings,
             hub_name,
             gate: RefCell::new(gate),
@@ -76,6 +81,11 @@ impl Isolate {
     /// Hands something to the gate.
     pub(crate) fn with_mut<T>(&self, work: impl FnOnce(&mut Gate) -> T) -> Option<T> {
         self.0.gate.try_borrow_mut().ok().map(|mut gate| work(&mut gate))
+    }
+
+    /// Looks at what was let in; `None` when it is not counted.
+    pub(crate) fn report<T>(&self, work: impl FnOnce(&mut Report) -> T) -> Option<T> {
+        self.0.report.as_ref()?.try_borrow_mut().ok().map(|mut report| work(&mut report))
     }
 
     /// Looks at what is in flight.

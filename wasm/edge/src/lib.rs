@@ -12,10 +12,12 @@ mod hub;
 mod isolate;
 mod names;
 mod push;
+mod rate;
 mod refresh;
 mod respond;
 mod settings;
 mod status;
+mod usage;
 mod verify;
 mod whoami;
 
@@ -46,6 +48,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::
         path if path.starts_with(OWN_PREFIX) => respond::not_found(),
         _ => gateway::answer(&isolate, &env, request, &target).await,
     };
+    usage::behind(&isolate, &env, &context);
     refresh_behind(&isolate, env, &context);
     response
 }

@@ -2,6 +2,7 @@
 
 use crate::gateway;
 use crate::names::Names;
+use crate::usage::Account;
 use latchkey_core::Role;
 use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Unavailable};
 use serde::Serialize;
@@ -181,7 +182,7 @@ fn subject(grant: &Grant) -> (&'static str, String) {
 }
 
 /// 200: the gate's account of itself. The counters are for whoever holds the push token.
-pub(crate) fn status(status: &Status, trusted: bool) -> Result<Response> {
+pub(crate) fn status(status: &Status, usage: Option<Account>, trusted: bool) -> Result<Response> {
     let health = match status.health {
         Health::Fresh => "fresh",
         Health::Stale => "stale",
@@ -197,6 +198,8 @@ pub(crate) fn status(status: &Status, trusted: bool) -> Result<Response> {
     });
     if trusted && let Some(body) = body.as_object_mut() {
         body.insert("details".to_owned(), details(status));
+        let usage = usage.map(|usage| json!({ "pending": usage.pending, "lost": usage.lost }));
+        body.insert("usage".to_owned(), usage.into());
     }
     json_response(200, "application/json", &body)
 }
@@ -270,8 +273,8 @@ fn new(status: u16, body: Option<&[u8]>, content_type: &str) -> Result<Response>
     Response::new_with_opt_buffer_source_and_init(body.as_ref(), &init).map_err(Error::from)
 }
 
-/// `2026-11-23T10:00:00Z`; an expiry is in the range of dates.
-fn rfc3339(secs: u64) -> String {
+/// `2026-11-23T10:00:00Z`; what is told is in the range of dates.
+pub(crate) fn rfc3339(secs: u64) -> String {
     let date = Date::new(&JsValue::from_f64(secs as f64 * 1000.0));
     String::from(date.to_iso_string()).replace(".000Z", "Z")
 }

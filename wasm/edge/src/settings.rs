@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) client_header: Option<String>,
     /// The same of a request that a proxy asks about. None is trusted unless it is named.
     pub(crate) forward_client_header: Option<String>,
+    /// Whether there is a control plane that wants to know what was let in; where it is, the hub alone needs to know.
+    pub(crate) counts_usage: bool,
     /// Where requests go that are let in: scheme, host and port.
     pub(crate) origin: Option<String>,
 }
@@ -64,6 +66,7 @@ impl Settings {
             family: family(env)?,
             client_header: client_header(env, "LATCHKEY_CLIENT_HEADER", Some(CLOUDFLARE_CLIENT))?,
             forward_client_header: client_header(env, "LATCHKEY_FORWARD_CLIENT_HEADER", None)?,
+            counts_usage: variable(env, "LATCHKEY_CONTROL_URL").is_some(),
             origin: origin(env)?,
         })
     }

@@ -12,7 +12,7 @@ pub(crate) fn answer(isolate: &Isolate, request: &web_sys::Request) -> Result<we
     let token = isolate.settings().push;
     let trusted = header.zip(token).is_some_and(|(header, token)| token.is_bearer(&header));
     match isolate.with(|gate| gate.status(now())) {
-        Some(status) => respond::status(&status, trusted),
+        Some(status) => respond::status(&status, isolate.report(|report| report.account()), trusted),
         None => respond::out_of_reach(None),
     }
 }

@@ -6,6 +6,7 @@ use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
 use crate::respond;
 use crate::settings::Family;
+use crate::usage;
 use latchkey_gate::Question;
 use worker::web_sys::{self, Headers};
 use worker::{Env, Result};
@@ -30,7 +31,10 @@ pub(crate) async fn answer(
     match decide(isolate, env, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => respond::out_of_reach(standing),
-        Decision::Admitted(grant, names, standing) => respond::verified(&grant, &names, standing),
+        Decision::Admitted(grant, names, standing) => {
+            usage::record(isolate, &grant);
+            respond::verified(&grant, &names, standing)
+        }
     }
 }
 

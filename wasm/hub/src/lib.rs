@@ -8,6 +8,7 @@
 mod body;
 mod respond;
 mod storage;
+mod usage;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +19,7 @@ use latchkey_snapshot::ObjectDigest;
 use respond::Problem;
 use std::cell::RefCell;
 use storage::{Committed, Storage};
+use usage::{Control, Courier};
 use worker::{
     Context, Date, DurableObject, Env, Method, Request, Response, Result, State, durable_object, event,
     wasm_bindgen,
@@ -35,6 +37,8 @@ const PUSH: &str = "/push/";
 pub struct Hub {
     storage: Storage,
     settings: Option<Settings>,
+    control: Option<Control>,
+    courier: Courier,
     ledger: RefCell<Option<Ledger>>,
 }
 
@@ -54,7 +58,9 @@ impl Settings {
 impl DurableObject for Hub {
     fn new(state: State, env: Env) -> Self {
         let settings = Settings::read(&env);
-        Self { storage: Storage::new(&state), settings, ledger: RefCell::new(None) }
+        let control = Control::read(&env);
+        let storage = Storage::new(&state);
+        Self { storage, settings, control, courier: Courier::default(), ledger: RefCell::new(None) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -64,13 +70,16 @@ impl DurableObject for Hub {
         }
     }
 
-    /// Deletes what nothing has named for long enough.
+    /// Deletes what nothing has named for long enough, and sends usage on.
     async fn alarm(&self) -> Result<Response> {
-        match self.sweep() {
-            Ok(()) => self.storage.wake_at(self.next_sweep(), now()).await,
-            // Left for the next head that changes something, which sets the alarm anew.
-            Err(problem) => worker::console_error!("the sweep failed: {}", problem.code),
+        // Left for the next head that changes something, which sets the alarm anew.
+        if let Err(problem) = self.sweep() {
+            worker::console_error!("the sweep failed: {}", problem.code);
         }
+        if let Some(control) = &self.control {
+            self.courier.deliver(&self.storage, control, now()).await;
+        }
+        self.wake().await;
         respond::taken()
     }
 }
@@ -79,10 +88,29 @@ impl Hub {
     async fn answer(&self, request: Request) -> Result<Response, Problem> {
         let settings = self.settings.as_ref().ok_or(Problem::NOT_CONFIGURED)?;
         let path = request.path();
-        match path.strip_prefix(PUSH) {
-            Some(rest) => self.push(settings, rest, request).await,
+        if let Some(rest) = path.strip_prefix(PUSH) {
+            return self.push(settings, rest, request).await;
+        }
+        match path.strip_prefix(usage::PATH) {
+            Some(id) => self.take_usage(settings, id, request).await,
             None => self.read(settings, &path, request.method()),
         }
+    }
+
+    /// What an edge counted. It is stored before the edge is told that it arrived.
+    async fn take_usage(&self, settings: &Settings, id: &str, request: Request) -> Result<Response, Problem> {
+        self.control.as_ref().ok_or(Problem::USAGE_OFF)?;
+        if !usage::is_id(id) {
+            return Err(Problem::NOT_FOUND);
+        }
+        if request.method() != Method::Put {
+            return Err(Problem::METHOD);
+        }
+        let body = body::read(request, usage::BATCH_LEN_MAX).await?;
+        // The ledger's first use makes the tables.
+        self.with_ledger(settings, |_| usage::take(&self.storage, id, body, now()))?;
+        self.wake().await;
+        respond::taken().map_err(Problem::from)
     }
 
     /// What an edge asks for.
@@ -146,7 +174,7 @@ impl Hub {
             }
         })?;
         let missing = judged.map_err(|refusal| self.refuse(&refusal))?;
-        self.storage.wake_at(self.next_sweep(), now).await;
+        self.wake().await;
         if !missing.is_empty() {
             return Err(Problem::missing(&missing));
         }
@@ -171,7 +199,7 @@ impl Hub {
             Err(refusal) => Ok(Err(refusal)),
         })?;
         judged.map_err(|refusal| self.refuse(&refusal))?;
-        self.storage.wake_at(self.next_sweep(), now).await;
+        self.wake().await;
         respond::taken().map_err(Problem::from)
     }
 
@@ -206,7 +234,8 @@ impl Hub {
 
     fn status(&self, settings: &Settings) -> Result<Response, Problem> {
         let conflicts = self.storage.conflicts()?;
-        self.with_ledger(settings, |ledger| respond::status(ledger, conflicts, now()))
+        let usage = self.storage.usage_account()?;
+        self.with_ledger(settings, |ledger| respond::status(ledger, conflicts, usage, now()))
     }
 
     /// The problem of a refusal; a conflict is counted, because somebody signed twice.
@@ -227,6 +256,15 @@ impl Hub {
             ledger.apply_sweep(&sweep, now);
             Ok(())
         })
+    }
+
+    /// Sets the alarm for whatever comes first.
+    async fn wake(&self) {
+        let now = now();
+        // Never sooner than a minute from now, so that a long sweep leaves room for requests.
+        let sweep = self.next_sweep().map(|moment| moment.max(now.plus_ms(60_000)));
+        let courier = self.control.as_ref().and_then(|_| self.courier.due(&self.storage, now));
+        self.storage.wake_at(sweep.into_iter().chain(courier).min(), now).await;
     }
 
     fn next_sweep(&self) -> Option<UnixMillis> {

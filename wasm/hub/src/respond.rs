@@ -1,5 +1,6 @@
 //! The only place in this script that names status codes.
 
+use crate::usage;
 use latchkey_core::UnixMillis;
 use latchkey_push::ledger::Fault;
 use latchkey_push::{Ledger, Refusal};
@@ -25,6 +26,8 @@ impl Problem {
     pub(crate) const TOKEN: Self = Self::new(401, "unauthenticated");
     pub(crate) const NOT_FOUND: Self = Self::new(404, "not_found");
     pub(crate) const METHOD: Self = Self::new(405, "method_not_allowed");
+    pub(crate) const USAGE_OFF: Self = Self::new(503, "usage_not_configured");
+    pub(crate) const USAGE_FULL: Self = Self::new(503, "usage_full");
     pub(crate) const TOO_LONG: Self = Self::new(413, "too_long");
 
     const fn new(status: u16, code: &'static str) -> Self {
@@ -91,6 +94,27 @@ pub(crate) fn problem(problem: &Problem) -> Result<Response> {
     json(problem.status, "application/problem+json", &body)
 }
 
+/// What becomes of a batch of usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The control plane has it.
+    Taken,
+    /// It never will take these bytes.
+    Refused(u16),
+    /// Another time, perhaps.
+    Later,
+}
+
+/// What the control plane's answer means for a batch. What is wrong with the credential or the way there is no fault of
+/// the batch.
+pub(crate) const fn fate(status: u16) -> Fate {
+    match status {
+        200..=299 => Fate::Taken,
+        400 | 409 | 413 | 415 | 422 => Fate::Refused(status),
+        _ => Fate::Later,
+    }
+}
+
 /// 204: taken, now or before.
 pub(crate) fn taken() -> Result<Response> {
     Ok(ResponseBuilder::new().with_status(204).with_headers(uncached()?).empty())
@@ -139,6 +163,13 @@ struct Status {
     pending: Option<Pending>,
     objects: usize,
     conflicts: u64,
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    waiting: u64,
+    set_aside: u64,
 }
 
 #[derive(Serialize)]
@@ -148,7 +179,12 @@ struct Pending {
 }
 
 /// 200: what is held.
-pub(crate) fn status(ledger: &Ledger, conflicts: u64, now: UnixMillis) -> Result<Response, Problem> {
+pub(crate) fn status(
+    ledger: &Ledger,
+    conflicts: u64,
+    usage: usage::Account,
+    now: UnixMillis,
+) -> Result<Response, Problem> {
     let head = ledger.head();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
@@ -161,6 +197,7 @@ pub(crate) fn status(ledger: &Ledger, conflicts: u64, now: UnixMillis) -> Result
         pending: ledger.awaited().map(|(generation, missing)| Pending { generation: generation.0, missing }),
         objects: ledger.objects_count(),
         conflicts,
+        usage: Usage { waiting: usage.waiting, set_aside: usage.set_aside },
     };
     Ok(json(200, "application/json", &status)?)
 }

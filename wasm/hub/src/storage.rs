@@ -1,6 +1,7 @@
 //! The hub's SQLite storage. What belongs together is written in one transaction: a failure leaves nothing of it.
 
 use crate::respond::Problem;
+use crate::usage::Account;
 use core::cell::Cell;
 use latchkey_core::UnixMillis;
 use latchkey_push::ledger::{HeadChange, RootChange, Stored, Sweep};
@@ -15,13 +16,15 @@ const PART_LEN_MAX: usize = 1_500_000;
 const CURRENT: i64 = 0;
 const PENDING: i64 = 1;
 
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 6] = [
     "CREATE TABLE IF NOT EXISTS roots (version INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS heads (slot INTEGER PRIMARY KEY CHECK (slot IN (0, 1)), \
      root_version INTEGER NOT NULL, generation INTEGER NOT NULL, as_of INTEGER NOT NULL, bytes BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS objects (digest TEXT PRIMARY KEY, unnamed_since INTEGER)",
     "CREATE TABLE IF NOT EXISTS parts (digest TEXT NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL, \
      PRIMARY KEY (digest, part))",
+    "CREATE TABLE IF NOT EXISTS usage_batches (id TEXT PRIMARY KEY, received INTEGER NOT NULL, body BLOB NOT NULL, \
+     refused INTEGER)",
     "CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, times INTEGER NOT NULL)",
 ];
 
@@ -179,10 +182,50 @@ impl Storage {
         if writes.is_empty() { Ok(()) } else { self.transact(writes).map(drop) }
     }
 
+    /// Batches of usage that wait, and those that are kept aside.
+    pub(crate) fn usage_account(&self) -> Result<Account, Problem> {
+        let sql = "SELECT count(*) - count(refused), count(refused) FROM usage_batches";
+        let count = |value: &Value| match value {
+            Value::Integer(count) => u64::try_from(*count).unwrap_or(0),
+            _ => 0,
+        };
+        Ok(match self.rows(sql, Vec::new())?.first().map(Vec::as_slice) {
+            Some([waiting, set_aside]) => Account { waiting: count(waiting), set_aside: count(set_aside) },
+            _ => Account::default(),
+        })
+    }
+
+    /// Stores a batch of usage; one with this id that is there stays.
+    pub(crate) fn put_batch(&self, id: &str, body: Vec<u8>, now: UnixMillis) -> Result<(), Problem> {
+        let sql = "INSERT OR IGNORE INTO usage_batches VALUES (?, ?, ?, NULL)";
+        let values = vec![Value::String(id.to_owned()), integer(now.0), Value::Blob(body)];
+        self.transact(vec![Write::new(sql, values)]).map(drop)
+    }
+
+    /// The oldest batch that waits.
+    pub(crate) fn next_batch(&self) -> Result<Option<(String, Vec<u8>)>, Problem> {
+        let sql = "SELECT id, body FROM usage_batches WHERE refused IS NULL ORDER BY received, id LIMIT 1";
+        let row = self.rows(sql, Vec::new())?.into_iter().next();
+        Ok(row.and_then(|row| match <[Value; 2]>::try_from(row) {
+            Ok([Value::String(id), Value::Blob(body)]) => Some((id, body)),
+            _ => None,
+        }))
+    }
+
+    /// Forgets a batch that was delivered.
+    pub(crate) fn drop_batch(&self, id: &str) -> Result<(), Problem> {
+        let values = vec![Value::String(id.to_owned())];
+        self.transact(vec![Write::new("DELETE FROM usage_batches WHERE id = ?", values)]).map(drop)
+    }
+
+    /// Keeps a batch that was refused, for an operator to look at.
+    pub(crate) fn set_batch_aside(&self, id: &str, status: u16) -> Result<(), Problem> {
+        let values = vec![Value::Integer(i64::from(status)), Value::String(id.to_owned())];
+        self.transact(vec![Write::new("UPDATE usage_batches SET refused = ? WHERE id = ?", values)]).map(drop)
+    }
+
     /// Sets the alarm. When that fails, the next change that sets it makes up for it.
     pub(crate) async fn wake_at(&self, moment: Option<UnixMillis>, now: UnixMillis) {
-        // Never sooner than a minute from now, so that a long sweep leaves room for requests.
-        let moment = moment.map(|moment| moment.max(now.plus_ms(60_000)));
         let Some(moment) =
             moment.filter(|moment| self.alarm.get().is_none_or(|set| *moment < set || set <= now))
         else {

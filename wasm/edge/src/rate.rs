@@ -1,0 +1,34 @@
+//! A key's rate (IAM K7), counted by the runtime's rate limiters: one count a data centre, approximate, and shared by a
+//! key and its kin.
+//!
+//! A limiter's limit is fixed when the script is deployed, so there are classes. A rate counts as the class at or below
+//! it: it never lets more through. Only a rate below the least class counts as that one.
+
+use latchkey_gate::{Refusal, Unavailable};
+use latchkey_snapshot::Rate;
+use worker::{Env, console_error};
+
+/// Requests a minute of each class, and its binding in wrangler.toml; ascending.
+const CLASSES: [(u32, &str); 4] = [(10, "RATE_10"), (60, "RATE_60"), (600, "RATE_600"), (6000, "RATE_6000")];
+
+/// Counts a request; why it is refused, if it is. A rate that cannot be counted is not passed over.
+pub(crate) async fn refusal(env: &Env, rate: Rate) -> Option<Refusal> {
+    match counted(env, rate).await {
+        Ok(true) => None,
+        Ok(false) => Some(Refusal::RateLimited),
+        Err(error) => {
+            console_error!("a rate cannot be counted: {error}");
+            Some(Refusal::Unavailable(Unavailable::RateUnenforceable))
+        }
+    }
+}
+
+async fn counted(env: &Env, rate: Rate) -> worker::Result<bool> {
+    let binding = binding(rate.per_minute.get());
+    Ok(env.rate_limiter(binding)?.limit(rate.family.to_string()).await?.success)
+}
+
+fn binding(per_minute: u32) -> &'static str {
+    let [least, higher @ ..] = CLASSES;
+    higher.into_iter().rev().find(|(limit, _)| *limit <= per_minute).unwrap_or(least).1
+}

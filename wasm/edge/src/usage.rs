@@ -1,0 +1,168 @@
+//! What was let in, on its way to the hub (IAM B1, B3): counted in the isolate, handed over in batches behind answers.
+//!
+//! The first count after a batch sets a timer; what it finds at its end is a batch with an id of its own, which is sent
+//! until the hub has it. Nothing is waited for by a request, and what an isolate that is ended has not sent is lost: some
+//! seconds of its own traffic.
+
+use crate::hub;
+use crate::isolate::{Isolate, now};
+use core::fmt::Write;
+use core::time::Duration;
+use latchkey_core::UnixMillis;
+use latchkey_gate::usage::Line;
+use latchkey_gate::{Grant, Subject, Usage};
+use serde::Serialize;
+use worker::js_sys::{self, Function, Reflect, Uint8Array};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::{Context, Delay, Env};
+
+/// How long counts are gathered before they are sent.
+const GATHER_MS: u64 = 5000;
+/// A timer that has not rung so long after it should have is gone with its request.
+const OVERDUE_MS: u64 = 5000;
+/// How often one timer tries to hand a batch over; then the next request's does.
+const TRIES: u64 = 3;
+const PAUSE_MS: u64 = 2000;
+
+/// What an isolate counts and has not handed over.
+#[derive(Default)]
+pub(crate) struct Report {
+    usage: Usage,
+    /// Drawn up and not acknowledged yet.
+    pending: Option<Batch>,
+    /// When the timer was set that has not rung.
+    armed: Option<UnixMillis>,
+}
+
+#[derive(Clone)]
+struct Batch {
+    id: String,
+    body: Vec<u8>,
+}
+
+/// What there is to tell of it.
+pub(crate) struct Account {
+    /// Whether a batch waits for the hub.
+    pub(crate) pending: bool,
+    /// Requests that found no room to be counted in.
+    pub(crate) lost: u64,
+}
+
+/// Counts a request that was let in and has gone on.
+pub(crate) fn record(isolate: &Isolate, grant: &Grant) {
+    isolate.report(|report| report.usage.record(grant, now()));
+}
+
+/// Sets the timer behind an answer, when there is something to hand over and none is set.
+pub(crate) fn behind(isolate: &Isolate, env: &Env, context: &Context) {
+    let Some(pause) = isolate.report(|report| report.arm(now())).flatten() else { return };
+    let (isolate, env) = (isolate.clone(), env.clone());
+    context.wait_until(async move {
+        Delay::from(pause).await;
+        hand_over(&isolate, &env).await;
+    });
+}
+
+async fn hand_over(isolate: &Isolate, env: &Env) {
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            Delay::from(Duration::from_millis(PAUSE_MS)).await;
+        }
+        let Some(batch) = isolate.report(Report::draw_up).flatten() else { return };
+        match hub::report(isolate, env, &batch.id, &batch.body).await {
+            Ok(()) => {
+                isolate.report(|report| report.acknowledge(&batch.id));
+                return;
+            }
+            Err(error) => worker::console_warn!("a batch of usage waits: {error}"),
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn account(&self) -> Account {
+        Account { pending: self.pending.is_some(), lost: self.usage.lost() }
+    }
+
+    fn arm(&mut self, now: UnixMillis) -> Option<Duration> {
+        let is_empty = self.usage.is_empty() && self.pending.is_none();
+        let waits = self.armed.is_some_and(|armed| now.since_ms(armed) < GATHER_MS + OVERDUE_MS);
+        if is_empty || (waits && !self.usage.is_full()) {
+            return None;
+        }
+        self.armed = Some(now);
+        Some(Duration::from_millis(if self.usage.is_full() { 0 } else { GATHER_MS }))
+    }
+
+    /// The batch to send: the one that was not acknowledged, else a new one.
+    fn draw_up(&mut self) -> Option<Batch> {
+        self.armed = None;
+        if self.pending.is_none() && !self.usage.is_empty() {
+            let id = random_id()?;
+            let lines: Vec<LineBody> = self.usage.drain().iter().map(LineBody::of).collect();
+            let body = serde_json::to_vec(&BatchBody { id: &id, lines }).ok()?;
+            self.pending = Some(Batch { id, body });
+        }
+        self.pending.clone()
+    }
+
+    fn acknowledge(&mut self, id: &str) {
+        if self.pending.as_ref().is_some_and(|batch| batch.id == id) {
+            self.pending = None;
+        }
+    }
+}
+
+/// `latchkey_api::usage::ReportUsage`, written without that crate.
+#[derive(Serialize)]
+struct BatchBody<'a> {
+    id: &'a str,
+    lines: Vec<LineBody>,
+}
+
+#[derive(Serialize)]
+struct LineBody {
+    subject: SubjectBody,
+    project: u32,
+    permission: &'static str,
+    day: String,
+    requests: u64,
+    last_at: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum SubjectBody {
+    Key(String),
+    Identity(String),
+}
+
+impl LineBody {
+    fn of(line: &Line) -> Self {
+        let last_at = crate::respond::rfc3339(line.last_at.seconds().0);
+        Self {
+            subject: match line.subject {
+                Subject::Key(id) => SubjectBody::Key(id.to_string()),
+                Subject::Session(identity) => SubjectBody::Identity(identity.to_string()),
+            },
+            project: line.project.0,
+            permission: line.permission.as_str(),
+            // `last_at` is on the line's day.
+            day: last_at.get(..10).unwrap_or_default().to_owned(),
+            requests: line.requests,
+            last_at,
+        }
+    }
+}
+
+/// 128 random bits, by the runtime's own generator.
+fn random_id() -> Option<String> {
+    let crypto = Reflect::get(&js_sys::global(), &JsValue::from_str("crypto")).ok()?;
+    let fill: Function =
+        Reflect::get(&crypto, &JsValue::from_str("getRandomValues")).ok()?.dyn_into().ok()?;
+    let bytes = Uint8Array::new_with_length(16);
+    fill.call1(&crypto, &bytes).ok()?;
+    let mut text = String::new();
+    bytes.to_vec().into_iter().try_for_each(|byte| write!(text, "{byte:02x}")).ok()?;
+    Some(text)
+}
