@@ -73,6 +73,23 @@ export function objects(edition) {
   return fixture.editions[edition].objects.map(({ digest, hex }) => ({ digest, bytes: Buffer.from(hex, 'hex') }));
 }
 
+/** A session's token, signed here and now, as docs/spec/session-token.md lays it out. */
+export function sessionToken(name, { issued = Math.floor(Date.now() / 1000), secs = 600, by = 'session' } = {}) {
+  const { session, identity } = fixture.people[name];
+  const signed = Buffer.alloc(57);
+  signed[0] = 1;
+  Buffer.from(fixture.signers[by].id, 'hex').copy(signed, 1);
+  signed.write(session.slice('sess_'.length), 9, 'latin1');
+  signed.write(identity.slice('idn_'.length), 25, 'latin1');
+  signed.writeBigUInt64LE(BigInt(issued), 41);
+  signed.writeBigUInt64LE(BigInt(issued + secs), 49);
+  const message = Buffer.concat([Buffer.from(fixture.installation, 'hex'), signed]);
+  // Without the count and the id that a signature block begins with.
+  const bytes = Buffer.concat([signed, signature(by, 'session token', message).subarray(9)]);
+  return `lkt_${bytes.toString('base64url')}`;
+}
+export const session = (name, options) => ({ authorization: `Bearer ${sessionToken(name, options)}` });
+
 export const key = (name) => fixture.keys[name].text;
 export const bearer = (name) => ({ authorization: `Bearer ${key(name)}` });
 

@@ -1,6 +1,7 @@
 //! `cargo xtask worker-tests`: the tests of the Worker scripts. What needs no Worker runs on the host; everything
 //! else is in tests/worker, run by Node's own test runner against the real workerd.
 
+mod access;
 mod fixture;
 
 use crate::{repo, setup, step, wasm};

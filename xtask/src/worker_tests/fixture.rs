@@ -2,6 +2,7 @@
 //! keys that sign, API keys, and what is published at several generations. The tests sign their heads themselves,
 //! because a head is only as good as its age.
 
+use super::access;
 use anyhow::{Context, Result, anyhow};
 use latchkey_core::key::Prefix;
 use latchkey_core::{
@@ -9,11 +10,11 @@ use latchkey_core::{
     PermissionSet, PlainKey, ProjectId, ProjectNumber, ResourceId, ResourceType, Role, Slug, UnixSeconds,
 };
 use latchkey_snapshot::build::{Built, Content, Edition, Record, RootContent, Signer, StatementContent};
-use latchkey_snapshot::manifest::Exceptions;
+use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::names::{OrganizationNames, ProjectNames};
 use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::{
-    Binding, Credentials, Freshness, Installation, KeyState, ProjectSource, ResourceSource, Rule,
+    Binding, Credentials, Freshness, Installation, KeyState, ModelSource, ProjectSource, ResourceSource, Rule,
 };
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,11 +28,20 @@ const USE_BY_SECS: u64 = 3600;
 const WIDE_PROJECTS: u32 = 40_000;
 
 /// Who signs, each from a seed of its own. Root 1 names the first three, root 2 the offline key and the next two.
-const SIGNERS: [(&str, u8); 6] =
-    [("offline", 1), ("release", 2), ("head", 3), ("release_2", 4), ("head_2", 5), ("stranger", 6)];
+const SIGNERS: [(&str, u8); 7] = [
+    ("offline", 1),
+    ("release", 2),
+    ("head", 3),
+    ("release_2", 4),
+    ("head_2", 5),
+    ("stranger", 6),
+    ("session", SESSION_SEED),
+];
+/// The seed of the key that signs session tokens.
+const SESSION_SEED: u8 = 7;
 
 /// The API keys: name, project, role, whether it has expired, state.
-const KEYS: [(&str, u32, Role, bool, KeyState); 9] = [
+const KEYS: [(&str, u32, Role, bool, KeyState); 13] = [
     ("alpha_member", 10, Role::Member, false, KeyState::Active),
     ("alpha_admin", 10, Role::Admin, false, KeyState::Active),
     ("beta_member", 11, Role::Member, false, KeyState::Active),
@@ -42,6 +52,11 @@ const KEYS: [(&str, u32, Role, bool, KeyState); 9] = [
     ("suspended", 30, Role::Member, false, KeyState::Active),
     // From generation 11 on.
     ("late", 10, Role::Member, false, KeyState::Active),
+    // What these are narrowed to is in `access`.
+    ("in_network", 10, Role::Member, false, KeyState::Active),
+    ("of_model", 10, Role::Member, false, KeyState::Active),
+    ("slow", 10, Role::Member, false, KeyState::Active),
+    ("spent", 10, Role::Member, false, KeyState::Active),
 ];
 
 /// What is published: name, generation, grace.
@@ -69,6 +84,8 @@ pub(super) fn installation() -> Result<Value> {
         "roots": { "1": hex(&root(1, now)?), "2": hex(&root(2, now)?) },
         "signers": SIGNERS.iter().map(|(name, seed)| ((*name).to_owned(), signer_json(*seed))).collect::<Map<_, _>>(),
         "keys": keys()?,
+        "imported": { "text": access::IMPORTED, "id": access::imported_id().to_string() },
+        "people": access::people(&Pepper::new(PEPPER)),
         "projects": projects()?,
         "organizations": organizations(),
         "editions": editions,
@@ -134,9 +151,10 @@ fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
     let mut records = Vec::new();
     for (index, key) in KEYS.iter().enumerate() {
         if key.0 != "late" || generation >= 11 {
-            records.push(key_record(index, generation));
+            records.push(key_record(index, generation)?);
         }
     }
+    records.extend(access::records());
     let projects = project_list()?;
     let texts: Vec<(String, ProjectNames)> = projects
         .iter()
@@ -170,7 +188,11 @@ fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
         grace_secs,
         prefix: Prefix::parse(PREFIX).map_err(|error| anyhow!("{error}"))?,
         exceptions: &exceptions,
-        session_keys: &[],
+        session_keys: &[TokenKey {
+            public: signer(SESSION_SEED).public(),
+            not_before: UnixSeconds(0),
+            not_after: UnixSeconds(4_000_000_000),
+        }],
         edge_keys: &[],
         rules: &rules(),
     };
@@ -178,11 +200,11 @@ fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
 }
 
 /// The third edition disables the first key; the next enables it again.
-fn key_record(index: usize, generation: u64) -> Record<'static> {
-    let (_, project, role, expired, state) = KEYS[index];
+fn key_record(index: usize, generation: u64) -> Result<Record<'static>> {
+    let (name, project, role, expired, state) = KEYS[index];
     let plain = plain_key(index);
     let disabled = index == 0 && generation == 12;
-    Record::Key {
+    Ok(Record::Key {
         id: plain.id(),
         digest: plain.digest(),
         binding: Binding {
@@ -193,9 +215,9 @@ fn key_record(index: usize, generation: u64) -> Record<'static> {
         },
         expiry: Some(ExpiryMinute(if expired { 29_000_000 } else { 34_000_000 })),
         state: if disabled { KeyState::Disabled } else { state },
-        out_of_budget: false,
-        narrowing: None,
-    }
+        out_of_budget: name == "spent",
+        narrowing: access::narrowing(name, plain.id())?,
+    })
 }
 
 fn plain_key(index: usize) -> PlainKey {
@@ -306,6 +328,21 @@ fn rules() -> Vec<Rule> {
         rule("GET", "/v1/stream", Permission::InferenceInvoke, None),
         rule("GET", "/v1/socket", Permission::InferenceInvoke, None),
         rule("GET", "/v1/named/{name}", Permission::InferenceInvoke, None),
+        Rule {
+            model: Some(ModelSource::Header("x-model".to_owned())),
+            ..rule("POST", "/v1/chat", Permission::InferenceInvoke, None)
+        },
+        Rule { credentials: Credentials::Any, ..rule("GET", "/v1/shared", Permission::FilesView, None) },
+        Rule {
+            credentials: Credentials::Any,
+            ..rule("GET", "/v1/shared/{project}", Permission::FilesView, Some("project"))
+        },
+        Rule { credentials: Credentials::Any, ..rule("POST", "/v1/shared", Permission::FilesCreate, None) },
+        Rule {
+            credentials: Credentials::Any,
+            ..rule("DELETE", "/v1/shared", Permission::ClustersDelete, None)
+        },
+        Rule { credentials: Credentials::Sessions, ..rule("GET", "/v1/manage", Permission::FilesView, None) },
     ]
 }
 
