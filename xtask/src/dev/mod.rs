@@ -1,5 +1,6 @@
 //! `cargo xtask dev`: the whole product on this machine, for a person to try, or once through its story.
 
+mod access;
 pub(crate) mod client;
 mod process;
 pub(crate) mod stack;

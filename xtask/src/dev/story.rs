@@ -1,5 +1,6 @@
 //! The story of `cargo xtask dev --once`: a key from its creation to its refusal, with every mishap on the way.
 
+use super::access;
 use super::client::{Api, Reply, text, until};
 use super::stack::{Settings, Stack};
 use anyhow::{Context, Result, bail, ensure};
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 /// The product's own bound from a change to its effect at the edge.
-const BOUND: Duration = Duration::from_secs(5);
+pub(super) const BOUND: Duration = Duration::from_secs(5);
 /// Keys made in bulk, and how many of them are tried.
 const BULK_KEYS: usize = 10_000;
 const BULK_TRIED: usize = 200;
@@ -27,6 +28,10 @@ const STORY: &[(&str, Act)] = &[
     ("junk", junk),
     ("disable_enable", disable_enable),
     ("revoke", revoke),
+    ("person", access::person),
+    ("narrowed", access::narrowed),
+    ("imported", access::imported),
+    ("budget", access::budget),
     ("kill", kill),
     ("restart", restart),
     ("tamper", tamper),
@@ -67,25 +72,25 @@ pub(crate) fn tell(json: Option<&Path>) -> Result<()> {
 }
 
 /// What the steps leave to one another.
-struct World {
-    stack: Stack,
+pub(super) struct World {
+    pub(super) stack: Stack,
     owner: Option<String>,
-    organization: String,
+    pub(super) organization: String,
     projects: Vec<Project>,
     /// A head as it was early in the story.
     old_head: Vec<u8>,
 }
 
-struct Project {
-    id: String,
-    slug: String,
+pub(super) struct Project {
+    pub(super) id: String,
+    pub(super) slug: String,
     key: Key,
 }
 
 #[derive(Clone)]
-struct Key {
-    id: String,
-    secret: String,
+pub(super) struct Key {
+    pub(super) id: String,
+    pub(super) secret: String,
 }
 
 impl World {
@@ -94,16 +99,16 @@ impl World {
     }
 
     /// The control plane, to the organization's owner.
-    fn owner(&self) -> Result<Api> {
+    pub(super) fn owner(&self) -> Result<Api> {
         let token = self.owner.as_deref().context("there is no owner: the step `organization` failed")?;
         Ok(self.stack.control().holding(token))
     }
 
-    fn project(&self, index: usize) -> Result<&Project> {
+    pub(super) fn project(&self, index: usize) -> Result<&Project> {
         self.projects.get(index).context("there is no project: the step `organization` failed")
     }
 
-    fn create_key(&self, project: &str, name: &str) -> Result<(Key, Reply)> {
+    pub(super) fn create_key(&self, project: &str, name: &str) -> Result<(Key, Reply)> {
         let reply = self
             .owner()?
             .post(&format!("/v1/projects/{project}/keys"), &json!({ "name": name }))?
