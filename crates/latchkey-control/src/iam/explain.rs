@@ -73,10 +73,14 @@ pub fn of_key(
     let narrowed = narrowing.permissions.is_none_or(|set| set.contains(request.permission));
     steps.push(step("K7", "the key is not narrowed to other permissions", narrowed));
     if !narrowing.resources.is_empty() {
-        let fits = request.resource.is_none_or(|(kind, id, _)| {
-            let mut patterns = narrowing.resources.iter().filter(|one| one.kind == kind);
-            patterns.any(|one| one.matching.matches(&one.text, id))
-        });
+        // What is about resources of some type and names none could be about any: refused.
+        let fits = match request.resource {
+            None => request.permission.resource_type().is_none(),
+            Some((kind, id, _)) => {
+                let mut patterns = narrowing.resources.iter().filter(|one| one.kind == kind);
+                patterns.any(|one| one.matching.matches(&one.text, id))
+            }
+        };
         steps.push(step("K7", "the key is not narrowed to other resources", fits));
     }
     if !narrowing.models.is_empty() && (request.permission.bears_model() || request.model.is_some()) {

@@ -97,7 +97,7 @@ impl World {
                 self.stage.operator().act(&path).await.expect(200);
             }
         }
-        match self.below(36) {
+        match self.below(42) {
             0..=3 => self.create_key().await,
             4 => self.import_key().await,
             5 => self.key_verb("revoke").await,
@@ -107,13 +107,13 @@ impl World {
             11 | 12 => self.change_key().await,
             13..=15 => self.invite().await,
             16 | 34 => self.remove_member().await,
-            17 => self.change_member().await,
+            17 | 40 => self.change_member().await,
             18 | 19 | 35 => self.add_collaborator().await,
             20 => self.add_external().await,
-            21 => self.remove_collaborator().await,
-            22 => self.join().await,
+            21 | 36..=38 => self.remove_collaborator().await,
+            22 | 39 => self.join().await,
             23 | 24 => self.switch_externals().await,
-            25 => self.archive().await,
+            25 | 41 => self.archive().await,
             26 => self.suspend().await,
             27 | 28 => self.register().await,
             29 => self.delete_resource().await,
