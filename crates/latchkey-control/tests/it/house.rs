@@ -1,6 +1,5 @@
-//! What holds for the source itself: words that stand in one place only, and routes that all have a refusal test.
+//! What holds for the source itself: words that stand in one place only.
 
-use latchkey_control::http::{Needs, Route};
 use std::path::{Path, PathBuf};
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -43,31 +42,4 @@ fn only_the_store_names_redb_invariant_8() {
 #[test]
 fn only_the_rules_make_a_permit_invariant_4() {
     check_word_stands_only_in("Permit {", "iam/permit.rs");
-}
-
-#[test]
-fn every_route_has_its_refusals_tested() {
-    let tested = crate::refusals::routes();
-    let routes = latchkey_control::http::routes();
-    let refusing = |route: &&Route| route.path.starts_with("/v1") && route.needs != Needs::Nothing;
-    for route in routes.iter().filter(refusing) {
-        let is_it = |one: &&crate::refusals::Route| {
-            one.method == route.method.as_str() && is_of_pattern(one.path, route.path)
-        };
-        let found = tested.iter().filter(is_it).count();
-        assert_eq!(found, 1, "{} {} is not in refusals.rs, or twice", route.method, route.path);
-    }
-}
-
-/// Whether the path is one that the pattern takes: `{…}` stands for any one segment.
-fn is_of_pattern(path: &str, pattern: &str) -> bool {
-    let is_any = |segment: &str| segment.starts_with('{') && segment.ends_with('}');
-    let (mut path, mut pattern) = (path.split('/'), pattern.split('/'));
-    loop {
-        match (path.next(), pattern.next()) {
-            (None, None) => return true,
-            (Some(segment), Some(expected)) if is_any(expected) || segment == expected => {}
-            _ => return false,
-        }
-    }
 }

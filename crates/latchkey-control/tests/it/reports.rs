@@ -7,24 +7,6 @@ use latchkey_core::Role;
 use serde_json::json;
 
 #[tokio::test]
-async fn usage_credential_can_do_nothing_else_b3() {
-    let scene = Scene::new().await;
-    let generation = scene.stage.control.store().read().unwrap().generation().unwrap();
-    let routes = crate::refusals::routes();
-    let others = routes.iter().filter(|route| route.path != "/v1/usage/batches" && route.path != "/v1/leaks");
-    let mut asked = 0;
-    for route in others {
-        let path = route.path.replace("{O}", &scene.organization).replace("{P}", &scene.project);
-        let path = path.replace("{K}", &scene.key.id);
-        let reply = scene.reporter.call(route.method, &path, route.body.clone()).await;
-        assert!([403, 404].contains(&reply.status), "{} {path}: {}", route.method, reply.text());
-        asked += 1;
-    }
-    assert!(asked > 50, "{asked}");
-    assert_eq!(scene.stage.control.store().read().unwrap().generation().unwrap(), generation);
-}
-
-#[tokio::test]
 async fn only_the_usage_credential_brings_usage_b3() {
     let scene = Scene::new().await;
     let body = json!({ "id": batch_id(1), "lines": [scene.line(3)] });

@@ -4,10 +4,10 @@
 
 use latchkey_control::iam::person::PROVIDER_SERVICE;
 use latchkey_control::iam::{
-    BatchOutcome, Collaboration, Contact, Identity, KeyProof, Membership, Name, PlainToken, Session,
-    TokenKind, UsageBatch, User,
+    BatchOutcome, Collaboration, Contact, Identity, KeyProof, Membership, Name, Notice, NoticeKind,
+    PlainToken, Session, TokenKind, UsageBatch, User,
 };
-use latchkey_control::store::Change;
+use latchkey_control::store::{Change, Ctx, View};
 use latchkey_core::{
     ExpiryMinute, IdentityId, ImportedDigest, KeyId, OrganizationId, Permission, PermissionSet, ProjectId,
     Role, SessionId, UnixMillis, UserId,
@@ -221,8 +221,13 @@ impl Cast<'_> {
         let id = text(&by.post(&path, body).await.expect(201), "/id");
         let path = format!("/v1/projects/{id}");
         by.patch(&format!("{path}/settings"), json!({ "visibility": visibility })).await.expect(200);
-        by.call("PUT", &format!("{path}/external"), Some(json!({ "allowed": external }))).await.expect(200);
         let mut things = organization.clone();
+        by.put(&format!("{path}/external"), json!({ "allowed": true })).await.expect(200);
+        let guest = json!({ "email": format!("guest-{name}@elsewhere.test"), "external": true });
+        let invited = by.post(&format!("{path}/collaborators"), guest).await.expect(201);
+        things.insert("project-invitation", text(&invited, "/invitation/id"));
+        by.put(&format!("{path}/external"), json!({ "allowed": external })).await.expect(200);
+        self.notice(&id).await;
         things.insert("project", id.clone());
         things.insert("slug", slug.clone());
         let key = self.stage.key(by, &id, Role::Member).await.key.id;
@@ -246,6 +251,26 @@ impl Cast<'_> {
         let person = self.stage.person(&email, member, Some((&id, Role::Member))).await;
         things.insert("collaborator", text(&person.get("/v1/me").await, "/id"));
         self.places.insert(name, things);
+    }
+
+    /// Something that the project's people should hear of, and something for the organization's admins.
+    async fn notice(&self, project: &str) {
+        let project = ProjectId::parse(project).unwrap();
+        let decide = move |view: &dyn View, ctx: &mut Ctx| {
+            let project = view.project_by_id(&project).unwrap().unwrap();
+            let number = view.next_notice().unwrap();
+            let notice = |number, of| Notice {
+                number,
+                organization: project.organization,
+                project: of,
+                what: NoticeKind::BudgetExhausted,
+                subject: project.slug.as_str().to_owned(),
+                at: ctx.now,
+            };
+            let rows = [notice(number, Some(project.number)), notice(number + 1, None)];
+            (rows.map(Change::from).to_vec(), ())
+        };
+        self.stage.put(decide).await;
     }
 
     /// The people, the service account and the key of the organization that nobody else is in.
@@ -413,7 +438,7 @@ impl Cast<'_> {
         let mut own = Things::new();
         own.insert("usage-token", made.json().pointer("/usage_token/id").unwrap().to_string());
         self.add("usage-credential", "red", "what brings usage", Some(text(&made, "/token")), own.clone());
-        let hold = |_: &dyn latchkey_control::store::View, ctx: &mut latchkey_control::store::Ctx| {
+        let hold = |_: &dyn View, ctx: &mut Ctx| {
             let batch = UsageBatch {
                 id: [0xab; 16],
                 reporter: "edges".to_owned(),

@@ -99,6 +99,26 @@ fn no_credential_from_elsewhere_can_tell_existing_from_missing_r2() {
     });
 }
 
+/// Keys do nothing here but say who they are (K6b, K11), and what brings usage does nothing else (B3).
+#[test]
+fn keys_manage_nothing_and_usage_credentials_do_nothing_else_k6b_b3() {
+    let world = world();
+    runtime().block_on(async {
+        let mut round = Round::new(&world);
+        for (name, may) in [
+            ("key-admin", &["keys.whoami", "explain"][..]),
+            ("key-imported", &["keys.whoami", "explain"][..]),
+            ("usage-credential", &["usage.report"][..]),
+        ] {
+            for route in routes().iter().filter(|route| route.needs != Needs::Nothing) {
+                let outcome = Outcome::of(&round.ask(world.asker(name), route).await);
+                let is_refused = matches!(outcome.status, 403 | 404);
+                assert_eq!(!is_refused, may.contains(&route.name), "{} by {name}: {outcome}", route.name);
+            }
+        }
+    });
+}
+
 fn is_about_theirs(route: &Route) -> bool {
     ["{organization}", "{project}", "{key}"].iter().any(|parameter| route.path.contains(parameter))
 }

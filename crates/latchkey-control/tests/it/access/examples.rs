@@ -171,6 +171,17 @@ fn projects() -> Vec<Example> {
         on("projects.switch_external").body(json!({ "allowed": false })),
         on("projects.join"),
         on("projects.leave"),
+        on("collaborators.add").body(json!({ "email": "<member-email>" })),
+        on("collaborators.list"),
+        on("collaborators.read").at("user", "collaborator"),
+        on("collaborators.change").at("user", "collaborator").body(json!({ "role": "admin" })),
+        on("collaborators.remove").at("user", "collaborator").query("revoke_keys=true"),
+        on("project_invitations.list"),
+        on("project_invitations.read").at("invitation", "project-invitation"),
+        on("project_invitations.cancel").at("invitation", "project-invitation"),
+        on("project_invitations.resend").at("invitation", "project-invitation"),
+        on("notices.list_project"),
+        on("notices.list_organization"),
     ]
 }
 

@@ -40,7 +40,7 @@ fn golden_access_table() {
 }
 
 #[test]
-fn every_route_has_one_example() {
+fn every_route_has_one_example_and_none_is_left_over() {
     let routes = routes();
     let names: Vec<_> = routes.iter().map(|route| route.name).collect();
     let examples: Vec<_> = examples::examples().iter().map(|example| example.route).collect();
@@ -53,6 +53,8 @@ fn every_route_has_one_example() {
     assert_eq!((twice(&names), twice(&examples)), (vec![], vec![]));
     let lacking: Vec<_> = names.iter().filter(|name| !examples.contains(name)).collect();
     assert!(lacking.is_empty(), "examples.rs has no example of {lacking:?}");
+    let surplus: Vec<_> = examples.iter().filter(|name| !names.contains(name)).collect();
+    assert!(surplus.is_empty(), "examples.rs has examples of {surplus:?}, which are no routes");
 }
 
 #[test]
