@@ -18,7 +18,7 @@ use std::fmt::Write;
 use std::ops::ControlFlow;
 
 /// Sequences, each on a world as it was built.
-const SEQUENCES: u8 = 24;
+const SEQUENCES: u8 = 16;
 /// Calls in a sequence.
 const CALLS: usize = 250;
 /// What the victim made a change with, once.
