@@ -16,8 +16,10 @@ const PROJECT: ProjectNumber = ProjectNumber(10);
 const ORGANIZATION: OrganizationNumber = OrganizationNumber(1);
 const LATER: ExpiryMinute = ExpiryMinute(34_000_000);
 
-/// The people: name, role in the organization, role in the project 10 and on what that rests.
-const PEOPLE: [(&str, Option<Role>, Option<(Role, Standing)>); 5] = [
+/// A name, the role in the organization, the role in the project 10 and on what that rests.
+type Part = (&'static str, Option<Role>, Option<(Role, Standing)>);
+
+const PEOPLE: [Part; 5] = [
     ("member", Some(Role::Member), Some((Role::Member, Standing::Member))),
     ("admin", Some(Role::Member), Some((Role::Admin, Standing::Member))),
     ("external", None, Some((Role::Member, Standing::External { ends: Some(LATER) }))),
