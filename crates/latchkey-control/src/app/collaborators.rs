@@ -100,6 +100,13 @@ pub fn change(
         if !changed.is_external {
             return Err(lasting());
         }
+        // X6: whoever is to be back is invited, where it is asked whether they may.
+        if changed.has_ended(ask.now) {
+            return Err(AppError::field(
+                "ends_at",
+                "their access has ended; an invitation lets them in again",
+            ));
+        }
         let ends_at = at.map(|at| fields::future_expiry("ends_at", at, ask.now)).transpose()?;
         check_outlasts(&place, ends_at)?;
         changed = changed.ending(&permit, ends_at);

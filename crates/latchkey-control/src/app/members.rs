@@ -162,7 +162,11 @@ pub(super) fn joining(
     for there in collaborations_in(ask, number, &user)? {
         // What another identity of theirs accepted stays that one's (M10).
         if there.identity == identity {
-            changes.push(Collaboration { is_external: false, ends_at: None, ..there }.into());
+            changes.push(match there.has_ended(ask.now) {
+                // X4: joining revives no access that has ended.
+                true => Change::RemoveCollaboration(there.project, user),
+                false => Collaboration { is_external: false, ends_at: None, ..there }.into(),
+            });
         }
     }
     Ok(changes)

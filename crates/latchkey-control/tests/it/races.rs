@@ -6,7 +6,7 @@ use latchkey_testkit::{Actor, Reply, Stage};
 use serde_json::{Value, json};
 
 /// Rounds of each race, so that either side comes first now and then.
-const ROUNDS: usize = 40;
+pub(crate) const ROUNDS: usize = 40;
 
 struct Scene {
     stage: Stage,
@@ -40,7 +40,7 @@ impl Scene {
 }
 
 /// Runs both on the runtime's threads, the second first in every other round.
-async fn at_once<A, B>(round: usize, one: A, other: B) -> (Reply, Reply)
+pub(crate) async fn at_once<A, B>(round: usize, one: A, other: B) -> (Reply, Reply)
 where
     A: Future<Output = Reply> + Send + 'static,
     B: Future<Output = Reply> + Send + 'static,
@@ -55,17 +55,17 @@ where
     }
 }
 
-fn delete(by: &Actor, path: String) -> impl Future<Output = Reply> + Send + use<> {
+pub(crate) fn delete(by: &Actor, path: String) -> impl Future<Output = Reply> + Send + use<> {
     let by = by.clone();
     async move { by.delete(&path).await }
 }
 
-fn post(by: &Actor, path: String, body: Option<Value>) -> impl Future<Output = Reply> + Send + use<> {
+pub(crate) fn post(by: &Actor, path: String, body: Option<Value>) -> impl Future<Output = Reply> + Send + use<> {
     let by = by.clone();
     async move { by.call("POST", &path, body).await }
 }
 
-fn patch(by: &Actor, path: String, body: Value) -> impl Future<Output = Reply> + Send + use<> {
+pub(crate) fn patch(by: &Actor, path: String, body: Value) -> impl Future<Output = Reply> + Send + use<> {
     let by = by.clone();
     async move { by.patch(&path, body).await }
 }
