@@ -1,6 +1,7 @@
 //! Who is signed in: people and their sessions.
 
 use crate::organization::Membership;
+use crate::project::Collaboration;
 use crate::revealed::Revealed;
 use crate::timestamp::Timestamp;
 use schemars::JsonSchema;
@@ -97,6 +98,8 @@ pub enum Me {
         email: String,
         /// The organizations they are a member of.
         organizations: Vec<Membership>,
+        /// The projects they take part in.
+        collaborations: Vec<Collaboration>,
     },
     /// A service account.
     Service {
@@ -106,5 +109,7 @@ pub enum Me {
         name: String,
         /// The organization it is a member of.
         organizations: Vec<Membership>,
+        /// The projects it takes part in.
+        collaborations: Vec<Collaboration>,
     },
 }

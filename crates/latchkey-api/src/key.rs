@@ -1,11 +1,12 @@
 //! API keys.
 
 use crate::narrowing::Narrowing;
+use crate::nullable::present;
 use crate::revealed::Revealed;
 use crate::role::Role;
 use crate::timestamp::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// Keys that one call of `POST /v1/projects/{project}/keys:batch` or `…/keys:import` makes at most.
 pub const BATCH_KEYS_MAX: usize = 10_000;
@@ -182,13 +183,6 @@ pub struct RotatedKey {
     pub secret: Revealed,
     /// The old key.
     pub predecessor: Key,
-}
-
-/// Tells a field that is `null` from one that is absent.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -59,7 +59,8 @@ pub use ownership::{OfferOwnership, Ownership, OwnershipOffer};
 pub use page::{Page, PageQuery};
 pub use problem::{Code, Problem};
 pub use project::{
-    ChangeProjectSettings, CreateProject, DeleteProject, Project, ProjectSettings, SwitchExternal, Visibility,
+    ChangeProjectSettings, Collaboration, CreateProject, DeleteProject, Project, ProjectSettings,
+    SwitchExternal, Visibility,
 };
 pub use ready::Ready;
 pub use resource::{

@@ -97,3 +97,24 @@ pub struct Project {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
 }
+
+/// One project of `GET /v1/me`: how somebody finds the projects that they were added to, external collaborators
+/// too, who see no more of the organization than its name (IAM X2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Collaboration {
+    /// `proj_…`
+    pub project_id: String,
+    /// The project's name.
+    pub name: String,
+    /// The project's slug.
+    pub slug: String,
+    /// The name of the organization that it belongs to.
+    pub organization_name: String,
+    /// The caller's role in it.
+    pub role: Role,
+    /// Whether they take part without being a member of the organization (IAM X1).
+    pub external: bool,
+    /// When their access ends, if it does by itself (IAM X4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
+}

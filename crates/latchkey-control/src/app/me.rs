@@ -7,10 +7,11 @@ use crate::iam::{Caller, Contact, Demand, Denied, Membership};
 use crate::store::StoreError;
 use latchkey_api as api;
 use latchkey_api::organization::Membership as Shown;
+use latchkey_core::UserId;
 use latchkey_snapshot::build::TokenContent;
 use latchkey_snapshot::token::LIFETIME_SECS_MAX;
 
-/// Who the caller is, and of which organizations they are a member.
+/// Who the caller is, of which organizations they are a member, and in which projects they take part.
 ///
 /// # Errors
 /// [`AppError`].
@@ -24,10 +25,15 @@ pub fn read(ask: &Ask) -> Result<api::Me, AppError> {
     // What another identity of the account is a member of is not told (M10).
     memberships.retain(|one| Some(&one.identity) == ask.caller.identity());
     let organizations = memberships.iter().map(|one| show(ask, one)).collect::<Result<_, _>>()?;
+    let collaborations = collaborations(ask, &user.id)?;
     let id = user.id.to_string();
     Ok(match &user.contact {
-        Contact::Person(email) => api::Me::User { id, email: email.as_str().to_owned(), organizations },
-        Contact::Service(name) => api::Me::Service { id, name: name.as_str().to_owned(), organizations },
+        Contact::Person(email) => {
+            api::Me::User { id, email: email.as_str().to_owned(), organizations, collaborations }
+        }
+        Contact::Service(name) => {
+            api::Me::Service { id, name: name.as_str().to_owned(), organizations, collaborations }
+        }
     })
 }
 
@@ -64,4 +70,26 @@ fn show(ask: &Ask, membership: &Membership) -> Result<Shown, AppError> {
         name: organization.name.as_str().to_owned(),
         role: membership.role.into(),
     })
+}
+
+/// The projects in which the caller's identity has a role now (X2, M10): neither deleted, nor closed to externals
+/// or past their end date (X3, X4).
+fn collaborations(ask: &Ask, user: &UserId) -> Result<Vec<api::Collaboration>, AppError> {
+    let identity = ask.identity()?;
+    let mut shown = Vec::new();
+    for one in ask.view.collaborations_of(user)? {
+        let project = ask.view.project(one.project)?.ok_or(StoreError::Corrupt("projects"))?;
+        let place = ask.project_of(project, user, identity)?;
+        let Some(role) = place.role().filter(|_| place.project.deleted_at.is_none()) else { continue };
+        shown.push(api::Collaboration {
+            project_id: place.project.id.to_string(),
+            name: place.project.name.as_str().to_owned(),
+            slug: place.project.slug.to_string(),
+            organization_name: place.organization.name.as_str().to_owned(),
+            role: role.into(),
+            external: one.is_external,
+            ends_at: one.ends_at.map(|end| api::Timestamp(end.begins())),
+        });
+    }
+    Ok(shown)
 }

@@ -188,11 +188,16 @@ pub(super) fn parting(
     let concerns = |one: &Invitation| one.sender == user.id || user.email() == Some(&one.email);
     changes.extend(cancelled(ask, permit, organization, |one| Ok(concerns(one)))?);
     if user.is_service() {
-        for token in ask.view.sessions_of(&user.id)? {
-            changes.push(token.revoked(permit, ask.now).into());
-        }
+        changes.extend(tokens_revoked(ask, permit, user)?);
     }
     Ok(changes)
+}
+
+/// The tokens of a service account that were not revoked before, revoked.
+pub(super) fn tokens_revoked(ask: &Ask, permit: &Permit, service: &User) -> Result<Vec<Change>, AppError> {
+    let tokens = ask.view.sessions_of(&service.id)?.into_iter();
+    let live = tokens.filter(|token| token.revoked_at.is_none());
+    Ok(live.map(|token| token.revoked(permit, ask.now).into()).collect())
 }
 
 /// A member and their account.

@@ -72,8 +72,8 @@ pub fn cancel(ask: &Ask, organization: &str) -> Result<Write<api::Ownership>, Ap
 /// [`AppError`]; to whom nothing is offered, the same as to anybody else.
 pub fn accept(ask: &Ask, organization: &str) -> Result<Write<api::Ownership>, AppError> {
     let place = ask.organization(organization)?;
-    let permit = place.permit(ask, Permission::OrgMembersRead)?;
-    let nothing_offered = Denied::Forbidden(Demand::Ownership.as_str());
+    let permit = place.authorize(ask, Demand::Succession)?;
+    let nothing_offered = Denied::Forbidden(Demand::Succession.as_str());
     let offer = standing_offer(ask, &place.organization)?.ok_or(nothing_offered)?;
     let now = offer.accepted(&permit, place.organization.clone())?;
     let shown = render::ownership(&now, None);

@@ -92,8 +92,7 @@ pub fn rotate(
         .entry(&permit, "service_accounts.rotate", ("user", shown.user_id.clone()))
         .before(&show(ask, &member)?)
         .after(&shown);
-    let old = ask.view.sessions_of(&member.user.id)?;
-    let revoked = old.into_iter().map(|one| one.revoked(&permit, ask.now));
+    let revoked = members::tokens_revoked(ask, &permit, &member.user)?;
     let reply =
         api::CreatedServiceAccount { service_account: shown, token: api::Revealed::new(token.expose()) };
     Ok(Write::new(entry, reply).put_all(revoked).put(session))

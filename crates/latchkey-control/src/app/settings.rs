@@ -35,12 +35,13 @@ pub fn change(
     }
     let permit = place.permit(ask, Permission::OrgSettingsWrite)?;
     let before = place.organization.settings;
-    let shown = render::settings(&changed(before, body)?);
+    let now = changed(before, body)?;
+    let shown = render::settings(&now);
     let entry = ask
         .entry(&permit, "organizations.change_settings", ("organization", place.organization.id.to_string()))
         .before(&render::settings(&before))
         .after(&shown);
-    Ok(Write::new(entry, shown).put(place.organization.with_settings(&permit, changed(before, body)?)))
+    Ok(Write::new(entry, shown).put(place.organization.with_settings(&permit, now)))
 }
 
 fn changed(before: Settings, body: &api::ChangeOrganizationSettings) -> Result<Settings, AppError> {

@@ -226,7 +226,7 @@ fn settings() -> Vec<Route> {
             .shows::<api::Ownership>(),
         Route::post("/v1/organizations/{organization}/ownership/accept", settings::accept_ownership)
             .does("ownership.accept", "Accepts the ownership, for whom it is offered to.")
-            .permission(Permission::OrgMembersRead)
+            .needs(Needs::Succession)
             .shows::<api::Ownership>(),
     ]
 }

@@ -136,6 +136,7 @@ fn who(needs: Needs) -> String {
         }
         Needs::Operator(act) => format!("For operators: `{}`.", act.as_str()),
         Needs::Ownership => "For the owner of the organization.".to_owned(),
+        Needs::Succession => "For the admin to whom the ownership is offered.".to_owned(),
         Needs::Join => "For whoever may join the project.".to_owned(),
         Needs::Key => "For an API key.".to_owned(),
         Needs::Report => "For a credential that brings usage.".to_owned(),

@@ -64,6 +64,8 @@ pub enum Needs {
     Operator(OperatorAct),
     /// The owner of the organization.
     Ownership,
+    /// The admin to whom the ownership of the organization is offered.
+    Succession,
     /// Whoever may join the project (P4).
     Join,
     /// An API key itself.

@@ -213,7 +213,7 @@ impl OwnershipOffer {
     pub fn accepted(self, permit: &Permit, organization: Organization) -> Result<Organization, Denied> {
         match permit.actor() {
             Actor::User(user, _) if user == self.to => Ok(Organization { owner: user, ..organization }),
-            _ => Err(Denied::Forbidden(Demand::Ownership.as_str())),
+            _ => Err(Denied::Forbidden(Demand::Succession.as_str())),
         }
     }
 }

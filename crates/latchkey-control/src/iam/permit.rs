@@ -55,6 +55,8 @@ pub enum Demand {
     Own,
     /// Something that only the owner of the organization may (O3).
     Ownership,
+    /// Becoming its owner, which only an admin may to whom that is offered (O3).
+    Succession,
     /// Joining a project (P4).
     Join,
     /// Accepting an invitation (M2, X5).
@@ -254,6 +256,10 @@ impl Standing<'_> {
         }
     }
 
+    const fn is_organization_admin(&self) -> bool {
+        matches!(self, Self::Organization(_, Some(Membership { role: Role::Admin, .. })))
+    }
+
     /// P4: organization admins may join any project, members an open one; nobody joins twice.
     fn may_join(&self) -> bool {
         match self {
@@ -308,7 +314,7 @@ impl Demand {
             Self::Permission(permission) => permission.as_str(),
             Self::Operator(act) => act.as_str(),
             Self::Own => "me",
-            Self::Ownership => "org.ownership",
+            Self::Ownership | Self::Succession => "org.ownership",
             Self::Join => "project.join",
             Self::Accept => "invitations.accept",
             Self::Report => "usage.report",
@@ -328,6 +334,7 @@ fn operator_may(demand: Demand) -> Result<Option<Role>, Denied> {
         Demand::Permission(_)
         | Demand::Own
         | Demand::Ownership
+        | Demand::Succession
         | Demand::Join
         | Demand::Accept
         | Demand::Report
@@ -350,6 +357,7 @@ fn session_may(demand: Demand, standing: &Standing) -> Result<Option<Role>, Deni
         Demand::Own => true,
         Demand::Operator(_) | Demand::Report | Demand::LeakReport | Demand::Upkeep => false,
         Demand::Ownership => standing.is_owner(),
+        Demand::Succession => standing.is_organization_admin(),
         Demand::Join => standing.may_join(),
         Demand::Accept => matches!(standing, Standing::Invited(..)),
         Demand::Permission(permission) => standing.permissions().contains(permission),

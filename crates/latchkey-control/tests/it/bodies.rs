@@ -48,6 +48,7 @@ async fn field_that_is_wrong_is_named_r4() {
         (r#"{"name":"k","admin":true}"#, "admin", "unknown field `admin`"),
         (r#"{}"#, "", "missing field `name`"),
         (r#"{"name":"k","role":"owner"}"#, "role", "`owner`"),
+        (r#"{"name":"k","role":null}"#, "role", ""),
         (r#"{"name":7}"#, "name", "a string"),
         (r#"{"name":"k","name":"l"}"#, "", "duplicate field `name`"),
         (r#"{"name":""}"#, "name", "1 to 100"),

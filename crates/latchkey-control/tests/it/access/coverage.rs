@@ -173,6 +173,7 @@ fn weak<'a>(world: &'a World, route: &Route) -> Vec<&'a Asker> {
         }
         Needs::Operator(_) => vec!["owner", "service-admin", "external-admin"],
         Needs::Ownership => vec!["admin", "project-member"],
+        Needs::Succession => vec!["project-member", "service-member", "operator"],
         Needs::Join => vec!["member-closed"],
         Needs::Key => vec!["owner", "operator", "usage-credential"],
         Needs::Report => vec!["owner", "operator", "key-admin"],
@@ -191,7 +192,7 @@ fn words(needs: &Needs) -> Vec<&'static str> {
         Needs::Permission(permission) => vec![permission.as_str()],
         Needs::OneOf(permissions) => permissions.iter().map(|permission| permission.as_str()).collect(),
         Needs::Operator(act) => vec![act.as_str()],
-        Needs::Ownership => vec!["org.ownership"],
+        Needs::Ownership | Needs::Succession => vec!["org.ownership"],
         Needs::Join => vec!["project.join"],
         Needs::Key => vec!["(key_needed)"],
         Needs::Report => vec!["usage.report"],

@@ -60,6 +60,7 @@ pub(crate) fn needs(needs: &Needs) -> String {
         }
         Needs::Operator(act) => act.as_str().to_owned(),
         Needs::Ownership => "the owner".to_owned(),
+        Needs::Succession => "the admin to whom the ownership is offered".to_owned(),
         Needs::Join => "that one may join".to_owned(),
         Needs::Key => "an API key".to_owned(),
         Needs::Report => "a usage credential".to_owned(),
