@@ -87,7 +87,7 @@ fn collaborations(ask: &Ask, user: &UserId) -> Result<Vec<api::Collaboration>, A
             slug: place.project.slug.to_string(),
             organization_name: place.organization.name.as_str().to_owned(),
             role: role.into(),
-            external: one.is_external,
+            external: place.membership.is_none(),
             ends_at: one.ends_at.map(|end| api::Timestamp(end.begins())),
         });
     }

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 /// The body of a request.
@@ -50,7 +50,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         let path = if path == "." { String::new() } else { path };
         let error = error.into_inner();
         // `null` where a word is wanted is told as bad syntax, and yet the body is JSON.
-        if error.is_syntax() && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        if error.is_syntax() && serde_json::from_str::<serde_json::Value>(text).is_ok() {
             return AppError::Field { path, message: error.to_string() }.into();
         }
         refusal(path, &error)

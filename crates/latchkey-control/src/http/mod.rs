@@ -326,6 +326,8 @@ fn invitations() -> Vec<Route> {
             .takes::<api::AcceptInvitation>()
             .shows::<api::AcceptedInvitation>()
             .codes(&[
+                Code::Suspended,
+                Code::Archived,
                 Code::NotFound,
                 Code::InvitationClosed,
                 Code::SsoOrganization,

@@ -332,4 +332,8 @@ async fn external_who_becomes_a_member_stays_in_the_project_m4() {
     accept(&person, &sent).await.expect(200);
     company.owner.put(&switch, json!({ "allowed": false })).await.expect(200);
     assert_eq!(person.get(&format!("/v1/projects/{red}")).await.expect(200).json()["role"], "admin");
+    let me = person.get("/v1/me").await.expect(200).json();
+    let parts = me["collaborations"].as_array().unwrap();
+    assert_eq!(parts.len(), 2, "and the Default Project");
+    assert!(parts.iter().all(|one| one["external"] == false), "{me}");
 }
