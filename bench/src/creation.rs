@@ -8,7 +8,7 @@
 use crate::row::Row;
 use anyhow::{Context, Result, anyhow, bail};
 use latchkey_control::app::{AppError, Control, ControlConfig, operators};
-use latchkey_control::http;
+use latchkey_control::http::{self, Bounds, Limits};
 use latchkey_control::outside::{SystemClock, SystemSeeds};
 use latchkey_control::store::Store;
 use latchkey_control::tlog::CheckpointSigner;
@@ -83,15 +83,16 @@ async fn serve(path: &Path) -> Result<(SocketAddr, String)> {
     let clock = Arc::new(SystemClock);
     let store = Store::open(path, clock.clone(), Arc::new(SystemSeeds))?;
     let prefix = Prefix::parse("lk_bench").map_err(|error| anyhow!("{error}"))?;
-    let config = ControlConfig { prefix, operator_sign_in: true };
+    let config = ControlConfig { operator_sign_in: true, ..ControlConfig::new(prefix) };
     let audit = CheckpointSigner::new("bench.test/audit", &[8; 32]).context("no name of a log")?;
     let control = Arc::new(Control::new(store, clock, MintSecret::new([7; 32]), audit, config));
     let first = operators::create_first(&control, "bench").await;
     let first = first.map_err(|error: AppError| anyhow!("no operator: {error:?}"))?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let service = http::router(control).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, service).await });
+    let bounds = Bounds::default();
+    let router = http::router(control, &bounds, Limits::new(&bounds));
+    tokio::spawn(async move { http::serve(listener, router, &bounds, std::future::pending()).await });
     Ok((address, first.reply.expose().to_owned()))
 }
 

@@ -732,7 +732,8 @@ fn audit() -> Vec<Route> {
             .does("audit.prove", "That an entry is in the log, or that the log only grew.")
             .permission(Permission::OrgAuditRead)
             .asks::<api::AuditProofQuery>()
-            .shows::<api::AuditProof>(),
+            .shows::<api::AuditProof>()
+            .codes(&[Code::NotFound]),
         Route::get("/v1/operator/audit", audit::list_all)
             .does("audit.list_all", "Entries of the whole audit log, the newest first.")
             .needs(Needs::Operator(OperatorAct::Audit))
@@ -751,7 +752,8 @@ fn audit() -> Vec<Route> {
             .does("audit.prove_all", "That an entry is in the log, or that the log only grew.")
             .needs(Needs::Operator(OperatorAct::Audit))
             .asks::<api::AuditProofQuery>()
-            .shows::<api::AuditProof>(),
+            .shows::<api::AuditProof>()
+            .codes(&[Code::NotFound]),
         Route::get("/v1/operator/audit/tile/{level}/{*index}", audit::read_tile)
             .does("audit.read_tile", "Hashes of the log's tree, named as C2SP tlog-tiles does.")
             .needs(Needs::Operator(OperatorAct::Audit))
