@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is, after all the set-up it needs. CI runs this and nothing else.
 
+use crate::dev::stack;
 use crate::{repo, setup};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -24,6 +25,7 @@ const STAGES: &[(&str, Act)] = &[
     ("vectors", vectors),
     ("stranger", stranger),
     ("fuzz", fuzz),
+    ("schemathesis", schemathesis),
     ("worker", worker),
     ("story", story),
 ];
@@ -83,6 +85,13 @@ fn vectors() -> Result<()> {
 
 fn stranger() -> Result<()> {
     shown(Command::new("bash").arg("tests/stranger/run").current_dir(repo::root()))
+}
+
+/// The live control plane is called as its OpenAPI document says, and as it says not to.
+fn schemathesis() -> Result<()> {
+    stack::build_binary()?;
+    let mut command = Command::new("bash");
+    shown(command.arg("tests/schemathesis/run").arg(stack::binary()?).current_dir(repo::root()))
 }
 
 fn fuzz() -> Result<()> {
