@@ -3,7 +3,8 @@
 use super::cast::{Asker, World};
 use super::examples::{Example, example, filled};
 use latchkey_control::http::{Route, routes};
-use latchkey_testkit::{Reply, Stage, StageConfig};
+use latchkey_testkit::{Actor, Reply, Stage, StageConfig};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -63,6 +64,20 @@ impl<'a> Round<'a> {
             self.stage = self.world.frozen.set(StageConfig::default());
         }
         reply
+    }
+
+    /// A world as it was built and made ready for the route's example: the asker in it, its path and its body.
+    pub(crate) async fn ready(&mut self, asker: &Asker, route: &Route) -> (Actor, String, Option<Value>) {
+        self.stage = self.world.frozen.set(StageConfig::default());
+        let example = example_of(route);
+        self.prepare(asker, &example).await;
+        let (path, body) = example.about(route, &asker.about);
+        (asker.on(&self.stage), path, body)
+    }
+
+    /// The newest generation of that world.
+    pub(crate) fn generation(&self) -> u64 {
+        self.stage.control.store().newest().borrow().0
     }
 
     async fn prepare(&self, asker: &Asker, example: &Example) {

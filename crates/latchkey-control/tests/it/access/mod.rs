@@ -2,13 +2,14 @@
 //!
 //! `cast` furnishes a world and its people, `examples` has a request for every route, `cells` sends them, `table`
 //! writes the golden text; `coverage` holds every route to what it says it needs; `permissions` asks about each
-//! permission by itself.
+//! permission by itself; `manners` tries what all changes have in common on each.
 
 mod cast;
 mod cells;
 mod coverage;
 mod examples;
 mod isolation;
+mod manners;
 mod permissions;
 mod table;
 
