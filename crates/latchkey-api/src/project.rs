@@ -78,6 +78,8 @@ pub struct Project {
     pub id: String,
     /// `org_…`
     pub organization_id: String,
+    /// The organization's name, all that an external collaborator sees of it (IAM X2).
+    pub organization_name: String,
     /// Its name.
     pub name: String,
     /// Its slug.

@@ -173,7 +173,10 @@ pub(super) fn joining(
 }
 
 /// All that the end of a membership changes (M5): itself, every collaboration in the organization's projects, an
-/// offer of the ownership, and the open invitations that they sent or that are addressed to them.
+/// offer of the ownership, and the open invitations that they sent, or by which an organization admin would have them back.
+///
+/// Others that are addressed to them stay open: an external admin who sent one would learn by its end that the address
+/// is a member's (X5). After a removal nobody gets in by them (X6).
 pub(super) fn parting(
     ask: &Ask,
     permit: &Permit,
@@ -185,8 +188,11 @@ pub(super) fn parting(
         changes.push(Change::RemoveCollaboration(there.project, user.id));
     }
     changes.extend(void_offer(ask, organization, &user.id)?);
-    let concerns = |one: &Invitation| one.sender == user.id || user.email() == Some(&one.email);
-    changes.extend(cancelled(ask, permit, organization, |one| Ok(concerns(one)))?);
+    let concerns = |one: &Invitation| {
+        let is_to_them = || user.email() == Some(&one.email);
+        Ok(one.sender == user.id || (is_to_them() && is_from_admin(ask, one)?))
+    };
+    changes.extend(cancelled(ask, permit, organization, concerns)?);
     if user.is_service() {
         changes.extend(tokens_revoked(ask, permit, user)?);
     }
@@ -290,6 +296,11 @@ pub(super) fn cancelled(
         }
     }
     Ok(changes)
+}
+
+fn is_from_admin(ask: &Ask, invitation: &Invitation) -> Result<bool, AppError> {
+    let sender = ask.view.membership(invitation.organization, &invitation.sender)?;
+    Ok(sender.is_some_and(|sender| sender.role == Role::Admin))
 }
 
 /// Whether an admin who becomes a member loses the right to have sent it: one to a project outlives it only if

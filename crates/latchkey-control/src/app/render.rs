@@ -41,6 +41,7 @@ pub(super) fn project(project: &Project, organization: &Organization, role: Opti
     api::Project {
         id: project.id.to_string(),
         organization_id: organization.id.to_string(),
+        organization_name: organization.name.as_str().to_owned(),
         name: project.name.as_str().to_owned(),
         slug: project.slug.to_string(),
         visibility: visibility(project.visibility),

@@ -11,7 +11,7 @@ async fn external_collaborator_reaches_the_project_and_nothing_else_x2() {
     let organization = format!("/v1/organizations/{}", scene.organization);
     for role in [Role::Member, Role::Admin] {
         let (eve, _) = scene.external(&format!("{}@evil.test", role.as_str()), role).await;
-        eve.get(&scene.at("")).await.expect(200);
+        assert_eq!(eve.get(&scene.at("")).await.expect(200).json()["organization_name"], "Acme");
         eve.get(&scene.at("/keys")).await.expect(200);
         for rest in
             ["", "/settings", "/members", "/projects", "/invitations", "/usage", "/budget", "/notices"]

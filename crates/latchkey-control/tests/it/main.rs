@@ -26,6 +26,7 @@ mod openapi;
 mod organizations;
 mod ownership;
 mod project_invitations;
+mod project_races;
 mod projects;
 mod races;
 mod refusals;
