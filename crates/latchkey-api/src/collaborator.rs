@@ -3,10 +3,11 @@
 use crate::invitation::CreatedInvitation;
 use crate::key::KeyStatus;
 use crate::member::MemberKind;
+use crate::nullable::present;
 use crate::role::Role;
 use crate::timestamp::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// Somebody who takes part in a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -110,9 +111,4 @@ pub struct CollaboratorKey {
     pub name: String,
     /// What it is worth.
     pub status: KeyStatus,
-}
-
-/// Tells a field that is `null` from one that is absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Timestamp>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }

@@ -337,6 +337,18 @@ async fn invitation_from_before_the_removal_is_dead_x6() {
 }
 
 #[tokio::test]
+async fn removed_collaborator_does_not_return_by_an_older_invitation_j9() {
+    let scene = Scene::new().await;
+    let (eve, _) = scene.external("eve@evil.test", Role::Admin).await;
+    let (bob, id) = scene.collaborator("bob@acme.test", Role::Member).await;
+    let invited = scene.invite(&eve, "bob@acme.test").await;
+    accept(&bob, &invited).await.problem(409, "already_collaborator");
+    scene.owner.delete(&scene.one(&id)).await.expect(200);
+    accept(&bob, &invited).await.problem(409, "invitation_closed");
+    bob.get(&scene.at("/collaborators")).await.problem(403, "forbidden");
+}
+
+#[tokio::test]
 async fn what_becomes_of_a_member_tells_an_external_admin_nothing_x5() {
     let scene = Scene::new().await;
     let (eve, _) = scene.external("eve@evil.test", Role::Admin).await;
