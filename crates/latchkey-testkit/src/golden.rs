@@ -41,7 +41,8 @@ fn difference(old: &str, new: &str) -> String {
         compare(&mut shown, heading, &[], lines);
     }
     let total = shown.lines().count();
-    let mut cut: String = shown.lines().take(SHOWN_LINES_MAX).fold(String::new(), |text, line| text + line + "\n");
+    let mut cut: String =
+        shown.lines().take(SHOWN_LINES_MAX).fold(String::new(), |text, line| text + line + "\n");
     if total > SHOWN_LINES_MAX {
         let _ = writeln!(cut, "… and {} lines more", total - SHOWN_LINES_MAX);
     }

@@ -19,8 +19,8 @@ mod limits;
 mod manners;
 mod me;
 mod members;
-pub mod openapi;
 mod notices;
+pub mod openapi;
 mod operator;
 mod organizations;
 mod params;
@@ -426,7 +426,10 @@ fn collaborators() -> Vec<Route> {
             .permission(Permission::CollaboratorsRead)
             .shows::<api::Collaborator>(),
         Route::patch("/v1/projects/{project}/collaborators/{user}", collaborators::change)
-            .does("collaborators.change", "Changes a collaborator's role, or when an external one's access ends.")
+            .does(
+                "collaborators.change",
+                "Changes a collaborator's role, or when an external one's access ends.",
+            )
             .permission(Permission::CollaboratorsManageRoles)
             .takes::<api::ChangeCollaborator>()
             .shows::<api::Collaborator>()

@@ -1,5 +1,5 @@
 //! One binary for the control plane's tests through its router and its store.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
 mod audit;

@@ -60,7 +60,11 @@ pub(crate) fn delete(by: &Actor, path: String) -> impl Future<Output = Reply> + 
     async move { by.delete(&path).await }
 }
 
-pub(crate) fn post(by: &Actor, path: String, body: Option<Value>) -> impl Future<Output = Reply> + Send + use<> {
+pub(crate) fn post(
+    by: &Actor,
+    path: String,
+    body: Option<Value>,
+) -> impl Future<Output = Reply> + Send + use<> {
     let by = by.clone();
     async move { by.call("POST", &path, body).await }
 }
