@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// Columns that a line has at most.
 const WIDTH: usize = 110;
 /// Columns before the askers.
-const INDENT: usize = 34;
+const INDENT: usize = 36;
 
 pub(crate) type Cells = BTreeMap<(&'static str, &'static str), Outcome>;
 
@@ -78,7 +78,7 @@ fn wrapped(text: &mut String, outcome: &str, names: &[&str]) {
         }
         if !is_first {
             line.push(' ');
-        } else if line.len() > INDENT {
+        } else if line.len() > INDENT || !line.ends_with(' ') {
             line.push_str("  ");
         }
         line.push_str(name);
