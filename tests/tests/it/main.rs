@@ -8,5 +8,6 @@
 )]
 
 mod agreement;
+mod edge_access;
 mod floors;
 mod vectors;

@@ -21,14 +21,14 @@ const INSTALLATION: Installation = Installation([7; 16]);
 
 /// A head as it was pushed.
 #[derive(Clone)]
-pub(super) struct Pushed {
-    pub(super) bytes: Vec<u8>,
-    pub(super) generation: Generation,
-    pub(super) as_of: UnixMillis,
+pub(crate) struct Pushed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) generation: Generation,
+    pub(crate) as_of: UnixMillis,
 }
 
 /// Everything that was ever pushed.
-pub(super) struct Hub {
+pub(crate) struct Hub {
     root: Root,
     objects: Mutex<HashMap<ObjectDigest, Arc<[u8]>>>,
     heads: watch::Sender<Vec<Pushed>>,
@@ -36,7 +36,7 @@ pub(super) struct Hub {
 
 impl Hub {
     /// The heads from the one with this number on, once the last of them is of this generation and moment.
-    pub(super) async fn heads(&self, from: usize, generation: Generation, now: UnixMillis) -> Vec<Pushed> {
+    pub(crate) async fn heads(&self, from: usize, generation: Generation, now: UnixMillis) -> Vec<Pushed> {
         let mut heads = self.heads.subscribe();
         let is_there = |heads: &Vec<Pushed>| {
             heads.last().is_some_and(|last| last.generation >= generation && last.as_of >= now)
@@ -85,14 +85,14 @@ impl Sink for Hub {
 }
 
 /// A publisher on the stage's store, its hub, and what a gate is deployed with.
-pub(super) struct Publication {
-    pub(super) hub: Arc<Hub>,
+pub(crate) struct Publication {
+    pub(crate) hub: Arc<Hub>,
     root: Vec<u8>,
     _publisher: Publisher,
 }
 
 impl Publication {
-    pub(super) fn start(stage: &Stage, rules: Vec<Rule>) -> Self {
+    pub(crate) fn start(stage: &Stage, rules: Vec<Rule>) -> Self {
         let root = root();
         let hub = Arc::new(Hub {
             root: Root::pinned(&root).unwrap(),
@@ -128,7 +128,7 @@ impl Publication {
     }
 
     /// A gate that knows nothing yet.
-    pub(super) fn gate(&self, clock: &ManualClock) -> Shell {
+    pub(crate) fn gate(&self, clock: &ManualClock) -> Shell {
         let config = GateConfig {
             root: self.root.clone(),
             peppers: vec![pepper()],
@@ -142,7 +142,7 @@ impl Publication {
 }
 
 /// A gate and the loop around it.
-pub(super) struct Shell {
+pub(crate) struct Shell {
     gate: Gate,
     hub: Arc<Hub>,
     clock: ManualClock,
@@ -151,7 +151,7 @@ pub(super) struct Shell {
 
 impl Shell {
     /// Takes a head, and, if it is told to, everything that it leads to.
-    pub(super) fn take(&mut self, head: &Pushed, with_objects: bool) {
+    pub(crate) fn take(&mut self, head: &Pushed, with_objects: bool) {
         self.head.clone_from(&head.bytes);
         self.gate.accept_head(&head.bytes, self.clock.now()).expect("the publisher's heads are good");
         self.gate.refresh_ended(self.clock.now());
@@ -168,7 +168,7 @@ impl Shell {
     }
 
     /// One whole request.
-    pub(super) fn ask(&mut self, request: &Request<'_>) -> Verdict {
+    pub(crate) fn ask(&mut self, request: &Request<'_>) -> Verdict {
         let mut attempt = Attempt::default();
         for _ in 0..40 {
             match self.gate.decide(request, Question::Route, self.clock.now(), &mut attempt) {

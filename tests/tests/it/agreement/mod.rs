@@ -5,7 +5,7 @@
 //! statement), and **the same answer** once the statement has arrived, for a gate that followed all along and for
 //! one that starts from nothing. The control plane's own answer is `POST /v1/explain`, asked by the credential.
 
-mod edge;
+pub(crate) mod edge;
 mod history;
 
 use edge::{Publication, Pushed, Shell};
