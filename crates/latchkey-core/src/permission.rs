@@ -338,7 +338,8 @@ mod tests {
     fn permission_knows_the_type_of_resource_that_it_is_about() {
         for permission in Permission::ALL {
             let area = permission.as_str().split('.').next().unwrap();
-            let known = ["clusters", "volumes", "models", "endpoints", "evaluations", "files"].contains(&area);
+            let known =
+                ["clusters", "volumes", "models", "endpoints", "evaluations", "files"].contains(&area);
             let word = permission.resource_type().map(ResourceType::as_str);
             assert_eq!(word, known.then(|| &area[..area.len() - 1]), "{permission}");
         }
