@@ -79,6 +79,7 @@ pub(super) struct World {
     projects: Vec<Project>,
     /// A head as it was early in the story.
     old_head: Vec<u8>,
+    keys_before_kill: usize,
 }
 
 pub(super) struct Project {
@@ -95,7 +96,14 @@ pub(super) struct Key {
 
 impl World {
     fn new(stack: Stack) -> Self {
-        Self { stack, owner: None, organization: String::new(), projects: Vec::new(), old_head: Vec::new() }
+        Self {
+            stack,
+            owner: None,
+            organization: String::new(),
+            projects: Vec::new(),
+            old_head: Vec::new(),
+            keys_before_kill: 0,
+        }
     }
 
     /// The control plane, to the organization's owner.
@@ -131,6 +139,13 @@ impl World {
             ensure!(same, "the edge answered {} `{}`", reply.status, reply.code());
             Ok(start.elapsed())
         })
+    }
+
+    /// How many keys the first project has.
+    fn count_keys(&self) -> Result<usize> {
+        let path = format!("/v1/projects/{}/keys?limit=200", self.project(0)?.id);
+        let listed = self.owner()?.get(&path)?.success()?.json();
+        Ok(listed["items"].as_array().map_or(0, Vec::len))
     }
 
     fn generation_at_edge(&self) -> Result<u64> {
@@ -252,6 +267,8 @@ fn revoke(world: &mut World) -> Result<String> {
 }
 
 fn kill(world: &mut World) -> Result<String> {
+    world.keys_before_kill = world.count_keys()?;
+    ensure!(world.keys_before_kill > 0, "there are no keys to lose");
     world.stack.kill_control()?;
     for project in &world.projects {
         let reply = world.ask(&project.key, "/v1/whoami")?;
@@ -263,10 +280,8 @@ fn kill(world: &mut World) -> Result<String> {
 fn restart(world: &mut World) -> Result<String> {
     let before = world.generation_at_edge()?;
     world.stack.start_control()?;
-    let path = format!("/v1/projects/{}/keys?limit=200", world.project(0)?.id);
-    let listed = world.owner()?.get(&path)?.success()?.json();
-    let kept = listed["items"].as_array().map_or(0, Vec::len);
-    ensure!(kept == 3, "{kept} of 3 keys are left");
+    let (kept, made) = (world.count_keys()?, world.keys_before_kill);
+    ensure!(kept == made, "{kept} of {made} keys are left");
     let (key, _) = world.create_key(&world.project(0)?.id, "after the restart")?;
     let waited = world.wait_for(&key, 200, "")?;
     let after = world.generation_at_edge()?;
