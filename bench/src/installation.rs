@@ -96,6 +96,7 @@ impl Signers {
             exceptions: &exceptions,
             session_keys: &[session],
             edge_keys: &[],
+            canaries: &[],
             rules: &rules(),
         };
         content.build(&edition).map_err(|error| anyhow!("{error}"))
@@ -109,6 +110,8 @@ impl Signers {
             issued: NOW.seconds(),
             use_by: NOW.seconds().plus_secs(3600),
             manifest: built.manifest.reference,
+            tip: None,
+            previous: None,
             audit_size: 1_000_000,
             audit_root: [8; 32],
         };

@@ -170,6 +170,7 @@ pub fn gate() -> Gate {
                 not_after: UnixSeconds(3_000_000_000),
             }],
             edge_keys: &[],
+            canaries: &[],
             rules: &rules(),
         })
         .unwrap();
@@ -225,6 +226,8 @@ fn head(manifest: ObjectRef) -> Vec<u8> {
         issued: NOW.seconds(),
         use_by: NOW.seconds().plus_secs(3600),
         manifest,
+        tip: None,
+        previous: None,
         audit_size: 0,
         audit_root: [0; 32],
     };

@@ -98,6 +98,34 @@ impl Exceptions {
             || self.holds(ExceptionClass::ProjectOutOfBudget, project.0)
     }
 
+    /// These and those that `begun` names.
+    #[must_use]
+    pub fn plus(&self, begun: &Self) -> Self {
+        ExceptionClass::ALL.into_iter().fold(Self::default(), |joined, class| {
+            joined.with(class, self.numbers(class).iter().chain(begun.numbers(class)).copied())
+        })
+    }
+
+    /// These without those that `lifted` names.
+    #[must_use]
+    pub fn minus(&self, lifted: &Self) -> Self {
+        ExceptionClass::ALL.into_iter().fold(Self::default(), |left, class| {
+            let stays = |number: &u32| !lifted.holds(class, *number);
+            left.with(class, self.numbers(class).iter().copied().filter(stays))
+        })
+    }
+
+    /// Whether no class has a number in both.
+    pub fn is_disjoint(&self, other: &Self) -> bool {
+        let shares = |class| self.numbers(class).iter().any(|number| other.holds(class, *number));
+        !ExceptionClass::ALL.into_iter().any(shares)
+    }
+
+    /// Whether nothing is refused.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.iter().all(Vec::is_empty)
+    }
+
     /// The numbers of one class, ascending.
     pub fn numbers(&self, class: ExceptionClass) -> &[u32] {
         &self.numbers[class as usize - 1]

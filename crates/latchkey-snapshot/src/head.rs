@@ -13,18 +13,19 @@
 //!
 //! | offset | bytes | field of the statement |
 //! |---|---|---|
-//! | 0 | 4 | magic `LKS1` |
+//! | 0 | 4 | magic `LKS3` |
 //! | 4 | 16 | installation |
 //! | 20 | 8 | generation |
 //! | 28 | 8 | issued, Unix seconds |
 //! | 36 | 8 | use by, Unix seconds |
 //! | 44 | 36 | manifest: length, digest |
-//! | 80 | 36 | delta tip: zero in this version |
-//! | 116 | 80 | previous manifest, its delta tip, until when: zero in this version |
+//! | 80 | 36 | delta tip: length, digest; zero for none |
+//! | 116 | 80 | previous: manifest 36, its delta tip 36, until, Unix seconds 8; all zero for none |
 //! | 196 | 40 | audit checkpoint: size, root |
 //! | 236 | – | signatures of release keys |
 
 use crate::cursor::{Cursor, Fault, ParseError};
+use crate::delta::DELTA_LEN_MAX;
 use crate::manifest::MANIFEST_LEN_MAX;
 use crate::object::{ObjectDigest, ObjectRef};
 use crate::root::{Installation, KeyRole, Root};
@@ -41,8 +42,12 @@ pub const USE_BY_SECS_MAX: u64 = 86_400;
 /// Inline revocations a head may carry at most.
 pub const INLINE_MAX: usize = 64;
 pub(crate) const HEAD_MAGIC: &[u8; 4] = b"LKH1";
-pub(crate) const STATEMENT_MAGIC: &[u8; 4] = b"LKS1";
+pub(crate) const STATEMENT_MAGIC: &[u8; 4] = b"LKS3";
 pub(crate) const INLINE_SUBJECT_LEN: usize = 10;
+/// Bytes of a reference.
+pub(crate) const REFERENCE_LEN: usize = 36;
+/// Bytes of the base before, with its tip and its end.
+pub(crate) const PREVIOUS_LEN: usize = 2 * REFERENCE_LEN + 8;
 const INLINE_TAG: u8 = 1;
 const INLINE_PROJECT: u8 = 2;
 const INLINE_ORGANIZATION: u8 = 3;
@@ -80,18 +85,33 @@ pub struct Head {
 pub struct Statement {
     /// The installation it belongs to.
     pub installation: Installation,
-    /// The newest change the manifest knows.
+    /// The newest change that the manifest and its deltas know.
     pub generation: Generation,
     /// When it was signed.
     pub issued: UnixSeconds,
     /// From this second on it is stale.
     pub use_by: UnixSeconds,
-    /// The manifest.
+    /// The manifest: the base.
     pub manifest: ObjectRef,
+    /// The newest of the deltas since the base; `None` if the base knows all.
+    pub tip: Option<ObjectRef>,
+    /// The base before this one, with deltas of its own up to the same generation.
+    pub previous: Option<Previous>,
     /// Leaves in the audit log.
     pub audit_size: u64,
     /// The Merkle root of the audit log (RFC 6962).
     pub audit_root: [u8; 32],
+}
+
+/// A base that edges may go on with for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// Its manifest.
+    pub manifest: ObjectRef,
+    /// The newest of the deltas since it.
+    pub tip: ObjectRef,
+    /// Until when it is carried on.
+    pub until: UnixSeconds,
 }
 
 /// One revocation that rides in the head itself.
@@ -263,15 +283,24 @@ impl<'a> UnverifiedStatement<'a> {
         let allowed = issued < use_by && use_by <= issued.plus_secs(USE_BY_SECS_MAX);
         before.ensure("use by", allowed, Fault::OutOfRange)?;
         let manifest = read_reference(&mut cursor, "manifest", MANIFEST_LEN_MAX)?;
-        read_zero(&mut cursor, "delta tip", 36)?;
-        read_zero(&mut cursor, "previous", 80)?;
+        let tip = read_optional_reference(&mut cursor, "delta tip", DELTA_LEN_MAX)?;
+        let previous = read_previous(&mut cursor, &manifest, issued)?;
         let audit_size = cursor.u64("audit size")?;
         let audit_root = cursor.array("audit root")?;
         let signed = cursor.consumed();
         let signatures = Signatures::read(&mut cursor)?;
         cursor.finish()?;
-        let content =
-            Statement { installation, generation, issued, use_by, manifest, audit_size, audit_root };
+        let content = Statement {
+            installation,
+            generation,
+            issued,
+            use_by,
+            manifest,
+            tip,
+            previous,
+            audit_size,
+            audit_root,
+        };
         Ok(Self { content, signed, signatures })
     }
 }
@@ -288,10 +317,36 @@ pub(crate) fn read_reference(
     Ok(ObjectRef::named(ObjectDigest(cursor.array(field)?), len_bytes))
 }
 
-fn read_zero(cursor: &mut Cursor<'_>, field: &'static str, len: usize) -> Result<(), ParseError> {
+/// A reference, or as many zero bytes for none.
+pub(crate) fn read_optional_reference(
+    cursor: &mut Cursor<'_>,
+    field: &'static str,
+    len_max: usize,
+) -> Result<Option<ObjectRef>, ParseError> {
+    if cursor.clone().take(field, REFERENCE_LEN)? == [0; REFERENCE_LEN] {
+        cursor.take(field, REFERENCE_LEN)?;
+        return Ok(None);
+    }
+    read_reference(cursor, field, len_max).map(Some)
+}
+
+fn read_previous(
+    cursor: &mut Cursor<'_>,
+    manifest: &ObjectRef,
+    issued: UnixSeconds,
+) -> Result<Option<Previous>, ParseError> {
+    if cursor.clone().take("previous", PREVIOUS_LEN)? == [0; PREVIOUS_LEN] {
+        cursor.take("previous", PREVIOUS_LEN)?;
+        return Ok(None);
+    }
     let before = cursor.clone();
-    let bytes = cursor.take(field, len)?;
-    before.ensure(field, bytes.iter().all(|byte| *byte == 0), Fault::OutOfRange)
+    let previous = read_reference(cursor, "previous manifest", MANIFEST_LEN_MAX)?;
+    before.ensure("previous manifest", previous != *manifest, Fault::NotCanonical)?;
+    let tip = read_reference(cursor, "previous delta tip", DELTA_LEN_MAX)?;
+    let before = cursor.clone();
+    let until = UnixSeconds(cursor.u64("previous until")?);
+    before.ensure("previous until", until > issued, Fault::OutOfRange)?;
+    Ok(Some(Previous { manifest: previous, tip, until }))
 }
 
 fn read_inline(cursor: &mut Cursor<'_>, statement: Generation) -> Result<Vec<Inline>, ParseError> {

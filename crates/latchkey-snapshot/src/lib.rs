@@ -15,7 +15,9 @@ extern crate std;
 
 #[cfg(feature = "build")]
 pub mod build;
+pub mod canary;
 pub mod cursor;
+pub mod delta;
 pub mod exceptions;
 pub mod head;
 pub mod manifest;
@@ -30,9 +32,11 @@ pub mod rule;
 pub mod signature;
 pub mod token;
 
+pub use canary::{Canary, Expected};
 pub use cursor::{Fault, ParseError};
+pub use delta::{Delta, Found, Removal, RemovalReason, Removals};
 pub use exceptions::{ExceptionClass, Exceptions};
-pub use head::{Head, HeadError, Inline, InlineSubject, Reason, Statement, UnverifiedHead};
+pub use head::{Head, HeadError, Inline, InlineSubject, Previous, Reason, Statement, UnverifiedHead};
 pub use manifest::Manifest;
 pub use names::{Names, OrganizationNames, ProjectNames};
 pub use narrowing::{ModelPattern, Narrowing, Rate, ResourcePattern};

@@ -2,7 +2,7 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 4 | magic `LKM2` |
+//! | 0 | 4 | magic `LKM3` |
 //! | 4 | 16 | installation |
 //! | 20 | 8 | generation |
 //! | 28 | 8 | pepper id |
@@ -12,8 +12,10 @@
 //! | – | 1 | exception class count; then classes ascending: class 1, count 4, numbers of 4 ascending |
 //! | – | 1 | session key count; then keys of 48 |
 //! | – | 1 | edge key count; then keys of 48 |
+//! | – | 1 | canary count; then canaries of 50, ascending by kind, then tag |
 //! | – | 2 | rule count; then rules |
 
+use crate::canary::Canary;
 use crate::cursor::{Cursor, Fault, ParseError};
 pub use crate::exceptions::{ExceptionClass, Exceptions};
 use crate::node::NodeRef;
@@ -34,7 +36,7 @@ pub const RULES_MAX: usize = 4096;
 pub const TOKEN_KEYS_MAX: usize = 8;
 /// The longest grace that may be set: one day.
 pub const GRACE_SECS_MAX: u32 = 86_400;
-pub(crate) const MAGIC: &[u8; 4] = b"LKM2";
+pub(crate) const MAGIC: &[u8; 4] = b"LKM3";
 
 /// A verified manifest.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub struct Manifest {
     pub session_keys: Vec<TokenKey>,
     /// Keys that sign an edge's assertions to origins.
     pub edge_keys: Vec<TokenKey>,
+    /// What must come out of some look-ups before it serves.
+    pub canaries: Vec<Canary>,
     /// What each route needs.
     pub rules: Vec<Rule>,
 }
@@ -110,6 +114,7 @@ impl Manifest {
             exceptions: Exceptions::read(&mut cursor)?,
             session_keys: read_token_keys(&mut cursor, "session key count")?,
             edge_keys: read_token_keys(&mut cursor, "edge key count")?,
+            canaries: Canary::read_list(&mut cursor)?,
             rules: read_rules(&mut cursor)?,
         };
         cursor.finish()?;

@@ -82,7 +82,7 @@ impl Names {
         list.binary_search_by_key(&number, |names| names.number).ok().and_then(|at| list.get(at))
     }
 
-    fn read(kind: Kind, bytes: &[u8]) -> Result<Self, ParseError> {
+    pub(crate) fn read(kind: Kind, bytes: &[u8]) -> Result<Self, ParseError> {
         let mut cursor = Cursor::open("names", MAGIC, bytes)?;
         let before = cursor.clone();
         let same = cursor.u8("kind")? == kind as u8 && kind.is_names();

@@ -21,6 +21,7 @@
 
 mod check;
 
+use crate::cursor::ParseError;
 use crate::narrowing::{NARROWINGS_LEN_MAX, Narrowing};
 use crate::object::{ObjectError, ObjectRef};
 use crate::query::{Kind, Query, TAG_LEN};
@@ -134,6 +135,20 @@ impl Page {
         Ok(check::read(kind, bytes)?)
     }
 
+    /// Reads a page that stands in another object.
+    pub(crate) fn read(kind: Kind, bytes: Box<[u8]>) -> Result<Self, ParseError> {
+        check::read(kind, bytes)
+    }
+
+    /// Every record with its tag, in their order.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8; TAG_LEN], Entry)> {
+        let records = self.bytes.get(self.records_at..self.bindings_at).unwrap_or_default();
+        let (records, _) = records.as_chunks::<RECORD_LEN>();
+        let entry = |(index, record): (usize, &_)| self.entry(record, index as u16);
+        let entries = records.iter().enumerate().filter_map(entry);
+        records.iter().filter_map(|record| record.first_chunk()).zip(entries)
+    }
+
     /// What its records are about.
     pub const fn kind(&self) -> Kind {
         self.kind
@@ -241,6 +256,11 @@ fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 }
 
 impl KeyState {
+    /// The state that a byte stands for, if any.
+    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
+        if byte & !FLAGS_STATE == 0 { Self::from_flags(byte) } else { None }
+    }
+
     /// The state in a record's flags.
     const fn from_flags(flags: u8) -> Option<Self> {
         match flags & FLAGS_STATE {

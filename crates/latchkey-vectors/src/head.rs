@@ -18,7 +18,7 @@ const DELTA_TIP: usize = 80;
 const PREVIOUS: usize = 116;
 
 fn statement_body() -> Vec<u8> {
-    let mut bytes = b"LKS1".to_vec();
+    let mut bytes = b"LKS3".to_vec();
     bytes.extend(INSTALLATION);
     bytes.extend(GENERATION.to_le_bytes());
     bytes.extend(ISSUED.to_le_bytes());

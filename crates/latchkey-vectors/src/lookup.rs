@@ -179,6 +179,7 @@ fn snapshot() -> Built {
         exceptions: &Exceptions::default(),
         session_keys: &[],
         edge_keys: &[],
+        canaries: &[],
         rules: &[],
     };
     content.build(&edition).unwrap()

@@ -116,7 +116,7 @@ impl Parts {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = b"LKM2".to_vec();
+        let mut bytes = b"LKM3".to_vec();
         bytes.extend(INSTALLATION);
         bytes.extend(5u64.to_le_bytes());
         bytes.extend(0x0123_4567_89ab_cdefu64.to_be_bytes());

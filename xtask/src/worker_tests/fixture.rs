@@ -135,6 +135,8 @@ fn published(generation: u64, built: &Built, now: UnixSeconds) -> Result<Value> 
         issued: now,
         use_by: now.plus_secs(USE_BY_SECS),
         manifest: built.manifest.reference,
+        tip: None,
+        previous: None,
         audit_size: 0,
         audit_root: [0; 32],
     };
@@ -194,6 +196,7 @@ fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
             not_after: UnixSeconds(4_000_000_000),
         }],
         edge_keys: &[],
+        canaries: &[],
         rules: &rules(),
     };
     content.build(&edition).map_err(|error| anyhow!("{error}"))

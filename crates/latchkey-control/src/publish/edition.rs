@@ -85,6 +85,7 @@ impl Builder {
             exceptions: &exceptions,
             session_keys: &settings.session_keys,
             edge_keys: &settings.edge_keys,
+            canaries: &[],
             rules: &settings.rules,
         };
         picture.content.build(&edition)
@@ -103,6 +104,8 @@ impl Builder {
             issued,
             use_by: issued.plus_secs(self.settings.schedule.use_by_secs),
             manifest: built.manifest.reference,
+            tip: None,
+            previous: None,
             audit_size: audit.size,
             audit_root: audit.root,
         };

@@ -256,6 +256,7 @@ impl Stage {
             exceptions: &self.exceptions,
             session_keys: &self.session_keys,
             edge_keys: &[],
+            canaries: &[],
             rules: &self.rules,
         });
         let built = built.unwrap();
@@ -279,6 +280,8 @@ impl Stage {
             issued: self.now.seconds(),
             use_by: self.now.seconds().plus_secs(self.use_by_secs),
             manifest,
+            tip: None,
+            previous: None,
             audit_size: 0,
             audit_root: [0; 32],
         };

@@ -1,12 +1,14 @@
 //! Everything a snapshot says, kept by place, and the editions of it that are published.
 
 use super::Object;
+use super::delta::Touched;
 use super::encode::{self, BuildError};
 use super::narrowing::Narrowing;
 use super::page;
 use super::record::{Record, Standing};
 use super::slot::{ImportedSlot, Shared, Slot, names_fit};
 use super::trie::{Item, Leaf, Trie, cut_runs};
+use crate::canary::Canary;
 use crate::manifest::{Exceptions, Manifest, Section, TokenKey};
 use crate::names::{OrganizationNames, ProjectNames};
 use crate::node::{NODE_PAGES_MAX, NodeRef, PageRef};
@@ -25,13 +27,15 @@ use latchkey_core::{
 
 /// Everything a snapshot says, ready to be changed and published again.
 pub struct Content {
-    pepper: Pepper,
-    shared: Shared,
+    pub(super) pepper: Pepper,
+    pub(super) shared: Shared,
     /// Of every kind but imported keys and names.
-    records: BTreeMap<Kind, Trie<Slot>>,
-    imported: Trie<ImportedSlot>,
-    projects: Trie<ProjectNames>,
-    organizations: Trie<OrganizationNames>,
+    pub(super) records: BTreeMap<Kind, Trie<Slot>>,
+    pub(super) imported: Trie<ImportedSlot>,
+    pub(super) projects: Trie<ProjectNames>,
+    pub(super) organizations: Trie<OrganizationNames>,
+    /// What was said otherwise since somebody asked.
+    pub(super) touched: Touched,
 }
 
 /// What a manifest says besides where the records are.
@@ -52,6 +56,8 @@ pub struct Edition<'a> {
     pub session_keys: &'a [TokenKey],
     /// Keys that sign an edge's assertions.
     pub edge_keys: &'a [TokenKey],
+    /// What must come out of some look-ups, in any order.
+    pub canaries: &'a [Canary],
     /// What routes need, in any order.
     pub rules: &'a [Rule],
 }
@@ -77,6 +83,7 @@ impl Content {
             imported: Trie::new(),
             projects: Trie::new(),
             organizations: Trie::new(),
+            touched: Touched::default(),
         }
     }
 
@@ -98,6 +105,7 @@ impl Content {
     /// Replaces everything by these records, much faster than one by one.
     pub fn load<'a>(&mut self, records: impl IntoIterator<Item = Record<'a>>) {
         self.shared = Shared::new();
+        self.touched = Touched::default();
         let mut slots: BTreeMap<Kind, Vec<Slot>> = BTreeMap::new();
         let (mut imported, mut projects, mut organizations) = (Vec::new(), Vec::new(), Vec::new());
         for record in records {
@@ -120,25 +128,35 @@ impl Content {
 
     /// Says this, in place of what was said of the same thing before.
     pub fn put(&mut self, record: Record<'_>) {
-        let before = match self.row(record) {
+        let (query, is_same) = match self.row(record) {
             Row::Slot(kind, slot) => {
                 let trie = self.records.entry(kind).or_insert_with(Trie::new);
-                trie.put(slot, &|slots| self.shared.fit(slots))
+                let before = trie.put(slot, &|slots| self.shared.fit(slots));
+                if let Some(before) = &before {
+                    self.shared.release(before);
+                }
+                (slot.query(kind), before == Some(slot))
             }
             Row::Imported(slot) => {
-                self.imported.put(slot, &|slots| self.shared.fit(slots)).map(|before| before.slot)
+                let before = self.imported.put(slot, &|slots| self.shared.fit(slots));
+                if let Some(before) = &before {
+                    self.shared.release(&before.slot);
+                }
+                (slot.slot.query(Kind::ImportedKey), before == Some(slot))
             }
             Row::Project(names) => {
+                self.touched.note_names(Kind::ProjectNames, names.key().0);
                 self.projects.put(names, &|names| names_fit(names));
-                None
+                return;
             }
             Row::Organization(names) => {
+                self.touched.note_names(Kind::OrganizationNames, names.key().0);
                 self.organizations.put(names, &|names| names_fit(names));
-                None
+                return;
             }
         };
-        if let Some(before) = before {
-            self.shared.release(&before);
+        if !is_same {
+            self.touched.note(&query);
         }
     }
 
@@ -238,6 +256,7 @@ impl Content {
         };
         if let Some(before) = before {
             self.shared.release(&before);
+            self.touched.note(query);
         }
     }
 

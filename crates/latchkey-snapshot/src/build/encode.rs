@@ -2,9 +2,12 @@
 
 use super::Object;
 use super::content::Edition;
-use crate::manifest::{self, ExceptionClass, Section, TokenKey};
+use crate::canary::{CANARIES_MAX, CANARY_LEN, Canary};
+use crate::head::REFERENCE_LEN;
+use crate::manifest::{self, ExceptionClass, Exceptions, Section, TokenKey};
 use crate::names::{self, OrganizationNames, ProjectNames};
 use crate::node::{self, NodeRef, PageRef};
+use crate::object::ObjectRef;
 use crate::query::Kind;
 use crate::rule::{ModelSource, ProjectSource, Rule};
 use alloc::vec::Vec;
@@ -51,6 +54,19 @@ impl Bytes {
 
     pub(super) fn put(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.extend_from_slice(bytes.as_ref());
+    }
+
+    pub(super) fn reference(&mut self, reference: &ObjectRef) {
+        self.put(reference.len_bytes().to_le_bytes());
+        self.put(reference.digest().0);
+    }
+
+    /// A reference, or zeros for none.
+    pub(super) fn optional_reference(&mut self, reference: Option<&ObjectRef>) {
+        match reference {
+            Some(reference) => self.reference(reference),
+            None => self.put([0; REFERENCE_LEN]),
+        }
     }
 
     pub(super) fn text(&mut self, text: &str) -> Result<(), BuildError> {
@@ -131,9 +147,10 @@ pub(super) fn manifest(edition: &Edition<'_>, sections: &[Section]) -> Result<Ob
         bytes.put(count::<u16>("nodes", section.nodes.len(), usize::from(u16::MAX))?.to_le_bytes());
         section.nodes.iter().for_each(|node| node_ref(&mut bytes, node));
     }
-    exceptions(&mut bytes, edition)?;
+    exceptions(&mut bytes, edition.exceptions)?;
     token_keys(&mut bytes, "session keys", edition.session_keys)?;
     token_keys(&mut bytes, "edge keys", edition.edge_keys)?;
+    canaries(&mut bytes, edition.canaries)?;
     rules(&mut bytes, edition.rules)?;
     if bytes.0.len() > manifest::MANIFEST_LEN_MAX {
         return Err(BuildError::TooLong("manifest"));
@@ -143,14 +160,13 @@ pub(super) fn manifest(edition: &Edition<'_>, sections: &[Section]) -> Result<Ob
 
 fn node_ref(bytes: &mut Bytes, node: &NodeRef) {
     bytes.put(node.first_place.to_le_bytes());
-    bytes.put(node.object.len_bytes().to_le_bytes());
-    bytes.put(node.object.digest().0);
+    bytes.reference(&node.object);
 }
 
-fn exceptions(bytes: &mut Bytes, edition: &Edition<'_>) -> Result<(), BuildError> {
+pub(super) fn exceptions(bytes: &mut Bytes, exceptions: &Exceptions) -> Result<(), BuildError> {
     let classes = || {
         let all = ExceptionClass::ALL.into_iter();
-        all.map(|class| (class, edition.exceptions.numbers(class))).filter(|(_, numbers)| !numbers.is_empty())
+        all.map(|class| (class, exceptions.numbers(class))).filter(|(_, numbers)| !numbers.is_empty())
     };
     bytes.put([classes().count() as u8]);
     for (class, numbers) in classes() {
@@ -169,6 +185,29 @@ fn token_keys(bytes: &mut Bytes, what: &'static str, keys: &[TokenKey]) -> Resul
         bytes.put(key.public.as_bytes());
         bytes.put(key.not_before.0.to_le_bytes());
         bytes.put(key.not_after.0.to_le_bytes());
+    }
+    Ok(())
+}
+
+fn canaries(bytes: &mut Bytes, canaries: &[Canary]) -> Result<(), BuildError> {
+    let mut ordered: Vec<&Canary> = canaries.iter().collect();
+    ordered.sort_by_key(|canary| canary.key());
+    bytes.put(count::<u8>("canaries", canaries.len(), CANARIES_MAX)?.to_le_bytes());
+    for Canary { query, expected } in ordered {
+        bytes.put([query.kind as u8]);
+        bytes.put(query.place.to_le_bytes());
+        bytes.put(query.bucket.to_le_bytes());
+        bytes.put(query.tag);
+        let Some(expected) = expected else {
+            bytes.put([0; CANARY_LEN - 23]);
+            continue;
+        };
+        let binding = &expected.binding;
+        bytes.put([1]);
+        bytes.put(binding.project.0.to_le_bytes());
+        bytes.put(binding.organization.0.to_le_bytes());
+        bytes.put([binding.role.map_or(0, |role| role as u8), expected.state as u8]);
+        bytes.put(binding.permissions.bits().to_le_bytes());
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! describe, and session tokens. Everything written is in the form that the reader demands, and no other.
 
 mod content;
+mod delta;
 mod encode;
 mod intern;
 mod narrowing;
@@ -16,6 +17,7 @@ mod token;
 mod trie;
 
 pub use content::{Built, Content, Edition};
+pub use delta::{DeltaContent, Touched};
 pub use encode::BuildError;
 pub use narrowing::{Narrowing, NarrowingContent};
 pub use record::{Record, Standing};

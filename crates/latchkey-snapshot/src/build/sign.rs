@@ -1,7 +1,7 @@
 //! Signing: the only place that holds a private key; session tokens are signed in `token`.
 
 use super::encode::{BuildError, Bytes, count};
-use crate::head::{HEAD_MAGIC, INLINE_MAX, Inline, STATEMENT_MAGIC};
+use crate::head::{HEAD_MAGIC, INLINE_MAX, Inline, PREVIOUS_LEN, Previous, STATEMENT_MAGIC};
 use crate::object::ObjectRef;
 use crate::root::{self, Installation, KEYS_MAX, RootKey};
 use crate::signature::{Domain, SIGNATURES_MAX, SignerId};
@@ -61,14 +61,18 @@ pub struct RootContent {
 pub struct StatementContent {
     /// The installation.
     pub installation: Installation,
-    /// The newest change the manifest knows.
+    /// The newest change that the manifest and its deltas know.
     pub generation: Generation,
     /// When it is signed.
     pub issued: UnixSeconds,
     /// From when on it is stale.
     pub use_by: UnixSeconds,
-    /// The manifest.
+    /// The manifest: the base.
     pub manifest: ObjectRef,
+    /// The newest of the deltas since the base, if there are any.
+    pub tip: Option<ObjectRef>,
+    /// The base before this one, while edges may go on with it.
+    pub previous: Option<Previous>,
     /// Leaves in the audit log.
     pub audit_size: u64,
     /// The Merkle root of the audit log.
@@ -123,10 +127,16 @@ impl StatementContent {
         bytes.put(self.generation.0.to_le_bytes());
         bytes.put(self.issued.0.to_le_bytes());
         bytes.put(self.use_by.0.to_le_bytes());
-        bytes.put(self.manifest.len_bytes().to_le_bytes());
-        bytes.put(self.manifest.digest().0);
-        bytes.put([0; 36]);
-        bytes.put([0; 80]);
+        bytes.reference(&self.manifest);
+        bytes.optional_reference(self.tip.as_ref());
+        match &self.previous {
+            None => bytes.put([0; PREVIOUS_LEN]),
+            Some(previous) => {
+                bytes.reference(&previous.manifest);
+                bytes.reference(&previous.tip);
+                bytes.put(previous.until.0.to_le_bytes());
+            }
+        }
         bytes.put(self.audit_size.to_le_bytes());
         bytes.put(self.audit_root);
         sign(bytes, Domain::Statement, signers)

@@ -6,13 +6,13 @@ use super::trie::Item;
 use crate::names::{NAMES_MAX, OrganizationNames, ProjectNames};
 use crate::narrowing::NARROWINGS_LEN_MAX;
 use crate::page::RECORDS_MAX;
-use crate::query::{Query, TAG_LEN};
+use crate::query::{Kind, Query, TAG_LEN};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use latchkey_core::{ExpiryMinute, KeyId, OrganizationNumber, PermissionSet, ProjectNumber, Role};
 
 /// A record: what its page says of it, and where it lies.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) place: u64,
     pub(super) bucket: u32,
@@ -29,7 +29,7 @@ pub(super) struct Slot {
 }
 
 /// The record of an imported key, whose page says its id.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct ImportedSlot {
     pub(super) slot: Slot,
     pub(super) id: KeyId,
@@ -110,6 +110,11 @@ impl Slot {
             set: 0,
             narrowing: 0,
         }
+    }
+
+    /// The look-up that finds it.
+    pub(super) const fn query(&self, kind: Kind) -> Query {
+        Query { kind, place: self.place, bucket: self.bucket, tag: self.tag }
     }
 
     pub(super) const fn owned(self, project: ProjectNumber, organization: OrganizationNumber) -> Self {

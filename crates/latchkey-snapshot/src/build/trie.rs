@@ -56,6 +56,13 @@ impl<T: Item> Trie<T> {
         self.len
     }
 
+    /// What is there about the thing.
+    pub(super) fn get(&self, key: (u64, T::Key)) -> Option<&T> {
+        let (_, leaf) = self.leaves.range(..=key.0).next_back()?;
+        let at = leaf.items.binary_search_by_key(&key, Item::key).ok()?;
+        leaf.items.get(at)
+    }
+
     /// Leaves that hold something, with their first place, ascending.
     pub(super) fn leaves_mut(&mut self) -> impl Iterator<Item = (u64, &mut Leaf<T>)> {
         self.leaves.iter_mut().filter(|(_, leaf)| !leaf.items.is_empty()).map(|(first, leaf)| (*first, leaf))

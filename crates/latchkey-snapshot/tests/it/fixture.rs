@@ -156,6 +156,7 @@ pub(crate) fn build(content: &mut Content, generation: u64) -> Built {
         exceptions: &exceptions,
         session_keys: &[token_key],
         edge_keys: &[],
+        canaries: &[],
         rules: &rules(),
     };
     content.build(&edition).unwrap()
@@ -174,6 +175,8 @@ pub(crate) fn statement_content(built: &Built) -> StatementContent {
         issued: NOW.seconds(),
         use_by: NOW.seconds().plus_secs(3600),
         manifest: built.manifest.reference,
+        tip: None,
+        previous: None,
         audit_size: 12,
         audit_root: [8; 32],
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its case has failed")]
 
 mod access;
+mod deltas;
 mod fixture;
 mod heads;
 mod objects;

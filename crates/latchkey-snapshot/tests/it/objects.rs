@@ -291,8 +291,8 @@ fn find_key_fast(built: &Built, id: KeyId, digest: &latchkey_core::KeyDigest) ->
 
 proptest! {
     #[test]
-    fn any_bytes_are_answered_without_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), magic in 0usize..7) {
-        let magics = [b"LKR1", b"LKH1", b"LKS1", b"LKM2", b"LKN2", b"LKP2", b"LKT1"];
+    fn any_bytes_are_answered_without_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), magic in 0usize..8) {
+        let magics = [b"LKR1", b"LKH1", b"LKS3", b"LKM3", b"LKN2", b"LKP2", b"LKT1", b"LKD3"];
         if bytes.len() >= 4 {
             bytes[..4].copy_from_slice(magics[magic]);
         }
@@ -300,6 +300,8 @@ proptest! {
         let _ = Root::pinned(&bytes);
         let _ = UnverifiedHead::parse(&bytes).map(|head| head.verify(&root()));
         let _ = Manifest::parse(&reference, &bytes);
+        let _ = Delta::parse(&reference, &bytes);
+        let _ = Removals::parse(&reference, &bytes);
         for kind in Kind::ALL {
             let _ = Node::parse(kind, &reference, &bytes);
             let _ = Names::parse(kind, &reference, &bytes);

@@ -65,6 +65,7 @@ fn built(generation: u64) -> Built {
         exceptions: &Exceptions::default(),
         session_keys: &[],
         edge_keys: &[],
+        canaries: &[],
         rules: &[],
     };
     content.build(&edition).unwrap()
@@ -99,6 +100,8 @@ impl Head1 {
             issued: NOW.seconds(),
             use_by: NOW.seconds().plus_secs(3600),
             manifest: built(generation).manifest.reference,
+            tip: None,
+            previous: None,
             audit_size: 0,
             audit_root: [0; 32],
         };
