@@ -4,46 +4,38 @@ use super::Object;
 use super::encode::{BuildError, Bytes, count};
 use super::narrowing::Narrowing;
 use super::slot::{Paged, Shared, Slot};
-use crate::page::{self, EXPIRY_NEVER, FLAG_OUT_OF_BUDGET, KeyState, bucket_count};
+use crate::page::{self, EXPIRY_NEVER, FLAG_OUT_OF_BUDGET, KeyState, RECORD_LEN, bucket_count};
 use crate::query::Kind;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// The page with these records. `shared` says what their numbers of permission sets and narrowings mean.
 pub(super) fn page<T: Paged>(kind: Kind, items: &[T], shared: &Shared) -> Result<Object, BuildError> {
     let records: u32 = count("records of a page", items.len(), page::RECORDS_MAX)?;
-    let buckets = bucket_count(items.len());
-    let mut order: Vec<(u32, &T)> = items
-        .iter()
-        .map(|item| (((u64::from(item.slot().bucket) * u64::from(buckets)) >> 32) as u32, item))
-        .collect();
-    order.sort_unstable_by_key(|(bucket, item)| (*bucket, item.slot().tag));
+    let order = Order::of(items);
     let tables = Tables::of(items, shared)?;
     let epoch = epoch(kind, items);
 
     let mut bytes = Bytes::magic(page::MAGIC);
-    bytes.0.reserve(page::HEADER_LEN + buckets as usize * 2 + items.len() * 17);
+    bytes.0.reserve(
+        page::HEADER_LEN + order.directory.len() * 2 + items.len() * RECORD_LEN + tables.len_bytes(),
+    );
     bytes.put([kind as u8]);
     bytes.put(count::<u8>("permission sets of a page", tables.sets.len(), 255)?.to_le_bytes());
     bytes.put(count::<u16>("bindings of a page", tables.bindings.len(), page::RECORDS_MAX)?.to_le_bytes());
     bytes.put(records.to_le_bytes());
-    bytes.put(buckets.to_le_bytes());
+    bytes.put((order.directory.len() as u32 - 1).to_le_bytes());
     bytes.put(epoch.to_le_bytes());
     bytes
         .put(count::<u16>("narrowings of a page", tables.narrowings.len(), page::RECORDS_MAX)?.to_le_bytes());
-    for bucket in 0..=buckets {
-        let first = order.partition_point(|(at, _)| *at < bucket);
-        bytes.put((first as u16).to_le_bytes());
-    }
-    for (_, item) in &order {
-        let slot = item.slot();
-        bytes.put(slot.tag);
-        bytes.put(tables.binding_index(slot).to_le_bytes());
-        bytes.put(&expiry_offset(slot.expiry, epoch).to_le_bytes()[..3]);
-        bytes.put([flags(kind, slot, epoch)]);
+    order.directory.iter().for_each(|first| bytes.put(first.to_le_bytes()));
+    for at in order.items() {
+        let slot = items[at].slot();
+        bytes.put(record(kind, slot, tables.binding_of[at], epoch));
     }
     tables.write_bindings(&mut bytes);
-    for id in order.iter().filter_map(|(_, item)| item.key_id()) {
+    for id in order.items().filter_map(|at| items[at].key_id()) {
         bytes.put(id.number().to_le_bytes());
     }
     for narrowing in tables.narrowings.keys() {
@@ -55,73 +47,165 @@ pub(super) fn page<T: Paged>(kind: Kind, items: &[T], shared: &Shared) -> Result
     Ok(Object::new(bytes.0))
 }
 
+fn record(kind: Kind, slot: &Slot, binding: u16, epoch: u32) -> [u8; RECORD_LEN] {
+    let [a, b, c, d, e, f, g, h, i, j] = slot.tag;
+    let [b0, b1] = binding.to_le_bytes();
+    let [e0, e1, e2, _] = expiry_offset(slot.expiry, epoch).to_le_bytes();
+    [a, b, c, d, e, f, g, h, i, j, b0, b1, e0, e1, e2, flags(kind, slot, epoch)]
+}
+
+/// In which order the records stand: by bucket, then ascending by tag.
+struct Order {
+    /// The first record of each bucket, and the record count once more.
+    directory: Vec<u16>,
+    /// Indices of the items.
+    items: Vec<u16>,
+}
+
+impl Order {
+    fn of<T: Paged>(items: &[T]) -> Self {
+        let buckets = bucket_count(items.len());
+        let bucket = |item: &T| ((u64::from(item.slot().bucket) * u64::from(buckets)) >> 32) as usize;
+        let mut directory = vec![0u16; buckets as usize + 1];
+        items.iter().for_each(|item| directory[bucket(item) + 1] += 1);
+        for at in 1..directory.len() {
+            directory[at] += directory[at - 1];
+        }
+        let (mut next, mut order) = (directory.clone(), vec![0u16; items.len()]);
+        for (at, item) in (0u16..).zip(items) {
+            let slot = &mut next[bucket(item)];
+            order[usize::from(*slot)] = at;
+            *slot += 1;
+        }
+        for bucket in directory.windows(2) {
+            let bucket = &mut order[usize::from(bucket[0])..usize::from(bucket[1])];
+            bucket.sort_unstable_by_key(|at| items[usize::from(*at)].slot().tag);
+        }
+        Self { directory, items: order }
+    }
+
+    fn items(&self) -> impl Iterator<Item = usize> + '_ {
+        self.items.iter().map(|at| usize::from(*at))
+    }
+}
+
 /// A page's bindings, permission sets and narrowings, each once and ascending.
 struct Tables<'a> {
-    /// Slot's own binding → index in the page.
-    bindings: BTreeMap<Binding, u16>,
-    /// Permission set → index in the page.
+    bindings: Vec<Binding>,
     sets: BTreeMap<u128, u8>,
     /// Narrowing → index in the page, counted from 1.
     narrowings: BTreeMap<&'a Narrowing, u16>,
-    /// A slot's number of its permission set → index in the page.
-    set_of: BTreeMap<u32, u8>,
-    /// A slot's number of its narrowing → index in the page.
-    narrowing_of: BTreeMap<u32, u16>,
+    /// By item: the index of its binding.
+    binding_of: Vec<u16>,
 }
 
-/// Project, organization, role, permission set, narrowing.
-type Binding = (u32, u32, u8, u8, u16);
+/// Project, organization, role, permission set, narrowing, from the top: ordered as the reader wants them.
+type Binding = u128;
 
 impl<'a> Tables<'a> {
     fn of<T: Paged>(items: &[T], shared: &'a Shared) -> Result<Self, BuildError> {
-        let used = |number: fn(&Slot) -> u32| -> BTreeSet<u32> {
-            items.iter().map(|item| number(item.slot())).filter(|number| *number != 0).collect()
-        };
-        let (used_sets, used_narrowings) = (used(|slot| slot.set), used(|slot| slot.narrowing));
+        let used_sets = used(items, |slot| slot.set);
         let bits = |number: &u32| shared.sets.value(*number).map_or(0, |set| set.bits());
         let ordered: BTreeSet<u128> = used_sets.iter().map(bits).collect();
         count::<u8>("permission sets of a page", ordered.len(), 255)?;
         let sets: BTreeMap<u128, u8> = ordered.into_iter().zip(0u8..).collect();
+        let index = |number: &u32| sets.get(&bits(number)).copied().unwrap_or(0);
+        let set_of: Vec<(u32, u8)> = used_sets.iter().map(|number| (*number, index(number))).collect();
+
+        let used_narrowings = used(items, |slot| slot.narrowing);
         let narrowing = |number: &u32| shared.narrowings.value(*number);
         let ordered: BTreeSet<&Narrowing> = used_narrowings.iter().filter_map(narrowing).collect();
         let narrowings: BTreeMap<&Narrowing, u16> = ordered.into_iter().zip(1u16..).collect();
-        let set_of = |number: u32| (number, sets.get(&bits(&number)).copied().unwrap_or(0));
-        let set_of = used_sets.into_iter().map(set_of).collect();
         let index = |number: &u32| narrowing(number).and_then(|narrowing| narrowings.get(narrowing)).copied();
         // To leave one out would widen a key.
         let found =
-            |number: u32| index(&number).map(|index| (number, index)).ok_or(BuildError::Lost("narrowing"));
-        let narrowing_of = used_narrowings.into_iter().map(found).collect::<Result<_, _>>()?;
-        let mut tables = Self { bindings: BTreeMap::new(), sets, narrowings, set_of, narrowing_of };
-        let ordered: BTreeSet<_> = items.iter().map(|item| tables.binding(item.slot())).collect();
-        tables.bindings = ordered.into_iter().zip(0u16..).collect();
-        Ok(tables)
+            |number: &u32| index(number).map(|index| (*number, index)).ok_or(BuildError::Lost("narrowing"));
+        let narrowing_of: Vec<(u32, u16)> = used_narrowings.iter().map(found).collect::<Result<_, _>>()?;
+
+        let binding = |item: &T| {
+            let slot = item.slot();
+            let (set, narrowing) = (look_up(&set_of, slot.set), look_up(&narrowing_of, slot.narrowing));
+            let (project, organization) = (u128::from(slot.project), u128::from(slot.organization));
+            let (role, set) = (u128::from(slot.role), u128::from(set));
+            project << 64 | organization << 32 | role << 24 | set << 16 | u128::from(narrowing)
+        };
+        let (bindings, binding_of) = number(items.iter().map(binding));
+        Ok(Self { bindings, sets, narrowings, binding_of })
     }
 
-    fn binding(&self, slot: &Slot) -> Binding {
-        let set = self.set_of.get(&slot.set).copied().unwrap_or(0);
-        let narrowing =
-            if slot.narrowing == 0 { None } else { self.narrowing_of.get(&slot.narrowing).copied() };
-        (slot.project, slot.organization, slot.role, set, narrowing.unwrap_or(0))
-    }
-
-    fn binding_index(&self, slot: &Slot) -> u16 {
-        self.bindings.get(&self.binding(slot)).copied().unwrap_or(0)
+    fn len_bytes(&self) -> usize {
+        let narrowings: usize = self.narrowings.keys().map(|narrowing| narrowing.len_in_page()).sum();
+        self.bindings.len() * page::BINDING_LEN
+            + self.sets.len() * page::SET_LEN
+            + self.binding_of.len() * page::KEY_ID_LEN
+            + narrowings
     }
 
     /// Writes the bindings, then the permission sets.
     fn write_bindings(&self, bytes: &mut Bytes) {
-        for (project, organization, role, set, narrowing) in self.bindings.keys() {
-            bytes.put(project.to_le_bytes());
-            bytes.put(organization.to_le_bytes());
-            bytes.put([*role, *set]);
-            bytes.put(narrowing.to_le_bytes());
+        for binding in &self.bindings {
+            bytes.put(((binding >> 64) as u32).to_le_bytes());
+            bytes.put(((binding >> 32) as u32).to_le_bytes());
+            bytes.put([(binding >> 24) as u8, (binding >> 16) as u8]);
+            bytes.put((*binding as u16).to_le_bytes());
         }
         for set in self.sets.keys() {
             bytes.put(set.to_le_bytes());
         }
     }
 }
+
+/// The numbers other than 0 that these items use, ascending.
+fn used<T: Paged>(items: &[T], number: fn(&Slot) -> u32) -> Vec<u32> {
+    let mut used: Vec<u32> = Vec::new();
+    for number in items.iter().map(|item| number(item.slot())) {
+        // Most pages use two or three numbers, in long runs or in turn.
+        if number != 0 && !used.iter().rev().take(4).any(|known| *known == number) {
+            used.push(number);
+        }
+    }
+    used.sort_unstable();
+    used.dedup();
+    used
+}
+
+/// What stands beside a number in an ascending list; nothing, which is 0, beside one that is not there.
+fn look_up<V: Copy + Default>(list: &[(u32, V)], number: u32) -> V {
+    let found = list.binary_search_by_key(&number, |(known, _)| *known).ok();
+    found.map_or_else(V::default, |at| list[at].1)
+}
+
+/// The different bindings, ascending, and the index there of each.
+fn number(bindings: impl Iterator<Item = Binding>) -> (Vec<Binding>, Vec<u16>) {
+    // A binding that was seen not long ago is found again by its hash; one that was forgotten is listed twice, until
+    // the list is sorted.
+    let (mut seen, mut recent) = (Vec::<Binding>::new(), [u16::MAX; RECENT]);
+    let mut seen_at: Vec<u16> = Vec::new();
+    for binding in bindings {
+        let folded = (binding >> 64) as u64 ^ binding as u64;
+        let place = &mut recent[(folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - RECENT_BITS)) as usize];
+        if seen.get(usize::from(*place)) != Some(&binding) {
+            *place = seen.len() as u16;
+            seen.push(binding);
+        }
+        seen_at.push(*place);
+    }
+    let mut order: Vec<u16> = (0..seen.len() as u16).collect();
+    order.sort_unstable_by_key(|at| seen[usize::from(*at)]);
+    let (mut listed, mut index) = (Vec::<Binding>::new(), vec![0u16; seen.len()]);
+    for at in order {
+        let binding = seen[usize::from(at)];
+        if listed.last() != Some(&binding) {
+            listed.push(binding);
+        }
+        index[usize::from(at)] = listed.len() as u16 - 1;
+    }
+    seen_at.iter_mut().for_each(|at| *at = index[usize::from(*at)]);
+    (listed, seen_at)
+}
+
+const RECENT_BITS: u32 = 9;
+const RECENT: usize = 1 << RECENT_BITS;
 
 /// The flags of a record. A key that expires before its page's epoch cannot say when: it is written as revoked, so
 /// that it is refused whatever the clock says.
