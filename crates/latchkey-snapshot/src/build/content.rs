@@ -3,17 +3,16 @@
 use super::Object;
 use super::delta::Touched;
 use super::encode::{self, BuildError};
-use super::narrowing::Narrowing;
+use super::index::Index;
 use super::page;
-use super::record::{Record, Standing};
+use super::record::Record;
+use super::row::Row;
 use super::slot::{ImportedSlot, Shared, Slot, names_fit};
-use super::trie::{Item, Leaf, Trie, cut_runs};
+use super::trie::{Item, Leaf, Trie};
 use crate::canary::Canary;
-use crate::manifest::{Exceptions, Manifest, Section, TokenKey};
+use crate::manifest::{Exceptions, TokenKey};
 use crate::names::{OrganizationNames, ProjectNames};
-use crate::node::{NODE_PAGES_MAX, NodeRef, PageRef};
-use crate::object::ObjectError;
-use crate::page::{Binding, FLAG_EXTERNAL, FLAG_OUT_OF_BUDGET, KeyState};
+use crate::node::PageRef;
 use crate::query::{Kind, Query, TAG_LEN};
 use crate::root::Installation;
 use crate::rule::Rule;
@@ -109,7 +108,7 @@ impl Content {
         let mut slots: BTreeMap<Kind, Vec<Slot>> = BTreeMap::new();
         let (mut imported, mut projects, mut organizations) = (Vec::new(), Vec::new(), Vec::new());
         for record in records {
-            match self.row(record) {
+            match Row::of(record, &self.pepper, &mut self.shared) {
                 Row::Slot(kind, slot) => slots.entry(kind).or_default().push(slot),
                 Row::Imported(slot) => imported.push(slot),
                 Row::Project(names) => projects.push(names),
@@ -128,7 +127,7 @@ impl Content {
 
     /// Says this, in place of what was said of the same thing before.
     pub fn put(&mut self, record: Record<'_>) {
-        let (query, is_same) = match self.row(record) {
+        let (query, is_same) = match Row::of(record, &self.pepper, &mut self.shared) {
             Row::Slot(kind, slot) => {
                 let trie = self.records.entry(kind).or_insert_with(Trie::new);
                 let before = trie.put(slot, &|slots| self.shared.fit(slots));
@@ -225,25 +224,22 @@ impl Content {
     /// # Errors
     /// [`BuildError`], when the content is beyond what the format can say.
     pub fn build(&mut self, edition: &Edition<'_>) -> Result<Built, BuildError> {
-        let mut index = Index::default();
+        let (mut index, mut objects, mut pages) = (Index::default(), Vec::new(), Pages::default());
         let shared = &self.shared;
         for (kind, trie) in &mut self.records {
-            index.add(*kind, trie, |items| page::page(*kind, items, shared))?;
+            let named = pages.add(trie, |items| page::page(*kind, items, shared))?;
+            objects.append(&mut index.add(*kind, &named)?);
         }
         let kind = Kind::ImportedKey;
-        index.add(kind, &mut self.imported, |items| page::page(kind, items, shared))?;
-        index.add(Kind::ProjectNames, &mut self.projects, encode::project_names)?;
-        index.add(Kind::OrganizationNames, &mut self.organizations, encode::organization_names)?;
-        index.sections.sort_unstable_by_key(|section| section.kind);
-        let manifest = encode::manifest(edition, &index.sections)?;
-        match Manifest::parse(&manifest.reference, &manifest.bytes) {
-            Ok(_) => {}
-            Err(ObjectError::Parse(error)) => return Err(BuildError::Unreadable(error)),
-            Err(_) => return Err(BuildError::TooLong("manifest")),
-        }
-        let mut objects = index.nodes;
-        objects.append(&mut index.pages);
-        Ok(Built { manifest, objects, dirty_pages: index.dirty_pages })
+        let named = pages.add(&mut self.imported, |items| page::page(kind, items, shared))?;
+        objects.append(&mut index.add(kind, &named)?);
+        let named = pages.add(&mut self.projects, encode::project_names)?;
+        objects.append(&mut index.add(Kind::ProjectNames, &named)?);
+        let named = pages.add(&mut self.organizations, encode::organization_names)?;
+        objects.append(&mut index.add(Kind::OrganizationNames, &named)?);
+        let manifest = index.manifest(edition)?;
+        objects.append(&mut pages.encoded);
+        Ok(Built { manifest, objects, dirty_pages: pages.dirty })
     }
 
     fn remove(&mut self, query: &Query) {
@@ -259,115 +255,30 @@ impl Content {
             self.touched.note(query);
         }
     }
-
-    fn row(&mut self, record: Record<'_>) -> Row {
-        match record {
-            Record::Key { id, digest, binding, expiry, state, out_of_budget, narrowing } => {
-                let query = Query::native_key(&self.pepper, id, &digest);
-                let slot = self.key_slot(&query, &binding, narrowing.as_ref());
-                Row::Slot(query.kind, slot.lasting(expiry).flagged(key_flags(state, out_of_budget)))
-            }
-            Record::ImportedKey { id, digest, binding, expiry, state, out_of_budget, narrowing } => {
-                let query = Query::imported_key(&self.pepper, &digest);
-                let slot = self.key_slot(&query, &binding, narrowing.as_ref());
-                let slot = slot.lasting(expiry).flagged(key_flags(state, out_of_budget));
-                Row::Imported(ImportedSlot { slot, id })
-            }
-            Record::Resource { resource, id, project, organization } => {
-                let query = Query::resource(&self.pepper, project, resource, id);
-                Row::of(&query, |slot| slot.owned(project, organization))
-            }
-            Record::ProjectReference { text, project, organization } => {
-                let query = Query::project_reference(&self.pepper, text);
-                Row::of(&query, |slot| slot.owned(project, organization))
-            }
-            Record::Membership { identity, organization, role } => {
-                let query = Query::membership(&self.pepper, &identity, organization);
-                Row::of(&query, |slot| slot.owned(ProjectNumber(0), organization).with_role(role))
-            }
-            Record::Collaboration { identity, project, organization, role, standing } => {
-                let query = Query::collaboration(&self.pepper, &identity, project);
-                let (flags, ends) = match standing {
-                    Standing::Member => (0, None),
-                    Standing::External { ends } => (FLAG_EXTERNAL, ends),
-                };
-                let said = |slot: Slot| slot.owned(project, organization).with_role(role);
-                Row::of(&query, |slot| said(slot).lasting(ends).flagged(flags))
-            }
-            Record::EndedSession { session, forget } => {
-                let query = Query::ended_session(&self.pepper, &session);
-                Row::of(&query, |slot| slot.lasting(Some(forget)))
-            }
-            Record::ProjectNames(names) => Row::Project(names),
-            Record::OrganizationNames(names) => Row::Organization(names),
-        }
-    }
-
-    fn key_slot(&mut self, query: &Query, binding: &Binding, narrowing: Option<&Narrowing>) -> Slot {
-        Slot {
-            role: binding.role.map_or(0, |role| role as u8),
-            set: self.shared.sets.hold(&binding.permissions),
-            narrowing: narrowing.map_or(0, |narrowing| self.shared.narrowings.hold(narrowing)),
-            ..Slot::at(query).owned(binding.project, binding.organization)
-        }
-    }
 }
 
-const fn key_flags(state: KeyState, out_of_budget: bool) -> u8 {
-    state as u8 | if out_of_budget { FLAG_OUT_OF_BUDGET } else { 0 }
-}
-
-enum Row {
-    Slot(Kind, Slot),
-    Imported(ImportedSlot),
-    Project(ProjectNames),
-    Organization(OrganizationNames),
-}
-
-impl Row {
-    fn of(query: &Query, say: impl Fn(Slot) -> Slot) -> Self {
-        Self::Slot(query.kind, say(Slot::at(query)))
-    }
-}
-
-/// Sections, nodes and pages of an edition in the making.
+/// The pages of an edition in the making.
 #[derive(Default)]
-struct Index {
-    sections: Vec<Section>,
-    nodes: Vec<Object>,
-    pages: Vec<Object>,
-    dirty_pages: usize,
+struct Pages {
+    encoded: Vec<Object>,
+    dirty: usize,
 }
 
-impl Index {
+impl Pages {
+    /// Adds the pages of a kind, those of them encoded that changed; how an index names them.
     fn add<T: Item>(
         &mut self,
-        kind: Kind,
         trie: &mut Trie<T>,
         encode: impl Fn(&[T]) -> Result<Object, BuildError>,
-    ) -> Result<(), BuildError> {
-        let records = trie.len();
-        let mut entries = Vec::new();
+    ) -> Result<Vec<PageRef>, BuildError> {
+        let mut named = Vec::new();
         for (first_place, leaf) in trie.leaves_mut() {
-            self.dirty_pages += usize::from(leaf.page.is_none());
+            self.dirty += usize::from(leaf.page.is_none());
             let object = page_of(leaf, &encode)?;
-            entries.push(PageRef { first_place, records: leaf.items.len() as u32, object: object.reference });
-            self.pages.push(object);
+            named.push(PageRef { first_place, records: leaf.items.len() as u32, object: object.reference });
+            self.encoded.push(object);
         }
-        if entries.is_empty() {
-            return Ok(());
-        }
-        let mut runs = Vec::new();
-        cut_runs(&entries, |entry| entry.first_place, NODE_PAGES_MAX, &mut runs);
-        let mut nodes = Vec::with_capacity(runs.len());
-        for run in runs {
-            let node = encode::node(kind, run)?;
-            let first_place = run.first().map_or(0, |page| page.first_place);
-            nodes.push(NodeRef { first_place, object: node.reference });
-            self.nodes.push(node);
-        }
-        self.sections.push(Section { kind, records, nodes });
-        Ok(())
+        Ok(named)
     }
 }
 

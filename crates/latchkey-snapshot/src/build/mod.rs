@@ -7,10 +7,12 @@
 mod content;
 mod delta;
 mod encode;
+mod index;
 mod intern;
 mod narrowing;
 mod page;
 mod record;
+mod row;
 mod sign;
 mod slot;
 mod token;
