@@ -376,7 +376,7 @@ fn key(view: &dyn View, now: UnixMillis, id: KeyId, proof: &KeyProof) -> Result<
         KeyState::Disabled => return Err(AppError::Ended(Ended::Disabled)),
         KeyState::Active => {}
     }
-    if organization.is_suspended() || project.is_archived() || project.deleted_at.is_some() {
+    if organization.is_suspended() || !project.is_in_force() {
         return Err(AppError::Ended(Ended::Suspended));
     }
     Ok(Caller::Key(id))

@@ -58,13 +58,12 @@ pub fn of_key(
     let state = key.state(now);
     let held = PermissionSet::of_key(key.role);
     let narrowing = &key.narrowing;
-    let there = project.archived_at.is_none() && project.deleted_at.is_none();
     let mut steps = vec![
         step("K5", "the key is not revoked", state != KeyState::Revoked),
         step("K3", "the key has not expired", state != KeyState::Expired),
         step("K5", "the key is not disabled", state != KeyState::Disabled),
         step("O6", "the organization is not suspended", !organization.is_suspended()),
-        step("J10", "the project is neither archived nor deleted", there),
+        step("J10", "the project is neither archived nor deleted", project.is_in_force()),
     ];
     if let Some((_, _, exists)) = request.resource {
         steps.push(step("K4", "the project has the resource", exists));

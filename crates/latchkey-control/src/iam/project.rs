@@ -81,6 +81,11 @@ impl Project {
         Self { deleted_at: self.deleted_at.or(Some(now)), ..self }
     }
 
+    /// Whether its keys and collaborators count (J10): it is neither archived nor deleted.
+    pub const fn is_in_force(&self) -> bool {
+        !self.is_archived() && self.deleted_at.is_none()
+    }
+
     /// Whether something that `before` allowed is refused now, at once and in the whole project.
     pub const fn refuses_more_than(&self, before: &Self) -> bool {
         (self.is_archived() && !before.is_archived())

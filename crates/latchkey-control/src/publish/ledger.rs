@@ -129,20 +129,12 @@ fn refusal(
             key_reason(&key, now).map(|reason| (InlineSubject::Tag(query.tag), reason))
         }),
         Touched::Membership(organization, identity) => {
-            let held = match view.identity(identity)? {
-                Some(known) => view.membership(*organization, &known.user)?,
-                None => None,
-            };
-            let gone = held.is_none_or(|one| one.identity != *identity);
-            gone.then(|| revoked(&Query::membership(pepper, identity, *organization)))
+            let held = view.membership_by(*organization, identity)?;
+            held.is_none().then(|| revoked(&Query::membership(pepper, identity, *organization)))
         }
         Touched::Collaboration(project, identity) => {
-            let held = match view.identity(identity)? {
-                Some(known) => view.collaboration(*project, &known.user)?,
-                None => None,
-            };
-            let gone = held.is_none_or(|one| one.identity != *identity);
-            gone.then(|| revoked(&Query::collaboration(pepper, identity, *project)))
+            let held = view.collaboration_by(*project, identity)?;
+            held.is_none().then(|| revoked(&Query::collaboration(pepper, identity, *project)))
         }
         Touched::Session(id) => {
             let ended = view.session_by_id(id)?.is_none_or(|session| session.revoked_at.is_some());
@@ -150,7 +142,7 @@ fn refusal(
         }
         Touched::Project(number) => view
             .project(*number)?
-            .filter(|project| project.is_archived() || project.deleted_at.is_some())
+            .filter(|project| !project.is_in_force())
             .map(|_| (InlineSubject::Project(*number), Reason::Suspended)),
         Touched::Organization(number) => view
             .organization(*number)?

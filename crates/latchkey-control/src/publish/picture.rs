@@ -123,16 +123,13 @@ impl Picture {
         let part = part.filter_map(|one| Some(records::collaboration(one, owner(one.project)?)));
         let mut failed = [None, None, None];
         let [no_key, no_member, no_session] = &mut failed;
-        let keys = view.all_keys()?.map_while(|key| key.map_err(|error| *no_key = Some(error)).ok());
-        let keys = keys.filter_map(|key| {
+        let keys = until_failure(view.all_keys()?, no_key).filter_map(|key| {
             let is_out = self.exhausted.contains(&BudgetScope::of_key(&key));
             records::key(&key, owner(key.project)?, is_out)
         });
-        let members = view.all_memberships()?;
-        let members = members.map_while(|one| one.map_err(|error| *no_member = Some(error)).ok());
+        let members = until_failure(view.all_memberships()?, no_member);
         let members = members.map(|one| records::membership(&one));
-        let ended = view.all_sessions()?;
-        let ended = ended.map_while(|one| one.map_err(|error| *no_session = Some(error)).ok());
+        let ended = until_failure(view.all_sessions()?, no_session);
         let ended = ended.filter_map(|one| records::ended_session(&one));
         let people = part.chain(members).chain(ended);
         self.content.load(references.chain(names).chain(held).chain(people).chain(keys));
@@ -191,11 +188,7 @@ impl Picture {
         identity: &IdentityId,
         view: &ReadView,
     ) -> Result<(), StoreError> {
-        let held = match view.identity(identity)? {
-            Some(known) => view.membership(organization, &known.user)?,
-            None => None,
-        };
-        match held.filter(|one| one.identity == *identity) {
+        match view.membership_by(organization, identity)? {
             Some(membership) => self.content.put(records::membership(&membership)),
             None => self.content.remove_membership(identity, organization),
         }
@@ -208,11 +201,7 @@ impl Picture {
         identity: &IdentityId,
         view: &ReadView,
     ) -> Result<(), StoreError> {
-        let held = match view.identity(identity)? {
-            Some(known) => view.collaboration(project, &known.user)?,
-            None => None,
-        };
-        let held = held.filter(|one| one.identity == *identity);
+        let held = view.collaboration_by(project, identity)?;
         if held.is_some_and(|one| one.is_external) {
             self.externals.entry(project).or_default().insert(*identity);
         } else if let Entry::Occupied(mut externals) = self.externals.entry(project) {
@@ -292,10 +281,10 @@ impl Picture {
 
     /// The slug by which it resolved before.
     fn note_project(&mut self, project: &Project) -> Option<Slug> {
-        if project.is_archived() || project.deleted_at.is_some() {
-            self.archived.insert(project.number);
-        } else {
+        if project.is_in_force() {
             self.archived.remove(&project.number);
+        } else {
+            self.archived.insert(project.number);
         }
         let known = Known {
             organization: project.organization,
@@ -317,4 +306,12 @@ impl Picture {
 /// The slug by which the project resolves.
 fn resolving(project: &Project) -> Option<Slug> {
     project.deleted_at.is_none().then_some(project.slug)
+}
+
+/// The rows up to the first that fails, which is kept.
+fn until_failure<T>(
+    rows: impl Iterator<Item = Result<T, StoreError>>,
+    failed: &mut Option<StoreError>,
+) -> impl Iterator<Item = T> {
+    rows.map_while(|row| row.map_err(|error| *failed = Some(error)).ok())
 }

@@ -67,6 +67,12 @@ pub trait View: AuditView {
     fn identity_of(&self, provider: &str, subject: &str) -> Answer<Option<Identity>>;
     fn identities_of(&self, user: &UserId) -> Answer<Vec<Identity>>;
     fn membership(&self, organization: OrganizationNumber, user: &UserId) -> Answer<Option<Membership>>;
+    /// The membership of this very identity; another of the same account is another's (M10).
+    fn membership_by(
+        &self,
+        organization: OrganizationNumber,
+        identity: &IdentityId,
+    ) -> Answer<Option<Membership>>;
     fn memberships_of(&self, user: &UserId) -> Answer<Vec<Membership>>;
     /// The members of an organization, by user id.
     fn members_of(
@@ -85,6 +91,12 @@ pub trait View: AuditView {
     ) -> Answer<Vec<Departure>>;
     fn ownership_offer(&self, organization: OrganizationNumber) -> Answer<Option<OwnershipOffer>>;
     fn collaboration(&self, project: ProjectNumber, user: &UserId) -> Answer<Option<Collaboration>>;
+    /// The collaboration of this very identity (M10).
+    fn collaboration_by(
+        &self,
+        project: ProjectNumber,
+        identity: &IdentityId,
+    ) -> Answer<Option<Collaboration>>;
     fn collaborations_of(&self, user: &UserId) -> Answer<Vec<Collaboration>>;
     /// The collaborators of a project, by user id.
     fn collaborators_of(
@@ -473,6 +485,15 @@ impl<T: Tables> View for T {
         row(self.memberships().get((organization.0, user.body()))?)
     }
 
+    fn membership_by(
+        &self,
+        organization: OrganizationNumber,
+        identity: &IdentityId,
+    ) -> Answer<Option<Membership>> {
+        let Some(known) = self.identity(identity)? else { return Ok(None) };
+        Ok(self.membership(organization, &known.user)?.filter(|one| one.identity == *identity))
+    }
+
     fn memberships_of(&self, user: &UserId) -> Answer<Vec<Membership>> {
         let entries = self.user_memberships().range((user.body(), 0)..=(user.body(), u32::MAX))?;
         let membership = |number| {
@@ -483,6 +504,15 @@ impl<T: Tables> View for T {
 
     fn collaboration(&self, project: ProjectNumber, user: &UserId) -> Answer<Option<Collaboration>> {
         row(self.collaborations().get((project.0, user.body()))?)
+    }
+
+    fn collaboration_by(
+        &self,
+        project: ProjectNumber,
+        identity: &IdentityId,
+    ) -> Answer<Option<Collaboration>> {
+        let Some(known) = self.identity(identity)? else { return Ok(None) };
+        Ok(self.collaboration(project, &known.user)?.filter(|one| one.identity == *identity))
     }
 
     fn collaborations_of(&self, user: &UserId) -> Answer<Vec<Collaboration>> {
