@@ -6,7 +6,7 @@
 use super::backoff::Backoff;
 use super::edition::Edition;
 use super::heads::{Heads, HeadsError, SignedHead};
-use super::sink::{Sink, SinkError};
+use super::sink::{Named, Sink, SinkError};
 use super::status::Board;
 use crate::outside::Clock;
 use latchkey_core::{Generation, UnixMillis};
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// The newest edition, once there is one.
 pub(super) type Editions = watch::Receiver<Option<Arc<Edition>>>;
@@ -33,6 +34,8 @@ pub(super) struct Desk {
     pub(super) standing: Mutex<Standing>,
     /// Rung when the sink turns out to have lost what it held.
     pub(super) lost: Notify,
+    /// When it was last swept.
+    pub(super) swept: Mutex<Option<Instant>>,
 }
 
 /// What the sink is known to hold.
@@ -116,11 +119,21 @@ impl Desk {
             *greeted = true;
         }
         self.deliver(edition).await?;
-        let named: HashSet<ObjectDigest> = digests(&edition.objects).collect();
+        self.sweep(edition).await
+    }
+
+    /// Lets the sink delete what nothing names any more, now and then: that is work on all that it holds.
+    async fn sweep(&self, edition: &Edition) -> Result<(), Delay> {
+        let mut last = self.swept.lock().await;
+        if last.is_some_and(|last| last.elapsed() < SWEEP_EVERY) {
+            return Ok(());
+        }
+        let named: HashSet<ObjectDigest> = digests(&edition.named).collect();
         let swept = self.sink.sweep(&named, self.clock.now()).await.map_err(Delay::Sink)?;
         if swept > 0 {
             tracing::info!(sink = self.sink.name(), objects = swept, "unnamed objects deleted");
         }
+        *last = Some(Instant::now());
         Ok(())
     }
 
@@ -141,14 +154,16 @@ impl Desk {
 
     /// Pushes the head; then what the sink says it lacks, and the head again, until it is taken.
     async fn deliver(&self, edition: &Arc<Edition>) -> Result<(), Delay> {
-        let known: HashMap<ObjectDigest, &Object> =
-            digests(&edition.objects).zip(edition.objects.iter()).collect();
+        let mut known: HashMap<ObjectDigest, &Object> = HashMap::new();
         let mut pushed: HashSet<ObjectDigest> = HashSet::new();
         loop {
             let missing = match self.push_head(edition).await {
                 Err(Delay::Sink(SinkError::Missing(missing))) => missing,
                 outcome => return outcome,
             };
+            if known.is_empty() {
+                known = digests(&edition.named).zip(edition.named.objects()).collect();
+            }
             let wanted: Option<Vec<&Object>> =
                 missing.iter().map(|digest| known.get(digest).copied()).collect();
             let wanted =
@@ -206,7 +221,7 @@ impl Desk {
         }
         let head = self.heads.sign(edition, standing.as_of).await.map_err(Delay::Heads)?;
         let sent_at = self.clock.now();
-        match self.sink.put_head(&head.bytes, &edition.objects).await {
+        match self.sink.put_head(&head.bytes, &edition.named).await {
             Ok(its_clock) => {
                 self.compare_clocks(sent_at, its_clock);
                 self.taken(&mut standing, edition, &head);
@@ -260,8 +275,8 @@ impl Desk {
     }
 }
 
-fn digests(objects: &[Object]) -> impl Iterator<Item = ObjectDigest> {
-    objects.iter().map(|object| object.reference.digest())
+fn digests(named: &Named) -> impl Iterator<Item = ObjectDigest> {
+    named.objects().map(|object| object.reference.digest())
 }
 
 fn refused(why: &str) -> Delay {
@@ -278,4 +293,5 @@ impl fmt::Display for Delay {
 }
 
 const UPLOADS_MAX: usize = 8;
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const CLOCK_OFF_MS_MAX: u64 = 500;

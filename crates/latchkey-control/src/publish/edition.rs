@@ -2,11 +2,12 @@
 
 use super::picture::Picture;
 use super::publisher::Settings;
+use super::sink::Named;
 use crate::outside::Clock;
 use crate::store::{AuditView, ReadView, Store, StoreError};
 use crate::tlog::tree::Checkpoint;
 use latchkey_core::{Generation, UnixMillis, UnixSeconds};
-use latchkey_snapshot::build::{self, BuildError, Object, StatementContent};
+use latchkey_snapshot::build::{self, BuildError, StatementContent};
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,8 +17,7 @@ pub(super) struct Edition {
     pub(super) number: u64,
     pub(super) generation: Generation,
     pub(super) statement: Vec<u8>,
-    /// The manifest, then the nodes, then the pages.
-    pub(super) objects: Vec<Object>,
+    pub(super) named: Named,
 }
 
 /// Why there is no edition.
@@ -63,7 +63,8 @@ impl Builder {
         let mut objects = vec![built.manifest];
         objects.extend(built.objects);
         tracing::debug!(%generation, dirty_pages = built.dirty_pages, objects = objects.len(), "built");
-        Ok(Fresh { edition: Edition { number: self.built, generation, statement, objects }, looked_at })
+        let named = Named::of(vec![objects.into()]);
+        Ok(Fresh { edition: Edition { number: self.built, generation, statement, named }, looked_at })
     }
 
     fn caught_up(&mut self, view: &ReadView) -> Result<Picture, StoreError> {

@@ -19,7 +19,7 @@ mod stamp;
 mod status;
 
 pub use publisher::{PublishError, Publisher, Schedule, Settings};
-pub use sink::{Held, Sink, SinkError, directory::DirectorySink, edge::EdgeError, edge::EdgeSink};
+pub use sink::{Held, Named, Sink, SinkError, directory::DirectorySink, edge::EdgeError, edge::EdgeSink};
 pub use status::{PublishStatus, SinkStatus};
 
 #[cfg(test)]

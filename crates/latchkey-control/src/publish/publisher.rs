@@ -124,6 +124,7 @@ impl Publisher {
                 board: board.clone(),
                 standing: Mutex::new(Standing::default()),
                 lost: Notify::new(),
+                swept: Mutex::new(None),
             });
             let newest = store.newest();
             spawn_desk(&mut tasks, desk, (editions.clone(), newest), schedule.head_every, seeds)?;

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 /// A sink's answer, once it is there.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, SinkError>> + Send + 'a>>;
@@ -29,12 +30,37 @@ pub trait Sink: Send + Sync + 'static {
     fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()>;
 
     /// Takes a head, if it holds all the `named` objects. Answers what its own clock said, if it has one.
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a [Object]) -> Answer<'a, Option<UnixMillis>>;
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>>;
 
     /// Deletes what nothing has named for long, if that is the publisher's to do. `named` is what must stay.
     fn sweep<'a>(&'a self, named: &'a HashSet<ObjectDigest>, now: UnixMillis) -> Answer<'a, usize> {
         let _ = (named, now);
         Box::pin(async { Ok(0) })
+    }
+}
+
+/// Every object that a head leads to, in bundles that stay as they are from one edition to the next: a base with all
+/// its nodes and pages is one, each delta is one. So whoever has seen that a bundle is there need not look again.
+#[derive(Debug, Clone, Default)]
+pub struct Named(Vec<Bundle>);
+
+/// Objects of which the first leads to all others; never empty.
+pub type Bundle = Arc<[Object]>;
+
+impl Named {
+    /// These bundles.
+    pub const fn of(bundles: Vec<Bundle>) -> Self {
+        Self(bundles)
+    }
+
+    /// The bundles.
+    pub fn bundles(&self) -> &[Bundle] {
+        &self.0
+    }
+
+    /// Every object; one that stands in two bundles comes twice.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.0.iter().flat_map(|bundle| bundle.iter())
     }
 }
 

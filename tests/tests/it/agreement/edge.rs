@@ -2,7 +2,7 @@
 
 use latchkey_control::outside::Clock;
 use latchkey_control::publish::sink::Answer;
-use latchkey_control::publish::{Held, Publisher, Schedule, Settings, Sink};
+use latchkey_control::publish::{Held, Named, Publisher, Schedule, Settings, Sink};
 use latchkey_core::{Generation, MintSecret, Pepper, Prefix, UnixMillis, UnixSeconds};
 use latchkey_gate::{
     Ask, Attempt, Floor, Gate, GateConfig, HeadAsk, Question, RefreshEnd, Request, Step, Verdict, Wanted,
@@ -71,9 +71,9 @@ impl Sink for Hub {
         Box::pin(async { Ok(()) })
     }
 
-    fn put_head<'a>(&'a self, bytes: &'a [u8], named: &'a [Object]) -> Answer<'a, Option<UnixMillis>> {
+    fn put_head<'a>(&'a self, bytes: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
         let mut objects = self.objects.lock().unwrap();
-        for object in named {
+        for object in named.objects() {
             objects.insert(object.reference.digest(), object.bytes.clone());
         }
         let head = UnverifiedHead::parse(bytes).unwrap().verify(&self.root).unwrap();

@@ -3,7 +3,7 @@
 //! A file is written beside its place, synced, and renamed into it, so a reader sees the old or the new one
 //! and a crash leaves at worst a `.part` file. Objects are there before a head names them.
 
-use super::{Answer, Held, Sink, SinkError};
+use super::{Answer, Bundle, Held, Named, Sink, SinkError};
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::build::Object;
 use latchkey_snapshot::{ObjectDigest, Root, UnverifiedHead};
@@ -23,8 +23,8 @@ struct Shelf {
     path: PathBuf,
     root: Root,
     keep_ms: u64,
-    /// The manifest whose objects were last seen to be there.
-    complete: Mutex<Option<ObjectDigest>>,
+    /// What leads the bundles of which every object was seen to be there.
+    complete: Mutex<HashSet<ObjectDigest>>,
     /// Since when nothing names an object. A restart forgets it, and so only keeps longer.
     unnamed: Mutex<HashMap<String, UnixMillis>>,
 }
@@ -79,8 +79,8 @@ impl Sink for DirectorySink {
         })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a [Object]) -> Answer<'a, Option<UnixMillis>> {
-        let (head, named) = (head.to_vec(), named.to_vec());
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
+        let (head, named) = (head.to_vec(), named.clone());
         self.on_disk(move |shelf| {
             shelf.check_complete(&named)?;
             shelf.put("", HEAD, &head).map(|()| None)
@@ -121,24 +121,32 @@ impl Shelf {
         }
     }
 
-    /// Refuses a head while something it names is not there. Asked once for each manifest, the first of `named`.
-    fn check_complete(&self, named: &[Object]) -> Result<(), SinkError> {
-        let manifest = named.first().map(|manifest| manifest.reference.digest());
+    /// Refuses a head while something it names is not there. A bundle is looked at once, and again after it was not
+    /// named for a while.
+    fn check_complete(&self, named: &Named) -> Result<(), SinkError> {
         let mut complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
-        if *complete == manifest {
-            return Ok(());
-        }
         let mut missing = Vec::new();
-        for object in named {
+        let mut seen = HashSet::new();
+        for bundle in named.bundles() {
+            let Some(first) = bundle.first().map(|object| object.reference.digest()) else { continue };
+            let lacking = if complete.contains(&first) { Vec::new() } else { self.lacking(bundle)? };
+            if lacking.is_empty() {
+                seen.insert(first);
+            }
+            missing.extend(lacking);
+        }
+        *complete = seen;
+        if missing.is_empty() { Ok(()) } else { Err(SinkError::Missing(missing)) }
+    }
+
+    fn lacking(&self, bundle: &Bundle) -> Result<Vec<ObjectDigest>, SinkError> {
+        let mut lacking = Vec::new();
+        for object in bundle.iter() {
             if !self.holds(object)? {
-                missing.push(object.reference.digest());
+                lacking.push(object.reference.digest());
             }
         }
-        if !missing.is_empty() {
-            return Err(SinkError::Missing(missing));
-        }
-        *complete = manifest;
-        Ok(())
+        Ok(lacking)
     }
 
     /// Writes a file whole: beside its place, synced, renamed, the folder synced.

@@ -1,6 +1,6 @@
 //! The Worker's push route over HTTP. The protocol is described in docs/operations.md, "Publishing".
 
-use super::{Answer, Held, Sink, SinkError};
+use super::{Answer, Held, Named, Sink, SinkError};
 use latchkey_core::{Generation, UnixMillis};
 use latchkey_snapshot::ObjectDigest;
 use latchkey_snapshot::build::Object;
@@ -122,7 +122,7 @@ impl Sink for EdgeSink {
         Box::pin(async move { self.put(&path, object.bytes.to_vec(), OBJECT_TIMEOUT).await.map(drop) })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a [Object]) -> Answer<'a, Option<UnixMillis>> {
+    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
         Box::pin(self.push_head(head))
     }
 }

@@ -6,7 +6,7 @@ use crate::iam::{
 };
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::publish::sink::Answer;
-use crate::publish::{Held, Publisher, Schedule, Settings, Sink, SinkError};
+use crate::publish::{Held, Named, Publisher, Schedule, Settings, Sink, SinkError};
 use crate::store::{AuditEntry, Change, Store, StoreError, Write};
 use latchkey_core::key::Prefix;
 use latchkey_core::{
@@ -343,7 +343,7 @@ impl Sink for Hub {
         })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a [Object]) -> Answer<'a, Option<UnixMillis>> {
+    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
         Box::pin(async {
             self.may_answer()?;
             self.take(head).map(|()| None)

@@ -19,7 +19,7 @@ async fn head_is_refused_until_everything_it_names_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let sink = sink(folder.path()).await;
     let (one, other) = (object(b"one"), object(b"other"));
-    let named = [one.clone(), other.clone()];
+    let named = Named::of(vec![[one.clone()].into(), [other.clone()].into()]);
     sink.put_object(&one).await.unwrap();
     let torn = folder.path().join("objects").join(other.reference.digest().to_string());
     fs::write(&torn, b"oth").unwrap();

@@ -31,7 +31,7 @@ async fn everything_goes_to_its_path_with_the_token() {
     let object = Object { reference: ObjectRef::to(b"page"), bytes: b"page"[..].into() };
     sink.put_root(2, b"root").await.unwrap();
     sink.put_object(&object).await.unwrap();
-    assert_eq!(sink.put_head(b"head", &[]).await, Ok(None));
+    assert_eq!(sink.put_head(b"head", &Named::default()).await, Ok(None));
     let seen = seen.lock().unwrap();
     let paths: Vec<&str> = seen.iter().map(|(_, path, ..)| path.as_str()).collect();
     let digest = object.reference.digest();
@@ -46,7 +46,7 @@ async fn everything_goes_to_its_path_with_the_token() {
 }
 
 async fn refusal_to_head(status: u16, body: &'static str) -> SinkError {
-    hub(status, body).await.0.put_head(b"head", &[]).await.unwrap_err()
+    hub(status, body).await.0.put_head(b"head", &Named::default()).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn digest_that_is_none_is_no_list_of_missing_objects() {
 async fn clock_and_status_are_read() {
     let (sink, _) =
         hub(200, "{\"generation\":4,\"as_of\":7,\"now\":8,\"root_version\":1,\"extra\":[]}").await;
-    assert_eq!(sink.put_head(b"head", &[]).await, Ok(Some(UnixMillis(8))));
+    assert_eq!(sink.put_head(b"head", &Named::default()).await, Ok(Some(UnixMillis(8))));
     let held = Held { root_version: 1, head: Some((Generation(4), UnixMillis(7))) };
     assert_eq!(sink.held().await, Ok(held));
     let (sink, _) = hub(200, "{\"generation\":null,\"as_of\":null,\"root_version\":1}").await;
