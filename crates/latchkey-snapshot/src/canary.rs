@@ -87,11 +87,12 @@ impl Canary {
             before.ensure("canary expected", rest == [0; 26], Fault::NotCanonical)?;
             return Ok(Self { query, expected: None });
         }
-        Ok(Self { query, expected: Some(read_expected(cursor)?) })
+        Ok(Self { query, expected: Some(read_expected(cursor, kind)?) })
     }
 }
 
-fn read_expected(cursor: &mut Cursor<'_>) -> Result<Expected, ParseError> {
+/// What a record of the kind can say; what none can would keep a snapshot from ever being served.
+fn read_expected(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Expected, ParseError> {
     let start = cursor.clone();
     let project = ProjectNumber(cursor.u32("canary expected")?);
     let organization = OrganizationNumber(cursor.u32("canary expected")?);
@@ -103,5 +104,11 @@ fn read_expected(cursor: &mut Cursor<'_>) -> Result<Expected, ParseError> {
     let state = KeyState::from_byte(cursor.u8("canary expected")?).ok_or_else(wrong)?;
     let bits = u128::from_le_bytes(cursor.array("canary expected")?);
     let permissions = PermissionSet::from_bits(bits).ok_or_else(wrong)?;
+    let ended = kind == Kind::EndedSession;
+    let possible = role.is_some() == kind.has_role()
+        && (kind.is_key() || (state == KeyState::Active && permissions == PermissionSet::EMPTY))
+        && (project.0 == 0 || !(ended || kind == Kind::Membership))
+        && (organization.0 == 0 || !ended);
+    start.ensure("canary expected", possible, Fault::OutOfRange)?;
     Ok(Expected { binding: Binding { project, organization, role, permissions }, state })
 }

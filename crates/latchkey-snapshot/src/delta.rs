@@ -26,7 +26,9 @@ use crate::page::{Entry, KeyState, PAGE_LEN_MAX, Page};
 use crate::query::{Kind, Query, TAG_LEN};
 use crate::root::Installation;
 use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
+use core::mem;
 use latchkey_core::{Generation, OrganizationNumber, ProjectNumber};
 
 /// Bytes a delta may have at most.
@@ -115,8 +117,11 @@ impl Removals {
 
     /// What becomes of the record with this tag, if it is refused.
     pub fn find(&self, kind: Kind, tag: &[u8; TAG_LEN]) -> Option<RemovalReason> {
-        let at = self.list.binary_search_by_key(&(kind, tag), |removal| (removal.kind, &removal.tag)).ok()?;
-        self.list.get(at).map(|removal| removal.reason)
+        self.list.get(self.index(kind, tag)?).map(|removal| removal.reason)
+    }
+
+    fn index(&self, kind: Kind, tag: &[u8; TAG_LEN]) -> Option<usize> {
+        self.list.binary_search_by_key(&(kind, tag), |removal| (removal.kind, &removal.tag)).ok()
     }
 
     /// Every removal, ascending by kind, then tag.
@@ -150,7 +155,8 @@ impl Delta {
 
     /// What it says of the thing that `query` names.
     pub fn find(&self, query: &Query) -> Found<'_> {
-        if self.removals.find(query.kind, &query.tag) == Some(RemovalReason::Gone) {
+        let removed = self.removals.find(query.kind, &query.tag);
+        if removed == Some(RemovalReason::Gone) {
             return Found::Gone;
         }
         let at =
@@ -159,6 +165,8 @@ impl Delta {
         let page = page.filter(|(_, page)| page.kind() == query.kind);
         match page.and_then(|(_, page)| page.find(query).map(|entry| (page, entry))) {
             Some((page, entry)) => Found::Here(page, entry),
+            // A record that lies elsewhere than the query leads: what came before it must not let the key in.
+            None if removed.is_some() => Found::Gone,
             None => Found::Unknown,
         }
     }
@@ -238,7 +246,7 @@ type Pages = (Vec<(u64, Page)>, Vec<Names>);
 
 fn read_pages(cursor: &mut Cursor<'_>) -> Result<Pages, ParseError> {
     let (mut pages, mut names) = (Vec::new(), Vec::new());
-    let mut last = None;
+    let (mut last, mut last_name) = (None, None);
     for _ in 0..cursor.u16("page count")? {
         let before = cursor.clone();
         let kind = Kind::from_byte(cursor.u8("page kind")?);
@@ -250,9 +258,15 @@ fn read_pages(cursor: &mut Cursor<'_>) -> Result<Pages, ParseError> {
         let len = cursor.u32("page length")? as usize;
         let len_max = if kind.is_names() { NAMES_LEN_MAX } else { PAGE_LEN_MAX };
         before.ensure("page length", (1..=len_max).contains(&len), Fault::OutOfRange)?;
+        let inside = cursor.clone();
         let bytes = cursor.take("page", len)?;
         if kind.is_names() {
-            names.push(Names::read(kind, bytes)?);
+            let page = Names::read(kind, bytes)?;
+            let (first, last) = page.places();
+            let above = last_name.is_none_or(|last| last < (kind, first_place));
+            inside.ensure("page", above && first_place <= first, Fault::NotCanonical)?;
+            last_name = Some((kind, last));
+            names.push(page);
         } else {
             pages.push((first_place, Page::read(kind, bytes.into())?));
         }
@@ -262,16 +276,20 @@ fn read_pages(cursor: &mut Cursor<'_>) -> Result<Pages, ParseError> {
 
 /// What is gone is in no page, and a key's record is out of force exactly where a removal says so.
 fn check_removed(at: &Cursor<'_>, removals: &Removals, pages: &[(u64, Page)]) -> Result<(), ParseError> {
-    let mut told = 0;
+    // Each removal is told once: two pages that name one key would hide that no page names another.
+    let mut told = vec![false; removals.list.len()];
     for (_, page) in pages {
         for (tag, entry) in page.entries() {
-            let said = removals.find(page.kind(), tag);
-            at.ensure("removals", said == RemovalReason::of(entry.state), Fault::NotCanonical)?;
-            told += usize::from(said.is_some());
+            let index = removals.index(page.kind(), tag);
+            let said = index.and_then(|index| removals.list.get(index));
+            let agrees = said.map(|removal| removal.reason) == RemovalReason::of(entry.state);
+            let first =
+                index.and_then(|index| told.get_mut(index)).is_none_or(|told| !mem::replace(told, true));
+            at.ensure("removals", agrees && first, Fault::NotCanonical)?;
         }
     }
-    let kept = removals.list.iter().filter(|removal| removal.reason != RemovalReason::Gone).count();
-    at.ensure("removals", kept == told, Fault::NotCanonical)
+    let told_of = |(removal, told): (&Removal, bool)| told == (removal.reason != RemovalReason::Gone);
+    at.ensure("removals", removals.list.iter().zip(told).all(told_of), Fault::NotCanonical)
 }
 
 impl RemovalReason {

@@ -39,6 +39,8 @@ pub const HEAD_LEN_MAX: usize = 4096;
 /// How long a statement may be good for: one day. It bounds what a stolen signing key that has expired can
 /// still backdate.
 pub const USE_BY_SECS_MAX: u64 = 86_400;
+/// How long after a statement the base before may be carried on at most: one day.
+pub const PREVIOUS_SECS_MAX: u64 = 86_400;
 /// Inline revocations a head may carry at most.
 pub const INLINE_MAX: usize = 64;
 pub(crate) const HEAD_MAGIC: &[u8; 4] = b"LKH1";
@@ -345,7 +347,8 @@ fn read_previous(
     let tip = read_reference(cursor, "previous delta tip", DELTA_LEN_MAX)?;
     let before = cursor.clone();
     let until = UnixSeconds(cursor.u64("previous until")?);
-    before.ensure("previous until", until > issued, Fault::OutOfRange)?;
+    let allowed = issued < until && until <= issued.plus_secs(PREVIOUS_SECS_MAX);
+    before.ensure("previous until", allowed, Fault::OutOfRange)?;
     Ok(Some(Previous { manifest: previous, tip, until }))
 }
 

@@ -16,6 +16,7 @@ extern crate std;
 #[cfg(feature = "build")]
 pub mod build;
 pub mod canary;
+pub mod chain;
 pub mod cursor;
 pub mod delta;
 pub mod exceptions;
@@ -33,6 +34,7 @@ pub mod signature;
 pub mod token;
 
 pub use canary::{Canary, Expected};
+pub use chain::ChainError;
 pub use cursor::{Fault, ParseError};
 pub use delta::{Delta, Found, Removal, RemovalReason, Removals};
 pub use exceptions::{ExceptionClass, Exceptions};

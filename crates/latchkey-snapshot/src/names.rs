@@ -12,7 +12,7 @@
 
 use crate::cursor::{Cursor, Fault, ParseError};
 use crate::object::{ObjectError, ObjectRef};
-use crate::query::Kind;
+use crate::query::{Kind, Query};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use latchkey_core::{OrganizationId, OrganizationNumber, ProjectId, ProjectNumber, Slug};
@@ -80,6 +80,18 @@ impl Names {
     pub fn organization(&self, number: OrganizationNumber) -> Option<&OrganizationNames> {
         let Self::Organizations(list) = self else { return None };
         list.binary_search_by_key(&number, |names| names.number).ok().and_then(|at| list.get(at))
+    }
+
+    /// The places of its first and of its last entry.
+    pub(crate) fn places(&self) -> (u64, u64) {
+        fn ends<T>(list: &[T], number: impl Fn(&T) -> u32) -> (u64, u64) {
+            let place = |entry: Option<&T>| entry.map_or(0, |entry| Query::names_place(number(entry)));
+            (place(list.first()), place(list.last()))
+        }
+        match self {
+            Self::Projects(list) => ends(list, |names| names.number.0),
+            Self::Organizations(list) => ends(list, |names| names.number.0),
+        }
     }
 
     pub(crate) fn read(kind: Kind, bytes: &[u8]) -> Result<Self, ParseError> {

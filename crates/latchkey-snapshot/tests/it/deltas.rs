@@ -136,6 +136,104 @@ fn delta_that_no_writer_writes_is_refused() {
     assert_eq!(fault(refused(&delta, long)), ("end", Fault::OutOfRange));
 }
 
+/// Where the pages of [`changed`] stand: behind organization 4 and two removals comes project 30.
+const PAGES_AT: usize = BEGUN_AT + 10 + 4 + 2 * 12 + 10;
+
+#[test]
+fn removal_of_a_key_that_no_page_names_is_refused_though_another_is_named_twice() {
+    let (_, delta) = changed();
+    let twice = |bytes: &mut Vec<u8>| {
+        let mut page = bytes.split_off(PAGES_AT + 2);
+        bytes[PAGES_AT] = 2;
+        bytes.extend(&page);
+        page[8] = 0x80;
+        bytes.extend(&page);
+        let removals = BEGUN_AT + 10 + 4;
+        bytes[removals + 1] = RemovalReason::Revoked as u8;
+        bytes[removals + 13] = RemovalReason::Revoked as u8;
+    };
+    let error = refused(&delta, twice);
+    assert_eq!((error.field, error.fault), ("removals", Fault::NotCanonical));
+}
+
+#[test]
+fn key_out_of_force_is_not_looked_for_further_back_wherever_its_record_lies() {
+    let (base, object) = changed();
+    let mut bytes = object.bytes.to_vec();
+    bytes[PAGES_AT + 3..PAGES_AT + 11].fill(0xFF);
+    let delta = Delta::parse(&ObjectRef::to(&bytes), &bytes).unwrap();
+    assert!(find(&base, &query(10, 1)).is_some());
+    assert!(matches!(delta.find(&query(10, 1)), Found::Gone));
+    assert!(matches!(delta.find(&query(10, 9)), Found::Unknown));
+}
+
+#[test]
+fn names_outside_of_their_page_are_refused() {
+    let (base, none) = (small(), Exceptions::default());
+    let mut content = Content::new(pepper());
+    content.load([]);
+    for record in records() {
+        content.put(record);
+    }
+    let touched = content.take_touched();
+    let delta = delta_of(&content, base.manifest.reference, &touched, [&none, &none]);
+    let read = Delta::parse(&delta.reference, &delta.bytes).unwrap();
+    assert_eq!(read.project_names(ProjectNumber(10)).unwrap().slug.as_str(), "alpha");
+    let at = delta.bytes.windows(4).position(|four| four == b"LKT1").unwrap();
+    // Project 10 lies at 10 << 32: the page may begin there, and not above.
+    let begins =
+        |place: u64| move |bytes: &mut Vec<u8>| bytes[at - 12..at - 4].copy_from_slice(&place.to_le_bytes());
+    let error = refused(&delta, begins((10 << 32) + 1));
+    assert_eq!((error.object, error.field, error.fault), ("delta", "page", Fault::NotCanonical));
+    let mut bytes = delta.bytes.to_vec();
+    begins(10 << 32)(&mut bytes);
+    assert!(Delta::parse(&ObjectRef::to(&bytes), &bytes).is_ok());
+}
+
+#[test]
+fn chain_that_does_not_lead_from_its_base_to_its_statement_is_refused() {
+    let (base, object) = changed();
+    let manifest = Manifest::parse(&base.manifest.reference, &base.manifest.bytes).unwrap();
+    let first = Delta::parse(&object.reference, &object.bytes).unwrap().removals;
+    let base = base.manifest.reference;
+    let with = |removals: &Removals, change: &dyn Fn(&mut Removals)| {
+        let mut changed = removals.clone();
+        change(&mut changed);
+        changed
+    };
+    let second = with(&first, &|delta| {
+        (delta.from, delta.generation, delta.parent) = (Generation(6), Generation(9), Some(object.reference));
+    });
+    let at = |generation| (Installation([7; 16]), Generation(generation));
+    let check = |generation, chain: &[&Removals]| chain::check(at(generation), &base, &manifest, chain);
+    assert_eq!(check(6, &[]), Err(ChainError::Generation));
+    assert_eq!(check(4, &[]), Err(ChainError::Generation));
+    assert_eq!(check(7, &[&first]), Err(ChainError::Generation));
+    assert_eq!(check(6, &[&first, &second]), Err(ChainError::Generation));
+    assert_eq!(check(9, &[&second]), Err(ChainError::Continuity));
+    assert_eq!(check(6, &[&second, &first]), Err(ChainError::Continuity));
+    assert_eq!(check(9, &[&first, &second, &second]), Err(ChainError::Continuity));
+    let skips = with(&second, &|delta| delta.from = Generation(7));
+    assert_eq!(check(9, &[&first, &skips]), Err(ChainError::Continuity));
+    let overlaps = with(&second, &|delta| delta.from = Generation(5));
+    assert_eq!(check(9, &[&first, &overlaps]), Err(ChainError::Continuity));
+    let alone = with(&second, &|delta| delta.parent = None);
+    assert_eq!(check(9, &[&first, &alone]), Err(ChainError::Continuity));
+    let orphan = with(&first, &|delta| delta.parent = Some(base));
+    assert_eq!(check(6, &[&orphan]), Err(ChainError::Continuity));
+    let elsewhere = with(&second, &|delta| delta.base = object.reference);
+    assert_eq!(check(9, &[&first, &elsewhere]), Err(ChainError::Base));
+    let peppered = with(&second, &|delta| delta.pepper_id = [0; 8]);
+    assert_eq!(check(9, &[&first, &peppered]), Err(ChainError::PepperId));
+    let foreign = with(&second, &|delta| delta.installation = Installation([8; 16]));
+    assert_eq!(check(9, &[&first, &foreign]), Err(ChainError::Installation));
+    let other = (Installation([8; 16]), Generation(5));
+    assert_eq!(chain::check(other, &base, &manifest, &[]), Err(ChainError::Installation));
+    assert_eq!(check(9, &[&first; 5]), Err(ChainError::TooMany));
+    assert_eq!(check(5, &[]), Ok(()));
+    assert_eq!(check(9, &[&first, &second]), Ok(()));
+}
+
 #[test]
 fn exception_that_begins_and_ends_in_one_delta_is_refused() {
     let (base, _) = changed();
@@ -171,6 +269,48 @@ fn canary_holds_only_for_the_very_entry() {
     assert!(!canary.holds(find(&built, &query(10, 2)).as_ref()));
     let absent = Canary { query: query(10, 99), expected: None };
     assert!(absent.holds(None) && !absent.holds(Some(&entry)));
+}
+
+#[test]
+fn canary_that_no_record_of_its_kind_could_hold_for_is_refused() {
+    let entry = find(&small(), &query(10, 1)).unwrap();
+    let key = Expected { binding: entry.binding, state: KeyState::Active };
+    let bare = Binding { permissions: latchkey_core::PermissionSet::EMPTY, ..key.binding };
+    let nobody = Binding { role: None, ..bare };
+    let of = |binding| Expected { binding, state: KeyState::Active };
+    let membership = Binding { project: ProjectNumber(0), ..bare };
+    let ended = Binding { project: ProjectNumber(0), organization: OrganizationNumber(0), ..nobody };
+    let reads = |kind, expected| {
+        let canary = Canary { query: Query { kind, ..query(10, 1) }, expected: Some(expected) };
+        let mut content = Content::new(pepper());
+        let built = build_with(&mut content, 5, &[canary]);
+        match built {
+            Ok(_) => true,
+            Err(build::BuildError::Unreadable(error)) => {
+                assert_eq!((error.field, error.fault), ("canary expected", Fault::OutOfRange));
+                false
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    for kind in [Kind::NativeKey, Kind::ImportedKey] {
+        assert!(!reads(kind, of(nobody)), "{kind:?} without a role");
+        assert!(reads(kind, key) && reads(kind, Expected { state: KeyState::Revoked, ..key }));
+    }
+    for (kind, fits) in [
+        (Kind::Resource, nobody),
+        (Kind::ProjectReference, nobody),
+        (Kind::Membership, membership),
+        (Kind::Collaboration, bare),
+        (Kind::EndedSession, ended),
+    ] {
+        assert!(reads(kind, of(fits)), "{kind:?}");
+        assert!(!reads(kind, Expected { state: KeyState::Disabled, ..of(fits) }), "{kind:?} disabled");
+        assert!(!reads(kind, of(Binding { permissions: key.binding.permissions, ..fits })), "{kind:?}");
+        let role = if fits.role.is_some() { None } else { Some(Role::Member) };
+        assert!(!reads(kind, of(Binding { role, ..fits })), "{kind:?} with {role:?}");
+    }
+    assert!(!reads(Kind::Membership, of(bare)) && !reads(Kind::EndedSession, of(nobody)));
 }
 
 proptest! {

@@ -136,6 +136,14 @@ pub(crate) fn rules() -> Vec<Rule> {
 }
 
 pub(crate) fn build(content: &mut Content, generation: u64) -> Built {
+    build_with(content, generation, &[]).unwrap()
+}
+
+pub(crate) fn build_with(
+    content: &mut Content,
+    generation: u64,
+    canaries: &[Canary],
+) -> Result<Built, build::BuildError> {
     let exceptions = Exceptions::default()
         .with_suspended([OrganizationNumber(3)])
         .with_archived([ProjectNumber(30)])
@@ -156,10 +164,10 @@ pub(crate) fn build(content: &mut Content, generation: u64) -> Built {
         exceptions: &exceptions,
         session_keys: &[token_key],
         edge_keys: &[],
-        canaries: &[],
+        canaries,
         rules: &rules(),
     };
-    content.build(&edition).unwrap()
+    content.build(&edition)
 }
 
 pub(crate) fn small() -> Built {

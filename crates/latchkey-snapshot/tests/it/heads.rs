@@ -49,6 +49,30 @@ fn head_key_cannot_sign_a_statement_nor_a_release_key_a_head() {
 }
 
 #[test]
+fn previous_base_is_another_one_with_a_tip_and_an_end_within_a_day() {
+    let content = statement_content(&small());
+    let (other, tip) = (ObjectRef::to(b"a base"), ObjectRef::to(b"a delta"));
+    let issued = NOW.seconds();
+    let read = |manifest: ObjectRef, until: UnixSeconds| {
+        let previous = Some(Previous { manifest, tip, until });
+        let statement = StatementContent { previous, ..content.clone() }.sign(&[&signer(2)]).unwrap();
+        match verify(&head_over(&statement, &[])) {
+            Ok(head) => Ok(head.statement.previous),
+            Err(HeadError::Parse(error)) => Err((error.field, error.fault)),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let late = Err(("previous until", Fault::OutOfRange));
+    assert_eq!(read(other, issued), late);
+    assert_eq!(read(other, issued.plus_secs(86_401)), late);
+    assert_eq!(read(other, UnixSeconds(u64::MAX)), late);
+    let same = read(content.manifest, issued.plus_secs(600));
+    assert_eq!(same, Err(("previous manifest", Fault::NotCanonical)));
+    let until = issued.plus_secs(86_400);
+    assert_eq!(read(other, until), Ok(Some(Previous { manifest: other, tip, until })));
+}
+
+#[test]
 fn head_of_another_installation_or_root_is_refused() {
     let content = StatementContent { installation: Installation([8; 16]), ..statement_content(&small()) };
     let statement = content.sign(&[&signer(2)]).unwrap();
