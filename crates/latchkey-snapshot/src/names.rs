@@ -129,7 +129,7 @@ fn read_list<T>(
     Ok(list)
 }
 
-fn read_project(cursor: &mut Cursor<'_>) -> Result<ProjectNames, ParseError> {
+pub(crate) fn read_project(cursor: &mut Cursor<'_>) -> Result<ProjectNames, ParseError> {
     let number = ProjectNumber(cursor.u32("number")?);
     let organization = OrganizationNumber(cursor.u32("organization number")?);
     let before = cursor.clone();
@@ -141,7 +141,7 @@ fn read_project(cursor: &mut Cursor<'_>) -> Result<ProjectNames, ParseError> {
     Ok(ProjectNames { number, organization, id, slug, name: read_name(cursor)? })
 }
 
-fn read_organization(cursor: &mut Cursor<'_>) -> Result<OrganizationNames, ParseError> {
+pub(crate) fn read_organization(cursor: &mut Cursor<'_>) -> Result<OrganizationNames, ParseError> {
     let number = OrganizationNumber(cursor.u32("number")?);
     let before = cursor.clone();
     let id = OrganizationId::from_body(cursor.array("id")?);

@@ -25,6 +25,8 @@ pub enum BuildError {
     Unreadable(crate::cursor::ParseError),
     /// A record names something that is not there, a fault of the writer itself.
     Lost(&'static str),
+    /// Two records about the same thing, where each must be the only one.
+    Twice,
     /// No signer, or one signer twice.
     Signers,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for BuildError {
             Self::TooLong(what) => write!(f, "a {what} is longer than the format allows"),
             Self::Unreadable(error) => write!(f, "the reader would refuse it: {error}"),
             Self::Lost(what) => write!(f, "a record names a {what} that is not there"),
+            Self::Twice => f.write_str("two records are about the same thing"),
             Self::Signers => f.write_str("an object needs one to eight different signers"),
         }
     }
@@ -90,25 +93,29 @@ pub(super) fn count<N: TryFrom<usize>>(
 /// The page of names of these projects.
 pub(super) fn project_names(list: &[ProjectNames]) -> Result<Object, BuildError> {
     let mut bytes = names_header(Kind::ProjectNames, list.len())?;
-    for names in list {
-        bytes.put(names.number.0.to_le_bytes());
-        bytes.put(names.organization.0.to_le_bytes());
-        bytes.put(names.id.body());
-        bytes.text(names.slug.as_str())?;
-        bytes.text(&names.name)?;
-    }
+    list.iter().try_for_each(|names| project_entry(&mut bytes, names))?;
     Ok(Object::new(bytes.0))
+}
+
+pub(super) fn project_entry(bytes: &mut Bytes, names: &ProjectNames) -> Result<(), BuildError> {
+    bytes.put(names.number.0.to_le_bytes());
+    bytes.put(names.organization.0.to_le_bytes());
+    bytes.put(names.id.body());
+    bytes.text(names.slug.as_str())?;
+    bytes.text(&names.name)
 }
 
 /// The page of names of these organizations.
 pub(super) fn organization_names(list: &[OrganizationNames]) -> Result<Object, BuildError> {
     let mut bytes = names_header(Kind::OrganizationNames, list.len())?;
-    for names in list {
-        bytes.put(names.number.0.to_le_bytes());
-        bytes.put(names.id.body());
-        bytes.text(&names.name)?;
-    }
+    list.iter().try_for_each(|names| organization_entry(&mut bytes, names))?;
     Ok(Object::new(bytes.0))
+}
+
+pub(super) fn organization_entry(bytes: &mut Bytes, names: &OrganizationNames) -> Result<(), BuildError> {
+    bytes.put(names.number.0.to_le_bytes());
+    bytes.put(names.id.body());
+    bytes.text(&names.name)
 }
 
 fn names_header(kind: Kind, len: usize) -> Result<Bytes, BuildError> {

@@ -56,6 +56,12 @@ impl<T: Ord + Clone> Interner<T> {
         self.held.get(index)?.as_ref().map(|held| &held.value)
     }
 
+    /// Holds everything that another one holds; by that one's number less one, the number here.
+    pub(super) fn adopt(&mut self, other: &Self) -> Vec<u32> {
+        let ours = |held: &Option<Held<T>>| held.as_ref().map_or(0, |held| self.hold(&held.value));
+        other.held.iter().map(ours).collect()
+    }
+
     fn slot(&mut self, number: u32) -> Option<&mut Held<T>> {
         let index = (number as usize).checked_sub(1)?;
         self.held.get_mut(index)?.as_mut()

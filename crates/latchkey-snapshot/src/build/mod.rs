@@ -1,7 +1,7 @@
 //! The writer: content in, canonical objects out. The same content and pepper give the same bytes.
 //!
 //! [`Content`] holds every record and knows which pages a change made dirty; [`Content::build`] encodes those,
-//! the index and the manifest. [`Signer`] signs what [`RootContent`], [`StatementContent`] and [`HeadContent`]
+//! the index and the manifest; [`stream`] makes the same of more records than memory holds. [`Signer`] signs what [`RootContent`], [`StatementContent`] and [`HeadContent`]
 //! describe, and session tokens. Everything written is in the form that the reader demands, and no other.
 
 mod content;
@@ -15,6 +15,7 @@ mod record;
 mod row;
 mod sign;
 mod slot;
+pub mod stream;
 mod token;
 mod trie;
 

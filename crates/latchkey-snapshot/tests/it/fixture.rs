@@ -144,6 +144,14 @@ pub(crate) fn build_with(
     generation: u64,
     canaries: &[Canary],
 ) -> Result<Built, build::BuildError> {
+    with_edition(generation, canaries, |edition| content.build(edition))
+}
+
+pub(crate) fn with_edition<T>(
+    generation: u64,
+    canaries: &[Canary],
+    make: impl FnOnce(&Edition<'_>) -> T,
+) -> T {
     let exceptions = Exceptions::default()
         .with_suspended([OrganizationNumber(3)])
         .with_archived([ProjectNumber(30)])
@@ -158,7 +166,7 @@ pub(crate) fn build_with(
     let edition = Edition {
         installation: Installation([7; 16]),
         generation: Generation(generation),
-        pepper_id: content.pepper_id(),
+        pepper_id: pepper().id(),
         grace_secs: 900,
         prefix: Prefix::parse("lk").unwrap(),
         exceptions: &exceptions,
@@ -167,7 +175,7 @@ pub(crate) fn build_with(
         canaries,
         rules: &rules(),
     };
-    content.build(&edition)
+    make(&edition)
 }
 
 pub(crate) fn small() -> Built {

@@ -8,4 +8,5 @@ mod fixture;
 mod heads;
 mod objects;
 mod roots;
+mod streams;
 mod tokens;
