@@ -198,7 +198,7 @@ fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
     let prefix = Prefix::parse("lk_test").expect("a prefix");
     let audit = CheckpointSigner::new("stage.test/audit", &[8; 32]).expect("a log's name");
     let chosen = ControlConfig { operator_sign_in: config.operator_sign_in, ..ControlConfig::new(prefix) };
-    let edge_tokens = EdgeTokens { installation: Installation([7; 16]), signer: Signer::from_seed(&[9; 32]) };
+    let edge_tokens = EdgeTokens::fixed(Installation([7; 16]), Signer::from_seed(&[9; 32]));
     Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), audit, chosen)
         .with_edge_tokens(edge_tokens)
 }

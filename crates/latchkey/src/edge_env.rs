@@ -32,11 +32,12 @@ const USAGE: &str = "LATCHKEY_CONTROL_URL=\nLATCHKEY_USAGE_TOKEN=\n";
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let installation = Folder::new(&arguments.dir).load()?;
     // The newest root: an edge that is deployed now need not walk there.
-    let root = installation.roots.last().context("there is no root")?;
+    let keyring = &installation.keys.keyring;
+    let root = keyring.roots().last().context("there is no root")?;
     let text = Zeroizing::new(format!(
         "LATCHKEY_ROOT={}\nLATCHKEY_PEPPER={}\nLATCHKEY_MINT={}\nLATCHKEY_PUSH_TOKEN={}\n{USAGE}",
         STANDARD.encode(root),
-        hex(installation.pepper.expose()),
+        hex(keyring.pepper().expose()),
         hex(installation.mint.expose()),
         *installation.push_token,
     ));

@@ -6,15 +6,15 @@
 //!   state.redb    the database
 //!   roots/1 …     the signed roots, binary; no secret
 //!   keys/         0700: Ed25519 seeds as 64 hexadecimal characters, each file 0600
-//!     offline-1 … release  head  session  edge  audit
+//!     offline-1 …  release  head  session  edge  audit, and release-2 … while one is replaced by the next
 //!   secrets/      0700: pepper  mint  push-token, the same
 //! ```
 
+use crate::keys::HeldKeys;
 use anyhow::{Context, Result, bail, ensure};
 use latchkey_control::tlog::CheckpointSigner;
-use latchkey_core::{MintSecret, Pepper, Prefix};
-use latchkey_snapshot::build::Signer;
-use latchkey_snapshot::{Installation as Name, Root};
+use latchkey_core::{MintSecret, Prefix};
+use latchkey_snapshot::Installation as Name;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Write};
@@ -44,16 +44,9 @@ struct About {
 pub(crate) struct Installation {
     pub(crate) name: Name,
     pub(crate) prefix: Prefix,
-    /// Every root, version 1 first, as bytes.
-    pub(crate) roots: Vec<Vec<u8>>,
-    /// The newest root.
-    pub(crate) root: Root,
-    pub(crate) release: Signer,
-    pub(crate) head: Signer,
-    pub(crate) session: Signer,
-    pub(crate) edge: Signer,
+    /// What may be replaced while the server runs.
+    pub(crate) keys: HeldKeys,
     pub(crate) audit: CheckpointSigner,
-    pub(crate) pepper: Pepper,
     pub(crate) mint: MintSecret,
     pub(crate) push_token: Zeroizing<String>,
 }
@@ -111,23 +104,17 @@ impl Folder {
     /// What is wrong with which file, never what a secret says.
     pub(crate) fn load(&self) -> Result<Installation> {
         let about = self.about()?;
-        let (roots, root) = self.roots()?;
         let name = Name(
             unhex(&about.installation)
                 .context("`installation` in `installation`: not 32 hexadecimal characters")?,
         );
-        ensure!(root.installation() == name, "`roots/1` belongs to another installation");
+        let keys = HeldKeys::load(self)?;
+        ensure!(keys.keyring.root().installation() == name, "`roots/1` belongs to another installation");
         Ok(Installation {
             name,
             prefix: Prefix::parse(&about.prefix).context("`prefix` in `installation`")?,
-            roots,
-            root,
-            release: self.signer("keys/release")?,
-            head: self.signer("keys/head")?,
-            session: self.signer("keys/session")?,
-            edge: self.signer("keys/edge")?,
+            keys,
             audit: self.audit_signer(name)?,
-            pepper: Pepper::new(*self.secret("secrets/pepper")?),
             mint: MintSecret::new(*self.secret("secrets/mint")?),
             push_token: Zeroizing::new(hex(&*self.secret("secrets/push-token")?)),
         })
@@ -141,7 +128,8 @@ impl Folder {
         toml::from_str(&text).with_context(|| format!("`{}`", path.display()))
     }
 
-    fn roots(&self) -> Result<(Vec<Vec<u8>>, Root)> {
+    /// Every root's bytes, version 1 first.
+    pub(crate) fn roots(&self) -> Result<Vec<Vec<u8>>> {
         let read = |version: u32| {
             let path = self.0.join(format!("roots/{version}"));
             match fs::read(&path) {
@@ -150,15 +138,26 @@ impl Folder {
                 Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
             }
         };
-        let first = read(1)?.context("`roots/1` is missing")?;
-        let mut root = Root::pinned(&first).context("`roots/1`")?;
-        let mut roots = vec![first];
+        let mut roots = vec![read(1)?.context("`roots/1` is missing")?];
         for version in 2..=ROOTS_MAX {
             let Some(bytes) = read(version)? else { break };
-            root = root.successor(&bytes).with_context(|| format!("`roots/{version}`"))?;
             roots.push(bytes);
         }
-        Ok((roots, root))
+        Ok(roots)
+    }
+
+    /// Keeps others from changing the keys while they are read. It ends when the file is dropped.
+    pub(crate) fn lock_to_read(&self) -> Result<File> {
+        let path = self.0.join("installation");
+        let cannot = || format!("cannot lock `{}`", path.display());
+        let file = File::open(&path).with_context(cannot)?;
+        file.lock_shared().with_context(cannot)?;
+        Ok(file)
+    }
+
+    /// The path of something inside.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
     }
 
     /// The audit log bears the installation's name, and has a key of its own.
@@ -167,28 +166,29 @@ impl Folder {
         Ok(CheckpointSigner::new(&format!("{}/audit", hex(&name.0)), &seed)?)
     }
 
-    fn signer(&self, name: &str) -> Result<Signer> {
-        Ok(Signer::from_seed(&*self.secret(name)?))
-    }
-
     /// Reads 32 secret bytes from a file that nobody else can read.
-    fn secret(&self, name: &str) -> Result<Zeroizing<[u8; 32]>> {
-        let path = self.0.join(name);
-        let cannot = || format!("cannot read `{}`", path.display());
-        let about = fs::metadata(&path).with_context(cannot)?;
-        let mode = about.permissions().mode() & 0o777;
-        ensure!(
-            mode & 0o077 == 0,
-            "`{}` can be read by others (mode {mode:o}): make it 0600",
-            path.display()
-        );
-        ensure!(about.len() <= SECRET_FILE_LEN_MAX, "`{}` is not 64 hexadecimal characters", path.display());
-        let text = Zeroizing::new(fs::read_to_string(&path).with_context(cannot)?);
-        let bytes = unhex::<32>(text.trim_end());
-        Ok(Zeroizing::new(
-            bytes.with_context(|| format!("`{}` is not 64 hexadecimal characters", path.display()))?,
-        ))
+    pub(crate) fn secret(&self, name: &str) -> Result<Zeroizing<[u8; 32]>> {
+        read_secret(&self.0.join(name))
     }
+}
+
+/// Reads 32 secret bytes from a file that nobody else can read.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
+    let text = read_secret_text(path, SECRET_FILE_LEN_MAX)?;
+    let bytes = unhex::<32>(text.trim_end());
+    Ok(Zeroizing::new(
+        bytes.with_context(|| format!("`{}` is not 64 hexadecimal characters", path.display()))?,
+    ))
+}
+
+/// Reads a file that nobody else can read, if it is no longer than it may be.
+pub(crate) fn read_secret_text(path: &Path, len_max: u64) -> Result<Zeroizing<String>> {
+    let cannot = || format!("cannot read `{}`", path.display());
+    let about = fs::metadata(path).with_context(cannot)?;
+    let mode = about.permissions().mode() & 0o777;
+    ensure!(mode & 0o077 == 0, "`{}` can be read by others (mode {mode:o}): make it 0600", path.display());
+    ensure!(about.len() <= len_max, "`{}` is not 64 hexadecimal characters", path.display());
+    Ok(Zeroizing::new(fs::read_to_string(path).with_context(cannot)?))
 }
 
 /// Lower-case hexadecimal.
@@ -196,7 +196,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     (pairs.len() == N && rest.is_empty()).then_some(())?;
     let mut out = [0; N];

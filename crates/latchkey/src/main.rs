@@ -6,6 +6,7 @@ mod edge_env;
 mod init;
 mod inspect;
 mod installation;
+mod keys;
 mod routes;
 mod serve;
 

@@ -1,20 +1,18 @@
 //! `latchkey serve`: the control plane's HTTP API and its publisher, until it is asked to stop.
 
 use crate::config::{Arguments, Config, LogFormat};
-use crate::init::validity;
 use crate::installation::{Folder, Installation};
+use crate::keys::KeyWatch;
 use crate::routes;
 use anyhow::{Context, Result, anyhow};
 use latchkey_control::app::caretaker::Caretaker;
 use latchkey_control::app::{Control, ControlConfig, EdgeTokens};
 use latchkey_control::http::{self, Limits};
-use latchkey_control::outside::{SystemClock, SystemSeeds};
-use latchkey_control::publish::{DirectorySink, EdgeSink, Publisher, Settings, Sink};
+use latchkey_control::outside::{Clock, SystemClock, SystemSeeds};
+use latchkey_control::publish::{DirectorySink, EdgeSink, Keyrings, Publisher, Schedule, Settings, Sink};
 use latchkey_control::store::Store;
 use latchkey_core::Generation;
 use latchkey_snapshot::Rule;
-use latchkey_snapshot::build::Signer;
-use latchkey_snapshot::manifest::TokenKey;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -55,7 +53,8 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let path = folder.database();
     let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
     let store = Arc::new(store);
-    let sinks = sinks(config, &installation)?;
+    let keys = KeyWatch::new(folder.clone(), installation.keys, clock.now().seconds())?;
+    let sinks = sinks(config, &installation.push_token, keys.keyrings())?;
     let control_config = ControlConfig {
         operator_sign_in: config.operator_sign_in,
         usage_line_requests_max: config.usage_line_requests_max,
@@ -69,19 +68,24 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
             installation.audit.clone(),
             control_config,
         )
-        .with_edge_tokens(EdgeTokens {
-            installation: installation.name,
-            signer: installation.session.clone(),
-        }),
+        .with_edge_tokens(EdgeTokens { installation: installation.name, signer: keys.session_signer() }),
     );
-    let settings = settings(config, installation, rules);
+    let settings = Settings {
+        installation: installation.name,
+        prefix: installation.prefix,
+        keyring: keys.keyrings(),
+        rules,
+        grace_secs: config.grace_secs,
+        schedule: Schedule::default(),
+    };
     let newest = store.newest();
-    let publisher = Publisher::start(store, clock, &SystemSeeds, settings, sinks)
+    let publisher = Publisher::start(store, clock.clone(), &SystemSeeds, settings, sinks)
         .map_err(|error| anyhow!("publishing cannot start: {error}"))?;
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     announce(config, listener.local_addr()?)?;
     let caretaker = tokio::spawn(take_care(Arc::clone(&control)));
+    let key_watch = tokio::spawn(keys.run(publisher.refused_keys(), clock));
     let router = http::router(control, &config.bounds, Limits::new(&config.bounds));
     let (stopping, mut stopped) = watch::channel(false);
     let asked = asked_to_stop()?;
@@ -100,6 +104,7 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
         () = overdue => tracing::warn!("requests that did not end in time were cut off"),
     }
     caretaker.abort();
+    key_watch.abort();
     settle(publisher, newest.borrow().to_owned()).await;
     tracing::info!("stopped");
     Ok(())
@@ -128,39 +133,21 @@ async fn settle(publisher: Publisher, newest: Generation) {
     publisher.stop().await;
 }
 
-fn sinks(config: &Config, installation: &Installation) -> Result<Vec<Arc<dyn Sink>>> {
+fn sinks(config: &Config, push_token: &str, keyrings: Keyrings) -> Result<Vec<Arc<dyn Sink>>> {
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     for url in &config.edges {
-        let sink = EdgeSink::new(url, &installation.push_token);
+        let sink = EdgeSink::new(url, push_token);
         sinks.push(Arc::new(sink.map_err(|error| anyhow!("the edge `{url}`: {error}"))?));
     }
     if let Some(path) = &config.directory {
         let keep_ms = (u64::from(config.grace_secs) + KEEP_BEYOND_GRACE_SECS) * 1000;
-        let sink = DirectorySink::open(path, installation.root.clone(), keep_ms);
+        let sink = DirectorySink::open(path, keyrings, keep_ms);
         sinks.push(Arc::new(sink.with_context(|| format!("cannot publish to `{}`", path.display()))?));
     }
     if sinks.is_empty() {
         tracing::warn!("neither an edge nor a directory is set: nothing is published");
     }
     Ok(sinks)
-}
-
-fn settings(config: &Config, installation: Installation, rules: Vec<Rule>) -> Settings {
-    let (not_before, not_after) = validity(installation.root.issued());
-    let token_key = |signer: &Signer| TokenKey { public: signer.public(), not_before, not_after };
-    Settings {
-        installation: installation.name,
-        prefix: installation.prefix,
-        session_keys: vec![token_key(&installation.session)],
-        edge_keys: vec![token_key(&installation.edge)],
-        pepper: installation.pepper,
-        roots: installation.roots,
-        release: vec![installation.release],
-        head: vec![installation.head],
-        rules,
-        grace_secs: config.grace_secs,
-        schedule: latchkey_control::publish::Schedule::default(),
-    }
 }
 
 /// Tells people and programs where the API is.

@@ -57,7 +57,7 @@ pub fn edge_token(ask: &Ask, edge_tokens: Option<&EdgeTokens>) -> Result<api::Ed
     }
     let content =
         TokenContent { installation: *installation, session: *session, identity: *identity, issued, expires };
-    let text = content.sign(signer).map_err(|_| StoreError::Corrupt("sessions"))?;
+    let text = content.sign(&signer.borrow()).map_err(|_| StoreError::Corrupt("sessions"))?;
     let token = api::Revealed::new(text.expose());
     Ok(api::EdgeToken { token, expires_at: api::Timestamp(expires), identity_id: identity.to_string() })
 }

@@ -57,6 +57,7 @@ use latchkey_snapshot::build::Signer;
 use manners::Instead;
 use serde::Serialize;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// What the operator chose for this installation.
 #[derive(Debug, Clone)]
@@ -96,8 +97,15 @@ pub struct Control {
 pub struct EdgeTokens {
     /// The installation whose edges take them.
     pub installation: Installation,
-    /// Signs them.
-    pub signer: Signer,
+    /// Signs them; it may be replaced at any time.
+    pub signer: watch::Receiver<Signer>,
+}
+
+impl EdgeTokens {
+    /// Tokens of one signer that is never replaced.
+    pub fn fixed(installation: Installation, signer: Signer) -> Self {
+        Self { installation, signer: watch::Sender::new(signer).subscribe() }
+    }
 }
 
 /// What it takes to make a key's text.

@@ -6,6 +6,7 @@
 use super::backoff::Backoff;
 use super::edition::Edition;
 use super::heads::{Heads, HeadsError, SignedHead};
+use super::keyring::{Keyring, replaced};
 use super::sink::{Named, Sink, SinkError};
 use super::status::Board;
 use crate::outside::Clock;
@@ -29,7 +30,6 @@ pub(super) struct Desk {
     pub(super) index: usize,
     pub(super) heads: Arc<Heads>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) roots: Arc<[Vec<u8>]>,
     pub(super) board: Board,
     pub(super) standing: Mutex<Standing>,
     /// Rung when the sink turns out to have lost what it held.
@@ -41,6 +41,7 @@ pub(super) struct Desk {
 /// What the sink is known to hold.
 #[derive(Default)]
 pub(super) struct Standing {
+    root_version: u32,
     edition: Option<Arc<Edition>>,
     as_of: UnixMillis,
     /// The newest inline revocation that it was told.
@@ -85,6 +86,7 @@ impl Desk {
         mut backoff: Backoff,
     ) {
         let mut wait = every;
+        let mut keyring = self.heads.keyrings();
         loop {
             let failing = wait != every;
             let due = tokio::time::sleep(wait);
@@ -92,6 +94,7 @@ impl Desk {
             loop {
                 tokio::select! {
                     () = &mut due => break,
+                    () = replaced(&mut keyring), if !failing => break,
                     // A sink that just failed is not asked the sooner for it.
                     changed = newest.changed(), if !failing => match changed {
                         Ok(()) if self.has_news().await => break,
@@ -137,16 +140,24 @@ impl Desk {
         Ok(())
     }
 
-    /// Makes sure that the sink holds nothing newer than this run began with, and hands over the roots that it does
-    /// not have.
+    /// Makes sure that the sink holds nothing newer than this run began with, and learns which roots it has.
     async fn greet(&self) -> Result<(), Delay> {
+        let mut standing = self.standing.lock().await;
         let held = self.sink.held().await.map_err(Delay::Sink)?;
         if let Some((generation, _)) = held.head {
             self.heads.meet(generation).await.map_err(Delay::Heads)?;
         }
-        for (version, root) in (1u32..).zip(self.roots.iter()) {
-            if version > held.root_version {
+        standing.root_version = held.root_version;
+        Ok(())
+    }
+
+    /// Hands over the roots that the sink does not have: before the first head under them.
+    async fn hand_over_roots(&self, standing: &mut Standing, keyring: &Keyring) -> Result<(), Delay> {
+        for (version, root) in (1u32..).zip(keyring.roots()) {
+            if version > standing.root_version {
                 self.sink.put_root(version, root).await.map_err(Delay::Sink)?;
+                standing.root_version = version;
+                tracing::info!(sink = self.sink.name(), version, "the sink has the root");
             }
         }
         Ok(())
@@ -219,7 +230,9 @@ impl Desk {
         if standing.edition.as_ref().is_some_and(|held| held.number > edition.number) {
             return Ok(());
         }
-        let head = self.heads.sign(edition, standing.as_of).await.map_err(Delay::Heads)?;
+        let keyring = self.heads.keyring();
+        self.hand_over_roots(&mut standing, &keyring).await?;
+        let head = self.heads.sign(&keyring, edition, standing.as_of).await.map_err(Delay::Heads)?;
         let sent_at = self.clock.now();
         match self.sink.put_head(&head.bytes, &edition.named).await {
             Ok(its_clock) => {

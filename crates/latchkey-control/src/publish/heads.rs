@@ -1,13 +1,15 @@
 //! The one place that signs heads. Each signature follows a look at the committed state.
 
-use super::edition::Edition;
+use super::edition::{Edition, SignError};
+use super::keyring::{Keyring, Keyrings, TooFewSigners};
 use super::ledger::{Ledger, Riding};
 use super::stamp::{ClockBehind, Stamp};
 use super::status::Board;
 use crate::outside::Clock;
 use crate::store::{Store, StoreError, View};
-use latchkey_core::{Generation, Pepper, UnixMillis};
-use latchkey_snapshot::build::{BuildError, HeadContent, Signer};
+use latchkey_core::{Generation, UnixMillis};
+use latchkey_snapshot::build::{BuildError, HeadContent};
+use latchkey_snapshot::root::KeyRole;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
@@ -16,9 +18,7 @@ use tokio::sync::Mutex;
 pub(super) struct Heads {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    pepper: Pepper,
-    root_version: u32,
-    signers: Vec<Signer>,
+    keyring: Keyrings,
     board: Board,
     /// Where the committed state stood when this run began.
     began_at: Generation,
@@ -54,6 +54,8 @@ pub(super) enum HeadsError {
     Clock(ClockBehind),
     /// The format cannot say it.
     Build(BuildError),
+    /// Too few signers are held that may sign now.
+    Signers(TooFewSigners),
     /// A sink holds what this database never had. Signing on would bring back what was revoked since.
     Overtaken {
         /// Where the database stood at the start.
@@ -78,24 +80,24 @@ impl Heads {
     /// A signer that continues above the bookmark, over a state that is at `committed`.
     pub(super) fn new(
         (store, clock): (Arc<Store>, Arc<dyn Clock>),
-        (pepper, root_version, signers): (Pepper, u32, Vec<Signer>),
+        keyring: Keyrings,
         (bookmark, committed): (Bookmark, Generation),
         board: Board,
     ) -> Self {
         let stamp = Stamp::above(bookmark.as_of);
         let state = State { stamp, ledger: Ledger::after(committed), kept: bookmark };
         let (began_at, overtaken) = (committed, OnceLock::new());
-        Self {
-            store,
-            clock,
-            pepper,
-            root_version,
-            signers,
-            board,
-            began_at,
-            overtaken,
-            state: Mutex::new(state),
-        }
+        Self { store, clock, keyring, board, began_at, overtaken, state: Mutex::new(state) }
+    }
+
+    /// The keyring in force.
+    pub(super) fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.borrow().clone()
+    }
+
+    /// Where its replacement is noticed.
+    pub(super) fn keyrings(&self) -> Keyrings {
+        self.keyring.clone()
     }
 
     /// Compares what a sink holds with what this database can have published.
@@ -119,25 +121,32 @@ impl Heads {
         }
     }
 
-    /// The head of an edition for a sink that last got a head as of `after`.
-    pub(super) async fn sign(&self, edition: &Edition, after: UnixMillis) -> Result<SignedHead, HeadsError> {
+    /// The head of an edition, under this keyring, for a sink that has its roots and last got a head as of `after`.
+    pub(super) async fn sign(
+        &self,
+        keyring: &Keyring,
+        edition: &Edition,
+        after: UnixMillis,
+    ) -> Result<SignedHead, HeadsError> {
         self.check_not_overtaken()?;
         let mut state = self.state.lock().await;
         let (now, committed) = self.look(&mut state)?;
         let Riding { inline, lacking } = state.ledger.riding(edition.generation);
         let as_of = state.stamp.give(now, edition.generation, lacking, after).map_err(HeadsError::Clock)?;
-        if as_of > state.kept.as_of {
+        let signers = keyring.signers(KeyRole::Head, as_of.seconds()).map_err(HeadsError::Signers)?;
+        let statement = edition.signed(keyring, now.seconds())?;
+        let root_version = keyring.root().version();
+        if as_of > state.kept.as_of || root_version > state.kept.root_version {
             // A little ahead, so that not every head costs a sync.
-            let bookmark = Bookmark { as_of: as_of.plus_ms(RESERVE_MS), ..state.kept };
+            let bookmark = Bookmark {
+                as_of: state.kept.as_of.max(as_of.plus_ms(RESERVE_MS)),
+                root_version: state.kept.root_version.max(root_version),
+                ..state.kept
+            };
             self.keep(&mut state, bookmark).await.map_err(HeadsError::Store)?;
         }
-        let content = HeadContent {
-            root_version: self.root_version,
-            as_of,
-            statement: &edition.statement,
-            inline: &inline,
-        };
-        let bytes = content.sign(&self.signers.iter().collect::<Vec<_>>()).map_err(HeadsError::Build)?;
+        let content = HeadContent { root_version, as_of, statement: &statement, inline: &inline };
+        let bytes = content.sign(&signers).map_err(HeadsError::Build)?;
         let covers = lacking.map_or(committed, |lacking| Generation(lacking.0.saturating_sub(1)));
         let inline = inline.iter().map(|inline| inline.generation).max();
         Ok(SignedHead { bytes, as_of, covers, inline })
@@ -159,8 +168,7 @@ impl Heads {
     /// Keeps that a statement of this generation may go out from now on.
     pub(super) async fn bookmark_statement(&self, generation: Generation) -> Result<(), StoreError> {
         let mut state = self.state.lock().await;
-        let (generation, root_version) = (state.kept.generation.max(generation), self.root_version);
-        let bookmark = Bookmark { generation, root_version, ..state.kept };
+        let bookmark = Bookmark { generation: state.kept.generation.max(generation), ..state.kept };
         if bookmark == state.kept { Ok(()) } else { self.keep(&mut state, bookmark).await }
     }
 
@@ -170,7 +178,7 @@ impl Heads {
         let view = self.store.read().map_err(HeadsError::Store)?;
         let committed = view.generation().map_err(HeadsError::Store)?;
         state.stamp.note(now, committed);
-        state.ledger.read(&view, &self.pepper, now).map_err(HeadsError::Store)?;
+        state.ledger.read(&view, self.keyring().pepper(), now).map_err(HeadsError::Store)?;
         self.board.committed(committed);
         Ok((now, committed))
     }
@@ -211,12 +219,22 @@ impl Bookmark {
     }
 }
 
+impl From<SignError> for HeadsError {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Signers(error) => Self::Signers(error),
+            SignError::Build(error) => Self::Build(error),
+        }
+    }
+}
+
 impl fmt::Display for HeadsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Clock(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
+            Self::Signers(error) => error.fmt(f),
             Self::Overtaken { began_at, held } => write!(
                 f,
                 "the database stood at generation {began_at}, but {held} was published: it is an older copy, and nothing is signed from it"

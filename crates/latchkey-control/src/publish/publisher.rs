@@ -4,13 +4,12 @@ use super::backoff::Backoff;
 use super::courier::{Desk, Editions, Standing};
 use super::edition::{Builder, Edition, EditionError, Fresh};
 use super::heads::{Heads, read_bookmark};
+use super::keyring::{Keyrings, replaced};
 use super::sink::Sink;
 use super::status::{Board, PublishStatus};
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::store::{Store, StoreError, View};
-use latchkey_core::{Dice, Generation, Pepper, Prefix};
-use latchkey_snapshot::build::Signer;
-use latchkey_snapshot::manifest::TokenKey;
+use latchkey_core::{Dice, Generation, Prefix};
 use latchkey_snapshot::{Installation, Rule};
 use std::fmt;
 use std::sync::Arc;
@@ -25,18 +24,8 @@ pub struct Settings {
     pub installation: Installation,
     /// How its keys begin.
     pub prefix: Prefix,
-    /// What every tag is under.
-    pub pepper: Pepper,
-    /// Every root, version 1 first. The last one is in force.
-    pub roots: Vec<Vec<u8>>,
-    /// Keys that sign statements.
-    pub release: Vec<Signer>,
-    /// Keys that sign heads.
-    pub head: Vec<Signer>,
-    /// Public keys of session tokens.
-    pub session_keys: Vec<TokenKey>,
-    /// Public keys of assertions to origins.
-    pub edge_keys: Vec<TokenKey>,
+    /// Roots, signing keys and pepper; they may be replaced while it runs.
+    pub keyring: Keyrings,
     /// What routes need.
     pub rules: Vec<Rule>,
     /// How long past `as_of` a stale edge may still answer.
@@ -65,6 +54,8 @@ impl Default for Schedule {
         }
     }
 }
+
+const MIND_KEYS_EVERY: Duration = Duration::from_secs(86_400);
 
 /// The running publisher. Dropping it stops it; nothing is lost, the next run catches up.
 #[derive(Debug)]
@@ -110,7 +101,6 @@ impl Publisher {
     ) -> Result<Self, PublishError> {
         let board = Board::new(sinks.iter().map(|sink| sink.name().to_owned()));
         let heads = Arc::new(heads(&store, &clock, &settings, &board)?);
-        let roots: Arc<[Vec<u8>]> = settings.roots.clone().into();
         let schedule = settings.schedule;
         let (announce, editions) = watch::channel(None);
         let mut tasks = JoinSet::new();
@@ -120,7 +110,6 @@ impl Publisher {
                 index,
                 heads: Arc::clone(&heads),
                 clock: Arc::clone(&clock),
-                roots: Arc::clone(&roots),
                 board: board.clone(),
                 standing: Mutex::new(Standing::default()),
                 lost: Notify::new(),
@@ -129,10 +118,13 @@ impl Publisher {
             let newest = store.newest();
             spawn_desk(&mut tasks, desk, (editions.clone(), newest), schedule.head_every, seeds)?;
         }
-        let builder = Builder::new(Arc::clone(&store), clock, Arc::new(settings));
-        let press = Press { store, heads, announce, board: board.clone(), schedule };
+        let minded = settings.keyring.clone();
+        let builder = Builder::new(Arc::clone(&store), Arc::clone(&clock), Arc::new(settings));
+        let keyring = heads.keyrings();
+        let press = Press { store, heads, keyring, announce, board: board.clone(), schedule };
         let backoff = Backoff::new(dice(seeds)?);
         tasks.spawn(press.run(builder, backoff));
+        tasks.spawn(mind_keys(minded, clock, board.clone()));
         Ok(Self { board, tasks })
     }
 
@@ -153,6 +145,12 @@ impl Publisher {
         let _ = status.wait_for(|status| !status.sinks.is_empty() && status.published() >= generation).await;
     }
 
+    /// Where to note why keys that should have replaced those in force were refused, or that none are.
+    pub fn refused_keys(&self) -> impl Fn(Option<String>) + Send + use<> {
+        let board = self.board.clone();
+        move |why| board.refused_keys(why)
+    }
+
     /// Ends all tasks.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
@@ -170,12 +168,12 @@ fn heads(
     if committed < bookmark.generation {
         return Err(PublishError::StateIsOlder { committed, published: bookmark.generation });
     }
-    let held = u32::try_from(settings.roots.len()).unwrap_or(u32::MAX);
+    let held = settings.keyring.borrow().root().version();
     if held < bookmark.root_version {
         return Err(PublishError::RootIsOlder { held, published: bookmark.root_version });
     }
-    let keys = (settings.pepper.clone(), held, settings.head.clone());
-    Ok(Heads::new((Arc::clone(store), Arc::clone(clock)), keys, (bookmark, committed), board.clone()))
+    let keyring = settings.keyring.clone();
+    Ok(Heads::new((Arc::clone(store), Arc::clone(clock)), keyring, (bookmark, committed), board.clone()))
 }
 
 fn spawn_desk(
@@ -196,21 +194,39 @@ fn dice(seeds: &dyn Seeds) -> Result<Dice, PublishError> {
     Ok(Dice::from_seed(&seeds.seed().map_err(PublishError::Seed)?))
 }
 
+/// Warns of keys that end soon: at the start, when keys are replaced, and every day.
+async fn mind_keys(mut keyring: Keyrings, clock: Arc<dyn Clock>, board: Board) {
+    loop {
+        let held = keyring.borrow_and_update().clone();
+        let ending = held.ending(clock.now().seconds());
+        for key in &ending {
+            tracing::warn!(%key, "a key ends soon: `latchkey signer rotate` makes the next one");
+        }
+        board.keys(held.root().version(), ending);
+        tokio::select! {
+            () = replaced(&mut keyring) => {}
+            () = tokio::time::sleep(MIND_KEYS_EVERY) => {}
+        }
+    }
+}
+
 /// Makes editions: one after the other, each of all that was committed meanwhile.
 struct Press {
     store: Arc<Store>,
     heads: Arc<Heads>,
+    keyring: Keyrings,
     announce: watch::Sender<Option<Arc<Edition>>>,
     board: Board,
     schedule: Schedule,
 }
 
 impl Press {
-    async fn run(self, mut builder: Builder, mut backoff: Backoff) {
+    async fn run(mut self, mut builder: Builder, mut backoff: Backoff) {
         let mut newest = self.store.newest();
         let mut trimmed = Instant::now();
         loop {
             newest.mark_unchanged();
+            self.keyring.mark_unchanged();
             let (returned, outcome) = match build(builder).await {
                 Some(built) => built,
                 None => return self.board.build_failed("the build broke off".to_owned()),
@@ -231,6 +247,7 @@ impl Press {
             }
             tokio::select! {
                 changed = newest.changed() => if changed.is_err() { return },
+                () = replaced(&mut self.keyring) => {}
                 () = tokio::time::sleep(self.schedule.statement_every) => {}
             }
         }
@@ -293,6 +310,6 @@ impl std::error::Error for PublishError {}
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Settings({} rules, {} roots)", self.rules.len(), self.roots.len())
+        write!(f, "Settings({} rules, {:?})", self.rules.len(), self.keyring.borrow())
     }
 }

@@ -1,5 +1,6 @@
 //! How far publishing has come, for operators and for whoever waits for their own change.
 
+use super::keyring::EndingKey;
 use latchkey_core::{Generation, UnixMillis};
 use tokio::sync::watch;
 
@@ -12,6 +13,12 @@ pub struct PublishStatus {
     pub stated: Generation,
     /// Why there is no newer statement, if building one failed.
     pub error: Option<String>,
+    /// The root in force.
+    pub root_version: u32,
+    /// Keys that are used and soon will not be believed any more.
+    pub ending_keys: Vec<EndingKey>,
+    /// Why the keys on disk are not the ones in force, if they are refused.
+    pub refused_keys: Option<String>,
     /// Each sink, in the order of the configuration.
     pub sinks: Vec<SinkStatus>,
 }
@@ -63,6 +70,9 @@ impl Board {
             committed: Generation(0),
             stated: Generation(0),
             error: None,
+            root_version: 0,
+            ending_keys: Vec::new(),
+            refused_keys: None,
             sinks: sinks.map(sink).collect(),
         };
         Self(watch::Sender::new(status))
@@ -82,6 +92,18 @@ impl Board {
 
     pub(super) fn stated(&self, generation: Generation) {
         self.0.send_modify(|status| (status.stated, status.error) = (generation, None));
+    }
+
+    pub(super) fn keys(&self, root_version: u32, ending: Vec<EndingKey>) {
+        self.0.send_modify(|status| (status.root_version, status.ending_keys) = (root_version, ending));
+    }
+
+    pub(super) fn refused_keys(&self, why: Option<String>) {
+        self.0.send_if_modified(|status| {
+            let is_news = status.refused_keys != why;
+            status.refused_keys = why;
+            is_news
+        });
     }
 
     pub(super) fn build_failed(&self, error: String) {

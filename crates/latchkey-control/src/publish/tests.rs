@@ -1,5 +1,6 @@
 //! The publisher as a whole: what must reach a sink, in which order, whatever fails.
 
+mod rotation;
 pub(in crate::publish) mod stage;
 
 use super::{DirectorySink, PublishError, PublishStatus, Publisher, Schedule, Sink};
@@ -225,7 +226,7 @@ async fn nothing_is_signed_once_a_sink_holds_what_the_database_never_had() {
 async fn directory_holds_a_head_and_all_it_names() {
     let stage = Stage::new().await;
     let folder = tempfile::tempdir().unwrap();
-    let sink = Arc::new(DirectorySink::open(folder.path(), stage.root(), 1_000).unwrap());
+    let sink = Arc::new(DirectorySink::open(folder.path(), stage.keyring.subscribe(), 1_000).unwrap());
     let publisher = stage.start(vec![sink.clone()]);
     let generation = stage.commit([created(1)]).await;
     publisher.wait(generation).await;

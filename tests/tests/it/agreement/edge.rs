@@ -2,7 +2,7 @@
 
 use latchkey_control::outside::Clock;
 use latchkey_control::publish::sink::Answer;
-use latchkey_control::publish::{Held, Named, Publisher, Schedule, Settings, Sink};
+use latchkey_control::publish::{Held, Keyring, Keyrings, Keys, Named, Publisher, Schedule, Settings, Sink};
 use latchkey_core::{Generation, MintSecret, Pepper, Prefix, UnixMillis, UnixSeconds};
 use latchkey_gate::{
     Ask, Attempt, Floor, Gate, GateConfig, HeadAsk, Question, RefreshEnd, Request, Step, Verdict, Wanted,
@@ -99,20 +99,10 @@ impl Publication {
             objects: Mutex::default(),
             heads: watch::Sender::new(Vec::new()),
         });
-        let always = (UnixSeconds(0), UnixSeconds(u64::MAX));
         let settings = Settings {
             installation: INSTALLATION,
             prefix: Prefix::parse("lk_test").unwrap(),
-            pepper: pepper(),
-            roots: vec![root.clone()],
-            release: vec![Signer::from_seed(&[2; 32])],
-            head: vec![Signer::from_seed(&[3; 32])],
-            session_keys: vec![TokenKey {
-                public: Signer::from_seed(&[9; 32]).public(),
-                not_before: always.0,
-                not_after: always.1,
-            }],
-            edge_keys: Vec::new(),
+            keyring: keyring(root.clone()),
             rules,
             grace_secs: 900,
             schedule: Schedule {
@@ -203,6 +193,23 @@ fn root() -> Vec<u8> {
     let (issued, thresholds) = (UnixSeconds(1), [1, 1, 1]);
     let root = RootContent { installation: INSTALLATION, version: 1, issued, thresholds, keys };
     root.sign(&[&Signer::from_seed(&[1; 32])]).unwrap()
+}
+
+fn keyring(root: Vec<u8>) -> Keyrings {
+    let session_keys = vec![TokenKey {
+        public: Signer::from_seed(&[9; 32]).public(),
+        not_before: UnixSeconds(0),
+        not_after: UnixSeconds(u64::MAX),
+    }];
+    let keys = Keys {
+        roots: vec![root],
+        release: vec![Signer::from_seed(&[2; 32])],
+        head: vec![Signer::from_seed(&[3; 32])],
+        session_keys,
+        edge_keys: Vec::new(),
+        pepper: pepper(),
+    };
+    Keyring::new(keys).unwrap().fixed()
 }
 
 fn pepper() -> Pepper {

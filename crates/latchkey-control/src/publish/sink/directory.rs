@@ -4,9 +4,10 @@
 //! and a crash leaves at worst a `.part` file. Objects are there before a head names them.
 
 use super::{Answer, Bundle, Held, Named, Sink, SinkError};
+use crate::publish::Keyrings;
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::build::Object;
-use latchkey_snapshot::{ObjectDigest, Root, UnverifiedHead};
+use latchkey_snapshot::{ObjectDigest, UnverifiedHead};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -21,7 +22,7 @@ pub struct DirectorySink {
 
 struct Shelf {
     path: PathBuf,
-    root: Root,
+    keyring: Keyrings,
     keep_ms: u64,
     /// What leads the bundles of which every object was seen to be there.
     complete: Mutex<HashSet<ObjectDigest>>,
@@ -30,17 +31,17 @@ struct Shelf {
 }
 
 impl DirectorySink {
-    /// The directory at `path`, made if it is not there, for heads under `root`. What nothing names stays for
+    /// The directory at `path`, made if it is not there, for heads under these roots. What nothing names stays for
     /// `keep_ms`.
     ///
     /// # Errors
     /// The operating system's, when the directories cannot be made.
-    pub fn open(path: &Path, root: Root, keep_ms: u64) -> io::Result<Self> {
+    pub fn open(path: &Path, keyring: Keyrings, keep_ms: u64) -> io::Result<Self> {
         for folder in [path.to_path_buf(), path.join(OBJECTS), path.join(ROOTS)] {
             fs::create_dir_all(folder)?;
         }
         let (complete, unnamed) = (Mutex::default(), Mutex::default());
-        let shelf = Shelf { path: path.to_path_buf(), root, keep_ms, complete, unnamed };
+        let shelf = Shelf { path: path.to_path_buf(), keyring, keep_ms, complete, unnamed };
         Ok(Self { name: path.display().to_string(), shelf: Arc::new(shelf) })
     }
 
@@ -106,8 +107,12 @@ impl Shelf {
             }
             Err(error) => return Err(failed(&error)),
         };
-        // A head that our root does not vouch for is as good as none, and is replaced.
-        let head = UnverifiedHead::parse(&bytes).and_then(|head| head.verify(&self.root)).ok();
+        // A head that none of our roots vouches for is as good as none, and is replaced.
+        let keyring = self.keyring.borrow().clone();
+        let head = UnverifiedHead::parse(&bytes).ok().and_then(|head| {
+            let root = keyring.root_of(head.root_version())?;
+            head.verify(root).ok()
+        });
         let head = head.map(|head| (head.statement.generation, head.as_of));
         Ok(Held { root_version, head })
     }

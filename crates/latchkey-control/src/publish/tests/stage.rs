@@ -6,7 +6,7 @@ use crate::iam::{
 };
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::publish::sink::Answer;
-use crate::publish::{Held, Named, Publisher, Schedule, Settings, Sink, SinkError};
+use crate::publish::{Held, Keyring, Keys, Named, Publisher, Schedule, Settings, Sink, SinkError};
 use crate::store::{AuditEntry, Change, Store, StoreError, Write};
 use latchkey_core::key::Prefix;
 use latchkey_core::{
@@ -59,7 +59,7 @@ impl Seeds for CountedSeeds {
 pub(crate) struct Stage {
     pub(crate) store: Arc<Store>,
     pub(crate) clock: ManualClock,
-    pub(crate) root_bytes: Vec<u8>,
+    pub(crate) keyring: watch::Sender<Arc<Keyring>>,
 }
 
 impl Stage {
@@ -67,13 +67,21 @@ impl Stage {
         let clock = ManualClock(Arc::new(AtomicU64::new(NOW.0)));
         let seeds = Arc::new(CountedSeeds(AtomicU64::new(0)));
         let store = Arc::new(Store::in_memory(Arc::new(clock.clone()), seeds).unwrap());
-        let stage = Self { store, clock, root_bytes: root_bytes() };
+        let keyring = watch::Sender::new(Arc::new(keyring(&[2], &[3], vec![first_root()])));
+        let stage = Self { store, clock, keyring };
         stage.commit([Change::Organization(organization(false)), Change::Project(project("alpha"))]).await;
         stage
     }
 
     pub(crate) fn root(&self) -> Root {
-        Root::pinned(&self.root_bytes).unwrap()
+        self.keyring.borrow().root().clone()
+    }
+
+    /// The stage's own keyring, with this root after it and these signers.
+    pub(crate) fn with_root(&self, root: Vec<u8>, release: &[u8], head: &[u8]) -> Keyring {
+        let mut roots = self.keyring.borrow().roots().to_vec();
+        roots.push(root);
+        keyring(release, head, roots)
     }
 
     pub(crate) fn start(&self, sinks: Vec<Arc<dyn Sink>>) -> Publisher {
@@ -90,12 +98,7 @@ impl Stage {
         Settings {
             installation: INSTALLATION,
             prefix: Prefix::parse("lk").unwrap(),
-            pepper: pepper(),
-            roots: vec![self.root_bytes.clone()],
-            release: vec![signer(2)],
-            head: vec![signer(3)],
-            session_keys: Vec::new(),
-            edge_keys: Vec::new(),
+            keyring: self.keyring.subscribe(),
             rules: Vec::new(),
             grace_secs: 900,
             schedule,
@@ -131,16 +134,35 @@ pub(crate) fn signer(seed: u8) -> Signer {
     Signer::from_seed(&[seed; 32])
 }
 
-fn root_bytes() -> Vec<u8> {
-    let key = |seed, role| RootKey {
-        public: signer(seed).public(),
-        role,
-        not_before: UnixSeconds(0),
-        not_after: UnixSeconds(u64::MAX / 2),
-    };
-    let keys = vec![key(1, KeyRole::Offline), key(2, KeyRole::Release), key(3, KeyRole::Head)];
+pub(crate) fn keyring(release: &[u8], head: &[u8], roots: Vec<Vec<u8>>) -> Keyring {
+    let signers = |seeds: &[u8]| seeds.iter().copied().map(signer).collect();
+    let (release, head) = (signers(release), signers(head));
+    let (session_keys, edge_keys) = (Vec::new(), Vec::new());
+    Keyring::new(Keys { roots, release, head, session_keys, edge_keys, pepper: pepper() }).unwrap()
+}
+
+fn first_root() -> Vec<u8> {
+    root_bytes(1, &[2], &[3])
+}
+
+/// A root signed by offline key 1.
+pub(crate) fn root_bytes(version: u32, release: &[u8], head: &[u8]) -> Vec<u8> {
+    root(version, UnixSeconds(u64::MAX / 2), release, head)
+}
+
+/// A first root whose keys end with this second.
+pub(crate) fn root_until(not_after: UnixSeconds, release: &[u8], head: &[u8]) -> Vec<u8> {
+    root(1, not_after, release, head)
+}
+
+fn root(version: u32, not_after: UnixSeconds, release: &[u8], head: &[u8]) -> Vec<u8> {
+    let key =
+        |seed, role| RootKey { public: signer(seed).public(), role, not_before: UnixSeconds(0), not_after };
+    let release = release.iter().map(|seed| key(*seed, KeyRole::Release));
+    let head = head.iter().map(|seed| key(*seed, KeyRole::Head));
+    let keys = std::iter::once(key(1, KeyRole::Offline)).chain(release).chain(head).collect();
     let issued = NOW.seconds();
-    let root = RootContent { installation: INSTALLATION, version: 1, issued, thresholds: [1, 1, 1], keys };
+    let root = RootContent { installation: INSTALLATION, version, issued, thresholds: [1, 1, 1], keys };
     root.sign(&[&signer(1)]).unwrap()
 }
 
@@ -217,7 +239,7 @@ pub(crate) fn created(n: u64) -> Change {
 /// A hub in memory. It takes what an edge would take, and panics at what must never be sent.
 pub(crate) struct Hub {
     name: &'static str,
-    root: Root,
+    root: Mutex<Root>,
     /// The calls until it fails once; `u64::MAX` for never.
     pub(crate) fails_in: AtomicU64,
     pub(crate) is_down: AtomicBool,
@@ -236,7 +258,7 @@ impl Hub {
     pub(crate) fn named(stage: &Stage, name: &'static str) -> Arc<Self> {
         Arc::new(Self {
             name,
-            root: stage.root(),
+            root: Mutex::new(stage.root()),
             fails_in: AtomicU64::new(u64::MAX),
             is_down: AtomicBool::new(false),
             holds_up_objects: watch::Sender::new(false),
@@ -299,7 +321,7 @@ impl Hub {
 
     fn take(&self, bytes: &[u8]) -> Result<(), SinkError> {
         assert!(self.roots.load(Ordering::SeqCst) > 0, "a head came before its root");
-        let head = UnverifiedHead::parse(bytes).unwrap().verify(&self.root).unwrap();
+        let head = UnverifiedHead::parse(bytes).unwrap().verify(&self.root.lock().unwrap()).unwrap();
         self.check_complete(&head)?;
         self.heads.send_modify(|heads| {
             if let Some(last) = heads.last() {
@@ -325,9 +347,13 @@ impl Sink for Hub {
         })
     }
 
-    fn put_root<'a>(&'a self, version: u32, _bytes: &'a [u8]) -> Answer<'a, ()> {
+    fn put_root<'a>(&'a self, version: u32, bytes: &'a [u8]) -> Answer<'a, ()> {
         Box::pin(async move {
             self.may_answer()?;
+            let mut root = self.root.lock().unwrap();
+            if version > root.version() {
+                *root = root.successor(bytes).unwrap();
+            }
             self.roots.store(u64::from(version), Ordering::SeqCst);
             Ok(())
         })

@@ -11,7 +11,7 @@ fn object(bytes: &[u8]) -> Object {
 async fn sink(folder: &Path) -> DirectorySink {
     let stage = Stage::new().await;
     let _ = stage.settings(quick());
-    DirectorySink::open(folder, stage.root(), 1_000).unwrap()
+    DirectorySink::open(folder, stage.keyring.subscribe(), 1_000).unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,263 @@
+//! The keys on disk that may be replaced while the server runs: read as a whole, and looked at again every second.
+//!
+//! A role's keys are `keys/ROLE`, `keys/ROLE-2`, `keys/ROLE-3` …; several are there while one takes over from
+//! another. What is on disk and does not belong together changes nothing: the keys in force stay, and it is said.
+
+use crate::init::validity;
+use crate::installation::{Folder, read_secret_text, unhex};
+use anyhow::{Context, Result, anyhow};
+use latchkey_control::outside::Clock;
+use latchkey_control::publish::{Keyring, Keyrings, Keys};
+use latchkey_core::{Pepper, UnixSeconds};
+use latchkey_snapshot::Root;
+use latchkey_snapshot::build::Signer;
+use latchkey_snapshot::manifest::TokenKey;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A new key of tokens is told to the edges for as long before it signs: they read it in the manifest.
+pub(crate) const SETTLES_SECS: u64 = 60;
+/// Bytes of a token key's file: 64 characters, and `valid`, and two numbers.
+const TOKEN_FILE_LEN_MAX: u64 = 128;
+
+/// The keys as they are on disk.
+pub(crate) struct HeldKeys {
+    pub(crate) keyring: Keyring,
+    /// The session keys, the oldest first.
+    pub(crate) session: Vec<TokenSigner>,
+}
+
+/// A key of tokens. Its validity stands in the manifest.
+#[derive(Clone, Debug)]
+pub(crate) struct TokenSigner {
+    pub(crate) signer: Signer,
+    pub(crate) not_before: UnixSeconds,
+    pub(crate) not_after: UnixSeconds,
+}
+
+impl HeldKeys {
+    /// Reads them all.
+    ///
+    /// # Errors
+    /// What is wrong with which file, never what a secret says.
+    pub(crate) fn load(folder: &Folder) -> Result<Self> {
+        let _lock = folder.lock_to_read()?;
+        Self::load_locked(folder)
+    }
+
+    /// Reads them all, for whoever has the lock.
+    ///
+    /// # Errors
+    /// As [`HeldKeys::load`].
+    pub(crate) fn load_locked(folder: &Folder) -> Result<Self> {
+        let roots = folder.roots()?;
+        let first = Root::pinned(roots.first().map(Vec::as_slice).unwrap_or_default());
+        let first = first.context("`roots/1`")?;
+        let session = token_signers(folder, "session", first.issued())?;
+        let edge = token_signers(folder, "edge", first.issued())?;
+        let keys = Keys {
+            roots,
+            release: signers(folder, "release")?,
+            head: signers(folder, "head")?,
+            session_keys: session.iter().map(TokenSigner::public).collect(),
+            edge_keys: edge.iter().map(TokenSigner::public).collect(),
+            pepper: Pepper::new(*folder.secret("secrets/pepper")?),
+        };
+        Ok(Self { keyring: Keyring::new(keys)?, session })
+    }
+}
+
+impl TokenSigner {
+    /// What the manifest says of it.
+    fn public(&self) -> TokenKey {
+        let Self { signer, not_before, not_after } = self;
+        TokenKey { public: signer.public(), not_before: *not_before, not_after: *not_after }
+    }
+}
+
+/// Where the keys in force are read, and the end of it that replaces them.
+pub(crate) struct KeyWatch {
+    folder: Folder,
+    keyring: watch::Sender<Arc<Keyring>>,
+    session: watch::Sender<Signer>,
+    /// The keys that were loaded last, of which the session keys are still to take turns.
+    held: Vec<TokenSigner>,
+    /// What the files looked like then.
+    seen: Option<Vec<Trace>>,
+    refused: Option<String>,
+}
+
+impl KeyWatch {
+    /// Begins with these.
+    ///
+    /// # Errors
+    /// There is no session key.
+    pub(crate) fn new(folder: Folder, keys: HeldKeys, now: UnixSeconds) -> Result<Self> {
+        let session = watch::Sender::new(session_signer(&keys.session, now)?.clone());
+        let keyring = watch::Sender::new(Arc::new(keys.keyring));
+        Ok(Self { folder, keyring, session, held: keys.session, seen: None, refused: None })
+    }
+
+    /// The keyring in force.
+    pub(crate) fn keyrings(&self) -> Keyrings {
+        self.keyring.subscribe()
+    }
+
+    /// What signs session tokens.
+    pub(crate) fn session_signer(&self) -> watch::Receiver<Signer> {
+        self.session.subscribe()
+    }
+
+    /// Looks at the files every second, for ever. `note` is told why they are refused, or that they are not.
+    pub(crate) async fn run(mut self, note: impl Fn(Option<String>) + Send, clock: Arc<dyn Clock>) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let (folder, seen) = (self.folder.clone(), self.seen.take());
+            let look = tokio::task::spawn_blocking(move || look(&folder, seen)).await;
+            let (seen, loaded) = look.unwrap_or_else(|_| (None, Err(anyhow!("the look broke off"))));
+            self.seen = seen;
+            let outcome = loaded.and_then(|keys| self.take(keys, clock.now().seconds()));
+            let refused = match outcome {
+                // Nothing was touched since: what was wrong is wrong still.
+                Ok(false) => continue,
+                Ok(true) => None,
+                Err(error) => Some(format!("{error:#}")),
+            };
+            if refused != self.refused {
+                match &refused {
+                    Some(why) => tracing::error!(%why, "the keys on disk are refused: those in force stay"),
+                    None => tracing::info!("the keys on disk are in force again"),
+                }
+                note(refused.clone());
+                self.refused = refused;
+            }
+        }
+    }
+
+    /// Puts these in force, if they may follow, and lets session keys take turns. Whether there were any.
+    fn take(&mut self, keys: Option<HeldKeys>, now: UnixSeconds) -> Result<bool> {
+        let is_look = keys.is_some();
+        if let Some(HeldKeys { keyring, session }) = keys {
+            session_signer(&session, now)?;
+            let next = self.keyring.borrow().succeed(keyring)?;
+            self.held = session;
+            self.keyring.send_if_modified(|held| {
+                let is_new = !held.is_same(&next);
+                if is_new {
+                    tracing::info!(root = next.root().version(), "new keys are in force");
+                    *held = Arc::new(next);
+                }
+                is_new
+            });
+        }
+        let signer = session_signer(&self.held, now)?.clone();
+        self.session.send_if_modified(|held| {
+            let is_new = held.public() != signer.public();
+            *held = signer;
+            is_new
+        });
+        Ok(is_look)
+    }
+}
+
+/// The key that signs session tokens now: the newest one that edges have had time to read of.
+///
+/// # Errors
+/// There is none.
+fn session_signer(keys: &[TokenSigner], now: UnixSeconds) -> Result<&Signer> {
+    let is_settled =
+        |key: &&TokenSigner| key.not_before.plus_secs(SETTLES_SECS) <= now && now <= key.not_after;
+    let newest = keys.iter().filter(is_settled).max_by_key(|key| key.not_before);
+    let key = newest.or(keys.first()).context("there is no session key")?;
+    Ok(&key.signer)
+}
+
+/// What tells that a file was touched.
+type Trace = (PathBuf, u64, i64, i64, u64, u32);
+
+/// Loads the keys if any of their files was touched since they looked like `seen`.
+fn look(folder: &Folder, seen: Option<Vec<Trace>>) -> (Option<Vec<Trace>>, Result<Option<HeldKeys>>) {
+    let lock = folder.lock_to_read();
+    match lock.and_then(|lock| Ok((lock, traces(folder)?))) {
+        Err(error) => (None, Err(error)),
+        Ok((_, traces)) if seen.as_ref() == Some(&traces) => (seen, Ok(None)),
+        Ok((_lock, traces)) => (Some(traces), HeldKeys::load_locked(folder).map(Some)),
+    }
+}
+
+fn traces(folder: &Folder) -> Result<Vec<Trace>> {
+    let mut traces = Vec::new();
+    for name in ["keys", "roots", "secrets"] {
+        let path = folder.path(name);
+        let cannot = || format!("cannot read `{}`", path.display());
+        for entry in fs::read_dir(&path).with_context(cannot)? {
+            let entry = entry.with_context(cannot)?;
+            let about = entry.metadata().with_context(cannot)?;
+            let changed = (about.ctime(), about.ctime_nsec());
+            traces.push((entry.path(), about.ino(), changed.0, changed.1, about.len(), about.mode()));
+        }
+    }
+    traces.sort();
+    Ok(traces)
+}
+
+/// The names of a role's key files, the oldest first.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(crate) fn key_names(folder: &Folder, role: &str) -> Result<Vec<String>> {
+    let path = folder.path("keys");
+    let cannot = || format!("cannot read `{}`", path.display());
+    let mut numbered = Vec::new();
+    for entry in fs::read_dir(&path).with_context(cannot)? {
+        let name = entry.with_context(cannot)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let number = match name.strip_prefix(role) {
+            Some("") => Some(1),
+            Some(rest) => rest.strip_prefix('-').and_then(|number| number.parse::<u32>().ok()),
+            None => None,
+        };
+        if let Some(number) = number {
+            numbered.push((number, format!("keys/{name}")));
+        }
+    }
+    numbered.sort();
+    Ok(numbered.into_iter().map(|(_, name)| name).collect())
+}
+
+fn signers(folder: &Folder, role: &str) -> Result<Vec<Signer>> {
+    key_names(folder, role)?.iter().map(|name| Ok(Signer::from_seed(&*folder.secret(name)?))).collect()
+}
+
+fn token_signers(folder: &Folder, role: &str, first_issued: UnixSeconds) -> Result<Vec<TokenSigner>> {
+    key_names(folder, role)?.iter().map(|name| token_signer(folder, name, first_issued)).collect()
+}
+
+/// Reads a key of tokens: the seed, and on a second line `valid FROM UNTIL` in Unix seconds. Without one it is as old
+/// as the installation.
+pub(crate) fn token_signer(folder: &Folder, name: &str, first_issued: UnixSeconds) -> Result<TokenSigner> {
+    let path = folder.path(name);
+    let text = read_secret_text(&path, TOKEN_FILE_LEN_MAX)?;
+    let mut lines = text.lines();
+    let seed = lines.next().and_then(unhex::<32>);
+    let seed = seed.with_context(|| format!("`{}` is not 64 hexadecimal characters", path.display()))?;
+    let (not_before, not_after) = match lines.next() {
+        None => validity(first_issued),
+        Some(line) => {
+            let bounds = line.strip_prefix("valid ").and_then(|bounds| bounds.split_once(' '));
+            let bounds = bounds.and_then(|(from, until)| Some((from.parse().ok()?, until.parse().ok()?)));
+            let bounds = bounds.with_context(|| {
+                format!("the second line of `{}` is not `valid FROM UNTIL` in seconds", path.display())
+            });
+            let (from, until) = bounds?;
+            (UnixSeconds(from), UnixSeconds(until))
+        }
+    };
+    Ok(TokenSigner { signer: Signer::from_seed(&seed), not_before, not_after })
+}
