@@ -29,6 +29,7 @@ pub(crate) fn filled(signers: &Signers, head: &[u8], depot: &Depot) -> Result<Ga
         peppers: vec![world::pepper()],
         mint: world::mint(),
         floor: Floor::default(),
+        memory_bytes_max: latchkey_gate::MEMORY_BYTES_DEFAULT,
         seed: 1,
     };
     let mut gate = Gate::new(config).map_err(|error| anyhow!("{error}"))?;

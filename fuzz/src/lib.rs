@@ -179,6 +179,7 @@ pub fn gate() -> Gate {
         peppers: vec![pepper()],
         mint: mint(),
         floor: Floor::default(),
+        memory_bytes_max: latchkey_gate::MEMORY_BYTES_DEFAULT,
         seed: 1,
     })
     .unwrap();

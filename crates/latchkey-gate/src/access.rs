@@ -5,12 +5,11 @@
 //! the same look-ups and the same fetches as one that the caller is no collaborator of (R2).
 
 use crate::clock::Urge;
-use crate::gate::{Gate, Serving};
+use crate::gate::{Gate, Serving, Sight};
 use crate::judge::{Case, Decided, Halt, absent, refuse};
 use crate::prove::ProvenKey;
 use crate::request::Header;
 use crate::route::Route;
-use crate::shelf::Lookup;
 use crate::verdict::{Absent, Narrowed, ProjectHeader, Refusal};
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -114,26 +113,26 @@ impl Gate {
         let collaboration = Query::collaboration(pepper, identity, project);
         let membership = Query::membership(pepper, identity, organization);
         let found = [(&records.collaborations, collaboration), (&records.memberships, membership)]
-            .map(|(shelf, query)| (shelf.at(query.place), query));
+            .map(|(shelf, query)| (serving.look(shelf, &query), query.tag));
         let missing: Vec<_> = found
             .iter()
-            .filter_map(|(lookup, _)| match lookup {
-                Lookup::Missing(wanted) => Some(*wanted),
-                Lookup::Held(_) | Lookup::Nothing => None,
+            .filter_map(|(sight, _)| match sight {
+                Sight::Missing(missing) => Some(*missing),
+                Sight::Found(..) | Sight::Absent => None,
             })
             .collect();
         if !missing.is_empty() {
-            return Err(self.fetch(missing, case));
+            return Err(self.fetch(&missing, &self.quotas.named, case));
         }
-        // What was revoked inline counts as absent.
-        let [collaboration, membership] = found.map(|(lookup, query)| match lookup {
-            Lookup::Held(page) if !self.overlay.names(&query.tag) => page.find(&query),
+        // What was revoked inline, or by a delta that does not serve, counts as absent.
+        let [collaboration, membership] = found.map(|(sight, tag)| match sight {
+            Sight::Found(_, entry) if !self.overlay.names(&tag) => Some(entry),
             _ => None,
         });
         let Some(collaboration) = collaboration.filter(|entry| !entry.has_expired(case.now)) else {
             return Ok(None);
         };
-        let is_open = !serving.manifest.exceptions.closes_to_externals(project);
+        let is_open = !serving.exceptions.closes_to_externals(project);
         Ok(match membership.map(|entry| entry.binding.role) {
             Some(Some(Role::Admin)) => Some((Role::Admin, PermissionSet::of_project(Role::Admin))),
             Some(_) => collaboration.binding.role.map(|role| (role, PermissionSet::of_project(role))),
@@ -155,7 +154,7 @@ impl Gate {
             return Err(absent(Absent::Project));
         }
         let query = Query::project_reference(self.pepper(serving)?, text);
-        let entry = self.look(&serving.shelves.records.references, &query, case)?;
+        let entry = self.look(serving, &serving.shelves.records.references, &query, case)?;
         Ok((query, entry))
     }
 
@@ -171,7 +170,7 @@ impl Gate {
         let text = route.parameter(&source.parameter).ok_or(absent(Absent::Resource))?;
         let id = ResourceId::parse(&text).map_err(|_| absent(Absent::Resource))?;
         let query = Query::resource(self.pepper(serving)?, project, source.resource, id);
-        let found = self.look_up(&serving.shelves.records.resources, &query, case)?;
+        let found = self.look_up(serving, &serving.shelves.records.resources, &query, case)?;
         found.map(drop).ok_or(absent(Absent::Resource))
     }
 

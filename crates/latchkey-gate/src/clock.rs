@@ -176,6 +176,14 @@ impl Clock {
         self.breaker_until.store(now.plus_ms(base_ms * 3 / 4 + spread_ms).0, Relaxed);
     }
 
+    /// A number up to `most`, the same for the same salt in this gate, another in others.
+    pub(crate) const fn spread(&self, salt: u64, most: u64) -> u64 {
+        match most.checked_add(1) {
+            Some(sides) => mix(self.seed ^ salt) % sides,
+            None => mix(self.seed ^ salt),
+        }
+    }
+
     pub(crate) fn is_open(&self, now: UnixMillis) -> bool {
         is_ahead(self.breaker_until.load(Relaxed), now, BREAKER_MS_MAX * 2)
     }
@@ -196,7 +204,7 @@ fn is_ahead(then: u64, now: UnixMillis, most_ms: u64) -> bool {
 }
 
 /// Whether `then` never was, lies `ms` back, or lies ahead, which only another clock can have done.
-fn has_elapsed(then: u64, now: UnixMillis, ms: u64) -> bool {
+pub(crate) fn has_elapsed(then: u64, now: UnixMillis, ms: u64) -> bool {
     then > now.0 || now.0 - then >= ms
 }
 

@@ -8,6 +8,11 @@ use latchkey_snapshot::RootError;
 /// Peppers an edge may hold: the one in use, and the next or the last.
 pub const PEPPERS_MAX: usize = 2;
 
+/// Bytes that a gate holds unless it is told otherwise: a Worker's isolate has 128 MiB for everything.
+pub const MEMORY_BYTES_DEFAULT: usize = 48 << 20;
+/// The least that it can be told: a few pages and deltas of any size.
+pub const MEMORY_BYTES_MIN: usize = 1 << 20;
+
 /// What an edge is deployed with.
 #[derive(Clone, Debug)]
 pub struct GateConfig {
@@ -19,6 +24,9 @@ pub struct GateConfig {
     pub mint: MintSecret,
     /// Nothing older is believed.
     pub floor: Floor,
+    /// Bytes that pages, their index and deltas may take, about: beyond it, pages in which nothing was looked up for
+    /// longest are let go and fetched again when they are needed. [`MEMORY_BYTES_DEFAULT`] unless there is a reason.
+    pub memory_bytes_max: usize,
     /// Any number that differs between gates: it spreads their retries.
     pub seed: u64,
 }
@@ -41,6 +49,8 @@ pub enum ConfigError {
     Peppers(usize),
     /// The same pepper twice.
     PepperTwice,
+    /// Less memory than a gate can work with.
+    Memory(usize),
 }
 
 impl fmt::Display for ConfigError {
@@ -48,6 +58,9 @@ impl fmt::Display for ConfigError {
         match self {
             Self::Root(error) => write!(f, "the pinned root is refused: {error}"),
             Self::Peppers(count) => write!(f, "an edge holds 1 to {PEPPERS_MAX} peppers, not {count}"),
+            Self::Memory(bytes) => {
+                write!(f, "a gate needs at least {MEMORY_BYTES_MIN} bytes of memory, not {bytes}")
+            }
             Self::PepperTwice => f.write_str("the two peppers are the same"),
         }
     }

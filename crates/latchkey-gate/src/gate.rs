@@ -1,14 +1,17 @@
 //! The gate: what it holds, and what it tells of itself. How it decides is in `judge`.
 
+use crate::chain::Chain;
 use crate::clock::{ASK_AFTER_MS, Clock};
-use crate::config::{ConfigError, Floor, GateConfig, PEPPERS_MAX};
-use crate::intake::{AdoptError, Held, Pending};
+use crate::config::{ConfigError, Floor, GateConfig, MEMORY_BYTES_MIN, PEPPERS_MAX};
+use crate::intake::Held;
 use crate::judge::{Case, Halt, fetch};
 use crate::overlay::Overlay;
-use crate::quota::Quota;
+use crate::pending::{Coming, Course};
+use crate::quota::Quotas;
+use crate::refusal::AdoptError;
 use crate::request::{Attempt, Question, Request};
 use crate::route::Routes;
-use crate::shelf::Lookup;
+use crate::shelf::{Lookup, Missing, Shelf, Wanted};
 use crate::shelves::Shelves;
 use crate::status::{Health, Status};
 use crate::tally::Tally;
@@ -18,7 +21,8 @@ use core::fmt;
 use latchkey_core::{GenerationSecret, MintSecret, Pepper, UnixMillis};
 use latchkey_snapshot::head::Statement;
 use latchkey_snapshot::{
-    Binding, Manifest, ObjectRef, OrganizationNames, ProjectNames, Query, RememberedTokens, Root,
+    Binding, Entry, Exceptions, Found, Manifest, ObjectRef, OrganizationNames, Page, ProjectNames, Query,
+    RememberedTokens, Root,
 };
 
 /// The edge's mind. Deciding takes it shared, handing objects in takes it alone.
@@ -27,26 +31,66 @@ pub struct Gate {
     pub(crate) mint: MintSecret,
     pub(crate) generations: GenerationSecret,
     pub(crate) tokens: RememberedTokens,
-    pub(crate) quota: Quota,
+    pub(crate) quotas: Quotas,
     pub(crate) floor: Floor,
     pub(crate) root: Root,
     pub(crate) held: Option<Held>,
     pub(crate) serving: Option<Serving>,
-    pub(crate) pending: Vec<Pending>,
-    pub(crate) refused_manifest: Option<(ObjectRef, AdoptError)>,
+    pub(crate) coming: Coming,
+    /// When this gate leaves the base that serves for that one.
+    pub(crate) moving: Option<(ObjectRef, UnixMillis)>,
     pub(crate) overlay: Overlay,
     pub(crate) clock: Clock,
     pub(crate) tally: Tally,
+    memory_bytes_max: usize,
+    evictions: u64,
 }
 
-/// The manifest that answers.
+/// What answers: a base, the deltas since, and the statement that they lead to.
 #[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) statement: Statement,
+    /// The version of the root under which it came.
+    pub(crate) root_version: u32,
+    pub(crate) course: Course,
     pub(crate) manifest: Manifest,
     pub(crate) routes: Routes,
     pub(crate) pepper: usize,
     pub(crate) shelves: Shelves,
+    pub(crate) chain: Chain,
+    /// What is refused as a whole: reckoned once, when something changes.
+    pub(crate) exceptions: Exceptions,
+    /// Why it is not believed any more.
+    pub(crate) quarantined: Option<AdoptError>,
+}
+
+/// What is known of something.
+pub(crate) enum Sight<'a> {
+    /// It is this, in this page.
+    Found(&'a Page, Entry),
+    /// Nobody knows of it.
+    Absent,
+    /// This must be fetched first.
+    Missing(Missing<'a>),
+}
+
+impl Serving {
+    /// Looks for something: in the deltas, then in its kind's page of the base.
+    pub(crate) fn look<'a>(&'a self, shelf: &'a Shelf<Page>, query: &Query) -> Sight<'a> {
+        match self.chain.find(query) {
+            Found::Here(page, entry) => return Sight::Found(page, entry),
+            Found::Gone => return Sight::Absent,
+            Found::Unknown => {}
+        }
+        match shelf.at(query.place) {
+            Lookup::Held(page) => match page.find(query) {
+                Some(entry) => Sight::Found(page, entry),
+                None => Sight::Absent,
+            },
+            Lookup::Nothing => Sight::Absent,
+            Lookup::Missing(missing) => Sight::Missing(missing),
+        }
+    }
 }
 
 /// What a project and its organization are called.
@@ -82,18 +126,23 @@ impl Gate {
         if peppers.iter().skip(1).any(|(id, _)| peppers.first().is_some_and(|(first, _)| first == id)) {
             return Err(ConfigError::PepperTwice);
         }
+        if config.memory_bytes_max < MEMORY_BYTES_MIN {
+            return Err(ConfigError::Memory(config.memory_bytes_max));
+        }
         Ok(Self {
+            memory_bytes_max: config.memory_bytes_max,
+            evictions: 0,
             peppers,
             generations: config.mint.generation_secret(),
             tokens: RememberedTokens::new(config.mint.expose()),
-            quota: Quota::default(),
+            quotas: Quotas::new(),
             mint: config.mint,
             floor: config.floor,
             root: Root::pinned(&config.root).map_err(ConfigError::Root)?,
             held: None,
             serving: None,
-            pending: Vec::new(),
-            refused_manifest: None,
+            coming: Coming::default(),
+            moving: None,
             overlay: Overlay::default(),
             clock: Clock::new(config.seed),
             tally: Tally::default(),
@@ -141,24 +190,22 @@ impl Gate {
     pub fn names(&self, binding: &Binding, now: UnixMillis, attempt: &mut Attempt) -> NamesStep<'_> {
         let Some(serving) = &self.serving else { return NamesStep::Unavailable };
         let now = self.clock.tick(now);
-        let projects = serving.shelves.project_names.at(Query::names_place(binding.project.0));
-        let organizations = serving.shelves.organization_names.at(Query::names_place(binding.organization.0));
         let mut wanted = Vec::new();
-        for lookup in [&projects, &organizations] {
-            if let Lookup::Missing(missing) = lookup {
-                wanted.push(*missing);
-            }
-        }
+        let project = serving.chain.project_names(binding.project).or_else(|| {
+            let lookup = serving.shelves.project_names.at(Query::names_place(binding.project.0));
+            held(lookup, &mut wanted).and_then(|names| names.project(binding.project))
+        });
+        let organization = serving.chain.organization_names(binding.organization).or_else(|| {
+            let lookup = serving.shelves.organization_names.at(Query::names_place(binding.organization.0));
+            held(lookup, &mut wanted).and_then(|names| names.organization(binding.organization))
+        });
         if !wanted.is_empty() {
             let step = fetch(wanted, now, attempt).map_or(NamesStep::Unavailable, NamesStep::Ask);
             attempt.begun.get_or_insert(now);
             attempt.asks = attempt.asks.saturating_add(1);
             return step;
         }
-        let (Lookup::Held(projects), Lookup::Held(organizations)) = (projects, organizations) else {
-            return NamesStep::Unavailable;
-        };
-        match (projects.project(binding.project), organizations.organization(binding.organization)) {
+        match (project, organization) {
             (Some(project), Some(organization)) => NamesStep::Names(NamesOf { project, organization }),
             _ => NamesStep::Unavailable,
         }
@@ -167,22 +214,35 @@ impl Gate {
     /// The gate's account of itself.
     pub fn status(&self, now: UnixMillis) -> Status {
         let now = self.clock.tick(now);
-        let account = self.serving.as_ref().map(|serving| serving.shelves.account()).unwrap_or_default();
+        let serving = self.serving.as_ref();
+        let account = serving.map(|serving| serving.shelves.account()).unwrap_or_default();
+        let refused = self.held.as_ref().filter(|held| {
+            // On the base before, the new one may be refused all the same.
+            serving.is_none_or(|serving| serving.course != Course::of(&held.statement))
+        });
         Status {
             health: self.health(now),
             root_version: self.root.version(),
             generation: self.serving.as_ref().map(|serving| serving.statement.generation),
-            pending: self.pending.last().map(|pending| pending.statement.generation),
+            pending: self.coming.hopeful().last().map(|pending| pending.statement.generation),
             as_of: self.clock.as_of(),
             age_ms: self.clock.age_ms(now),
-            refused_manifest: self.refused_manifest.map(|(_, error)| error),
-            inline: self.overlay.len(),
+            refused_manifest: refused.and_then(|held| {
+                self.coming.refusal(&held.statement.manifest).or(self.coming.fault_of(&held.statement))
+            }),
+            quarantined: serving.and_then(|serving| serving.quarantined),
+            inline: self.overlay.inline(),
+            removed_ahead: self.overlay.ahead(),
+            deltas: serving.map_or(0, |serving| serving.chain.len()),
+            delta_bytes: serving.map_or(0, |serving| serving.chain.len_bytes() as u64),
             rules: self.serving.as_ref().map_or(0, |serving| serving.routes.len()),
             nodes_held: account.nodes_held,
             nodes_named: account.nodes_named,
             pages_held: account.pages_held,
             pages_named: account.pages_named,
             bytes_held: account.bytes_held,
+            memory_bytes: serving.map_or(0, |serving| serving.weight() as u64),
+            evictions: self.evictions,
             breaker_open: self.clock.is_open(now),
             heads_accepted: self.tally.heads_accepted,
             heads_refused: self.tally.heads_refused,
@@ -195,10 +255,23 @@ impl Gate {
     fn health(&self, now: UnixMillis) -> Health {
         match &self.serving {
             None => Health::Cold,
+            Some(serving) if serving.quarantined.is_some() => Health::Refusing,
             Some(serving) if !self.is_old_for(serving, now) => Health::Fresh,
             Some(serving) if self.is_within_grace(serving, now) => Health::Stale,
             Some(_) => Health::Refusing,
         }
+    }
+
+    /// Lets go of pages until memory is within its cap.
+    pub(crate) fn make_room(&mut self) {
+        let Some(serving) = &mut self.serving else { return };
+        let pages_max = self.memory_bytes_max.saturating_sub(serving.chain.len_bytes());
+        self.evictions += serving.shelves.shrink_to(pages_max);
+    }
+
+    /// How much may be loaded behind answers: an eighth of the cap is left to what requests ask for.
+    pub(crate) fn room_behind(&self, serving: &Serving) -> usize {
+        (self.memory_bytes_max - self.memory_bytes_max / 8).saturating_sub(serving.weight())
     }
 
     pub(crate) fn is_old(&self, now: UnixMillis) -> bool {
@@ -217,6 +290,23 @@ impl Gate {
         let from = as_of.min(serving.statement.use_by.millis());
         now.since_ms(from) <= u64::from(serving.manifest.grace_secs) * 1000
     }
+}
+
+impl Serving {
+    /// What pages, their index and deltas weigh, about.
+    fn weight(&self) -> usize {
+        self.shelves.weight() + self.chain.len_bytes()
+    }
+}
+
+/// The page that would know, if it is here; else what to fetch.
+fn held<'a, T>(lookup: Lookup<'a, T>, wanted: &mut Vec<Wanted>) -> Option<&'a T> {
+    match lookup {
+        Lookup::Held(page) => return Some(page),
+        Lookup::Missing(missing) => wanted.push(missing.wanted),
+        Lookup::Nothing => {}
+    }
+    None
 }
 
 impl fmt::Debug for Gate {

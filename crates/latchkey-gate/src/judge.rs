@@ -8,10 +8,11 @@
 //! `prove`, what the route says in `access`.
 
 use crate::clock::{FRESH_MS, Leave, Urge, Waited};
-use crate::gate::{Gate, Serving};
+use crate::gate::{Gate, Serving, Sight};
 use crate::prove::ProvenKey;
+use crate::quota::Quota;
 use crate::request::{Attempt, Question, Request};
-use crate::shelf::{Lookup, Shelf, Wanted};
+use crate::shelf::{Missing, Shelf, Wanted};
 use crate::verdict::{Absent, Ask, Grant, HeadAsk, Refusal, Standing, Subject, Unavailable, Unproven};
 use alloc::vec::Vec;
 use latchkey_core::{Generation, KeyText, Pepper, Permission, PermissionSet, Role, UnixMillis};
@@ -37,7 +38,10 @@ pub(crate) struct Case<'a> {
 impl Gate {
     pub(crate) fn judge(&self, case: &mut Case<'_>, question: Question) -> Decided<Grant> {
         let credential = case.request.authorization.bearer().map_err(unproven)?;
-        let Some(serving) = &self.serving else { return Err(self.warm_up(case)) };
+        let Some(serving) = &self.serving else { return Err(self.warm_up(Unavailable::NoSnapshot, case)) };
+        if serving.quarantined.is_some() {
+            return Err(self.warm_up(Unavailable::Quarantined, case));
+        }
         match KeyText::parse(credential, &serving.manifest.prefix) {
             Ok(key) => self.judge_key(serving, &self.prove_native(serving, &key, case)?, case, question),
             Err(error) if serving.manifest.prefix.begins(credential) => {
@@ -149,13 +153,13 @@ impl Gate {
         Ok((binding, rule.permission))
     }
 
-    /// A gate without a manifest asks for one; it answers nothing.
-    fn warm_up(&self, case: &mut Case<'_>) -> Halt {
+    /// A gate without a manifest that it can believe asks for one; it answers nothing.
+    fn warm_up(&self, unavailable: Unavailable, case: &mut Case<'_>) -> Halt {
         match self.catch_up(Urge::Age, case) {
             Err(halt) => halt,
             Ok(()) => {
                 self.note_failure(case);
-                Halt::Refuse(Refusal::Unavailable(Unavailable::NoSnapshot))
+                Halt::Refuse(Refusal::Unavailable(unavailable))
             }
         }
     }
@@ -195,9 +199,9 @@ impl Gate {
 
     /// Why a proven key is refused, if it is: the most final reason of all that hold.
     fn out_of_force(&self, serving: &Serving, key: &ProvenKey<'_>, now: UnixMillis) -> Option<Reason> {
-        let exceptions = &serving.manifest.exceptions;
+        let exceptions = &serving.exceptions;
         let (entry, binding) = (&key.entry, &key.entry.binding);
-        let overlaid = self.overlay.refusal(&key.tag, binding);
+        let overlaid = self.overlay.refusals(&key.tag, binding);
         let holds = |reason: Reason| match reason {
             Reason::Revoked => entry.state == KeyState::Revoked,
             Reason::Expired => entry.has_expired(now),
@@ -208,12 +212,12 @@ impl Gate {
         };
         [Reason::Revoked, Reason::Expired, Reason::Disabled, Reason::Suspended]
             .into_iter()
-            .find(|reason| overlaid == Some(*reason) || holds(*reason))
+            .find(|reason| overlaid.contains(&Some(*reason)) || holds(*reason))
     }
 
     /// Whether everything in the project is refused, by the manifest or inline.
     fn is_suspended(&self, serving: &Serving, binding: &Binding) -> bool {
-        let exceptions = &serving.manifest.exceptions;
+        let exceptions = &serving.exceptions;
         exceptions.suspends(binding.organization)
             || exceptions.archives(binding.project)
             || self.overlay.closes(binding)
@@ -231,28 +235,31 @@ impl Gate {
     /// Looks for something that a proven credential named; the unknown may be new.
     pub(crate) fn look_up(
         &self,
+        serving: &Serving,
         shelf: &Shelf<Page>,
         query: &Query,
         case: &mut Case<'_>,
     ) -> Decided<Option<Entry>> {
-        let found = self.look(shelf, query, case)?;
+        let found = self.look(serving, shelf, query, case)?;
         if found.is_none() {
             self.catch_up(Urge::Forced, case)?;
         }
         Ok(found)
     }
 
-    /// Looks for something, without a look at the head if it is unknown.
+    /// Looks for something, without a look at the head if it is unknown. What a delta removes that does not serve is
+    /// unknown.
     pub(crate) fn look(
         &self,
+        serving: &Serving,
         shelf: &Shelf<Page>,
         query: &Query,
         case: &mut Case<'_>,
     ) -> Decided<Option<Entry>> {
-        match shelf.at(query.place) {
-            Lookup::Missing(wanted) => Err(self.fetch(Vec::from([wanted]), case)),
-            Lookup::Held(page) => Ok(page.find(query)),
-            Lookup::Nothing => Ok(None),
+        match serving.look(shelf, query) {
+            Sight::Missing(missing) => Err(self.fetch(&[missing], &self.quotas.named, case)),
+            Sight::Found(_, entry) => Ok(Some(entry).filter(|_| !self.overlay.is_gone(&query.tag))),
+            Sight::Absent => Ok(None),
         }
     }
 
@@ -261,8 +268,13 @@ impl Gate {
         if case.attempt.is_spent(case.now) {
             return Ok(());
         }
-        for pending in self.pending.iter().rev() {
-            if let Some(ask) = fetch(pending.all_wanted(), case.now, case.attempt) {
+        for pending in self.coming.hopeful().rev() {
+            let mut wanted = self.coming.wanted_by(pending, self.serving.as_ref());
+            wanted.retain(|wanted| case.attempt.may_fetch(wanted));
+            if !wanted.is_empty()
+                && pending.asked.ask(&self.quotas.pursue, case.now)
+                && let Some(ask) = fetch(wanted, case.now, case.attempt)
+            {
                 return Err(Halt::Ask(ask));
             }
         }
@@ -290,8 +302,11 @@ impl Gate {
         }
     }
 
-    /// Asks for these objects, or says that they are out of reach.
-    pub(crate) fn fetch(&self, wanted: Vec<Wanted>, case: &mut Case<'_>) -> Halt {
+    /// Asks for these objects, as far as they are on their way or the quota allows, or says that they are out of reach.
+    pub(crate) fn fetch(&self, missing: &[Missing<'_>], quota: &Quota, case: &mut Case<'_>) -> Halt {
+        let is_new = |missing: &&Missing<'_>| case.attempt.may_fetch(&missing.wanted);
+        let allowed = missing.iter().filter(is_new).filter(|missing| missing.asked.ask(quota, case.now));
+        let wanted = allowed.map(|missing| missing.wanted).collect();
         match fetch(wanted, case.now, case.attempt) {
             Some(ask) => Halt::Ask(ask),
             None => Halt::Refuse(Refusal::Unavailable(Unavailable::OutOfReach)),
@@ -341,8 +356,7 @@ fn check_budget(
     key_is_out: bool,
 ) -> Decided<()> {
     let is_out = permission.is_metered()
-        && (key_is_out
-            || serving.manifest.exceptions.is_out_of_budget(binding.organization, binding.project));
+        && (key_is_out || serving.exceptions.is_out_of_budget(binding.organization, binding.project));
     if is_out { refuse(Refusal::BudgetExhausted) } else { Ok(()) }
 }
 

@@ -21,7 +21,9 @@
 //! ```
 //!
 //! Start at [`Gate::decide`] and at `judge`, which is the order of a decision; the promise about freshness is kept in
-//! `clock`, what is held in `shelf`, how bytes are taken in in `intake`. What was let in is counted in [`usage`].
+//! `clock`. What is held: pages in `shelf`, the deltas over them in `chain`, what is refused above both in `overlay`. Bytes
+//! are taken in in `intake`, what does not serve yet waits in `pending`, and comes to serve in `adopt`. What was let in is
+//! counted in [`usage`].
 #![no_std]
 
 extern crate alloc;
@@ -29,15 +31,20 @@ extern crate alloc;
 extern crate std;
 
 mod access;
+mod adopt;
+mod chain;
 mod clock;
 mod config;
+mod deltas;
 mod gate;
 mod intake;
 mod judge;
 mod overlay;
 mod path;
+mod pending;
 mod prove;
 mod quota;
+mod refusal;
 mod request;
 mod route;
 mod shelf;
@@ -48,12 +55,13 @@ pub mod usage;
 mod verdict;
 
 pub use clock::{AS_OF_AHEAD_MS_MAX, ASK_AFTER_MS, FRESH_MS, HEAD_BUDGET_MS, REFRESH_EVERY_MS, RefreshEnd};
-pub use config::{ConfigError, Floor, GateConfig, PEPPERS_MAX};
+pub use config::{ConfigError, Floor, GateConfig, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, PEPPERS_MAX};
 pub use gate::{Gate, NamesOf, NamesStep};
-pub use intake::{AdoptError, HeadAccepted, HeadRefusal, ObjectRefusal, ROOT_HOPS_MAX};
+pub use intake::ROOT_HOPS_MAX;
 pub use overlay::INLINE_HELD_MAX;
 pub use path::{PATH_LEN_MAX, PathError};
-pub use quota::SEEK_PER_SECOND_MAX;
+pub use quota::{NAMED_PER_SECOND_MAX, PROVE_PER_SECOND_MAX, PURSUE_PER_SECOND_MAX, SEEK_PER_SECOND_MAX};
+pub use refusal::{AdoptError, ChainError, HeadAccepted, HeadRefusal, ObjectRefusal};
 pub use request::{Attempt, Header, Headers, NoHeaders, Question, Request};
 pub use route::{RouteError, RouteFault, Routes};
 pub use shelf::Wanted;

@@ -1,81 +1,173 @@
-//! Inline revocations: what heads refuse above the statement that is served.
+//! What is refused above the statement that is served: by heads, inline, and by deltas that came before all of what
+//! they belong to is here, or that will never serve. Either ends when a statement serves that knows of it.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use latchkey_core::Generation;
 use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
-use latchkey_snapshot::{Binding, query::TAG_LEN};
+use latchkey_snapshot::query::TAG_LEN;
+use latchkey_snapshot::{Binding, Exceptions, RemovalReason};
 
 /// Inline revocations a gate keeps at most. An honest publisher repeats a few dozen; a head that would bring
 /// more is refused, and the gate goes stale where all can see it.
 pub const INLINE_HELD_MAX: usize = 4096;
 
-/// The inline revocations in force, ascending by subject, then generation.
+/// Removals that a gate keeps at most of deltas that do not serve.
+pub(crate) const AHEAD_MAX: usize = 1 << 18;
+/// Lots of exceptions kept apart at most; beyond it the two oldest end together, with the later of them.
+const BEGUN_MAX: usize = 64;
+
+/// What is refused above the statement that is served.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay(Vec<Inline>);
+pub(crate) struct Overlay {
+    /// Ascending by subject, then generation.
+    inline: Vec<Inline>,
+    /// Ascending by tag.
+    ahead: Vec<Ahead>,
+    /// Ascending by generation.
+    begun: Vec<(Generation, Exceptions)>,
+}
+
+/// A record that a delta removes which does not serve.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    tag: [u8; TAG_LEN],
+    reason: RemovalReason,
+    generation: Generation,
+}
+
+/// More would be removed than a gate can keep in mind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
 
 impl Overlay {
     /// Whether these still fit.
     pub(crate) fn has_room_for(&self, inline: &[Inline]) -> bool {
         let new = inline.iter().filter(|entry| self.position(entry).is_err()).count();
-        self.0.len() + new <= INLINE_HELD_MAX
+        self.inline.len() + new <= INLINE_HELD_MAX
     }
 
     pub(crate) fn add(&mut self, inline: &[Inline]) {
         for entry in inline {
             if let Err(at) = self.position(entry) {
-                self.0.insert(at, *entry);
+                self.inline.insert(at, *entry);
             }
         }
     }
 
+    /// Refuses what a delta of this generation removes, but for what newer deltas say something of.
+    pub(crate) fn remove(
+        &mut self,
+        removed: Vec<([u8; TAG_LEN], RemovalReason)>,
+        known: &BTreeSet<[u8; TAG_LEN]>,
+        generation: Generation,
+    ) -> Result<(), TooMany> {
+        let new = removed.into_iter().filter(|(tag, _)| !known.contains(tag));
+        self.ahead.extend(new.map(|(tag, reason)| Ahead { tag, reason, generation }));
+        self.ahead.sort_unstable_by_key(|ahead| (ahead.tag, Reverse(ahead.generation)));
+        self.ahead.dedup_by_key(|ahead| ahead.tag);
+        if self.ahead.len() > AHEAD_MAX { Err(TooMany) } else { Ok(()) }
+    }
+
+    /// Refuses as a whole what a delta of this generation does.
+    pub(crate) fn begin(&mut self, begun: Exceptions, generation: Generation) {
+        if begun.is_empty() {
+            return;
+        }
+        let at = self.begun.partition_point(|(held, _)| *held < generation);
+        match self.begun.get_mut(at) {
+            Some((held, exceptions)) if *held == generation => *exceptions = exceptions.plus(&begun),
+            _ => self.begun.insert(at, (generation, begun)),
+        }
+        if self.begun.len() > BEGUN_MAX {
+            let (_, oldest) = self.begun.remove(0);
+            if let Some((_, next)) = self.begun.first_mut() {
+                *next = next.plus(&oldest);
+            }
+        }
+    }
+
+    /// These exceptions and all that begun since.
+    pub(crate) fn exceptions(&self, held: &Exceptions) -> Exceptions {
+        self.begun.iter().fold(held.clone(), |held, (_, begun)| held.plus(begun))
+    }
+
     /// Drops what an adopted statement of this generation has taken in.
     pub(crate) fn settle(&mut self, adopted: Generation) {
-        self.0.retain(|entry| entry.generation > adopted);
+        self.inline.retain(|entry| entry.generation > adopted);
+        self.ahead.retain(|ahead| ahead.generation > adopted);
+        self.begun.retain(|(generation, _)| *generation > adopted);
+        if self.ahead.is_empty() {
+            self.ahead = Vec::new();
+        }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// How many inline revocations there are.
+    pub(crate) fn inline(&self) -> usize {
+        self.inline.len()
     }
 
-    /// Why a key is refused, if it is.
-    pub(crate) fn refusal(&self, tag: &[u8; TAG_LEN], binding: &Binding) -> Option<Reason> {
-        if self.0.is_empty() {
-            return None;
+    /// How many records are removed by deltas that do not serve.
+    pub(crate) fn ahead(&self) -> usize {
+        self.ahead.len()
+    }
+
+    /// Why a key is refused, if it is: by a head, and by a delta.
+    pub(crate) fn refusals(&self, tag: &[u8; TAG_LEN], binding: &Binding) -> [Option<Reason>; 2] {
+        if self.inline.is_empty() && self.ahead.is_empty() {
+            return [None; 2];
         }
-        [
+        let inline = [
             InlineSubject::Tag(*tag),
             InlineSubject::Project(binding.project),
             InlineSubject::Organization(binding.organization),
         ]
         .into_iter()
-        .find_map(|subject| self.newest(subject))
+        .find_map(|subject| self.newest(subject));
+        let ahead = self.removal(tag).map(|reason| match reason {
+            RemovalReason::Gone | RemovalReason::Revoked => Reason::Revoked,
+            RemovalReason::Disabled => Reason::Disabled,
+        });
+        [inline, ahead]
     }
 
     /// Whether the record with this tag is revoked: a session that ended, a collaboration or membership that is gone.
     pub(crate) fn names(&self, tag: &[u8; TAG_LEN]) -> bool {
-        !self.0.is_empty() && self.newest(InlineSubject::Tag(*tag)).is_some()
+        (!self.inline.is_empty() && self.newest(InlineSubject::Tag(*tag)).is_some())
+            || self.removal(tag).is_some()
+    }
+
+    /// Whether the record with this tag is no more.
+    pub(crate) fn is_gone(&self, tag: &[u8; TAG_LEN]) -> bool {
+        self.removal(tag) == Some(RemovalReason::Gone)
     }
 
     /// Whether everything in the project or in its organization is refused.
     pub(crate) fn closes(&self, binding: &Binding) -> bool {
         let subjects =
             [InlineSubject::Project(binding.project), InlineSubject::Organization(binding.organization)];
-        !self.0.is_empty() && subjects.into_iter().any(|subject| self.newest(subject).is_some())
+        !self.inline.is_empty() && subjects.into_iter().any(|subject| self.newest(subject).is_some())
     }
 
     /// The reason of the newest entry about a subject.
     fn newest(&self, subject: InlineSubject) -> Option<Reason> {
-        let end = self.0.partition_point(|entry| entry.subject <= subject);
-        let last = self.0.get(..end)?.last()?;
+        let end = self.inline.partition_point(|entry| entry.subject <= subject);
+        let last = self.inline.get(..end)?.last()?;
         (last.subject == subject).then_some(last.reason)
     }
 
+    fn removal(&self, tag: &[u8; TAG_LEN]) -> Option<RemovalReason> {
+        let at = self.ahead.binary_search_by_key(&tag, |ahead| &ahead.tag).ok()?;
+        self.ahead.get(at).map(|ahead| ahead.reason)
+    }
+
     fn position(&self, entry: &Inline) -> Result<usize, usize> {
-        self.0
+        self.inline
             .binary_search_by_key(&(entry.subject, entry.generation), |held| (held.subject, held.generation))
     }
 }

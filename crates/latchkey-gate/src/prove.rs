@@ -1,11 +1,11 @@
 //! Who presents a credential: its record, if it is a key's; its signature, if it is a session's token.
 
 use crate::clock::Urge;
-use crate::gate::{Gate, Serving};
+use crate::gate::{Gate, Serving, Sight};
 use crate::judge::{Case, Decided, Halt, refuse, unproven};
-use crate::shelf::{Lookup, Wanted};
+use crate::quota::Quota;
+use crate::shelf::Missing;
 use crate::verdict::{Refusal, Unavailable, Unproven};
-use alloc::vec::Vec;
 use latchkey_core::{ImportedDigest, KeyError, KeyId, KeyText};
 use latchkey_snapshot::head::Reason;
 use latchkey_snapshot::query::TAG_LEN;
@@ -28,9 +28,9 @@ impl Gate {
         case: &mut Case<'_>,
     ) -> Decided<ProvenKey<'g>> {
         let query = Query::native_key(self.pepper(serving)?, key.id(), &key.digest());
-        let lookup = serving.shelves.records.keys.at(query.place);
-        if let Lookup::Held(page) = lookup
-            && let Some(entry) = page.find(&query)
+        let sight = serving.look(&serving.shelves.records.keys, &query);
+        if let Sight::Found(page, entry) = sight
+            && !self.overlay.is_gone(&query.tag)
         {
             self.check_age(serving, case)?;
             return Ok(ProvenKey { id: key.id(), entry, tag: query.tag, page });
@@ -38,7 +38,7 @@ impl Gate {
         if !key.mint_check_matches(&self.mint) {
             return Err(unproven(Unproven::MadeUp));
         }
-        Err(self.seek(serving, missing(&lookup), Unproven::Unknown, case))
+        Err(self.seek(serving, missing(&sight), &self.quotas.prove, Unproven::Unknown, case))
     }
 
     /// Finds the record of a key of another system (K9). Anybody can make such a key up, so an unknown one costs a
@@ -52,15 +52,15 @@ impl Gate {
     ) -> Decided<ProvenKey<'g>> {
         let digest = ImportedDigest::of_presented(text).ok_or(unproven(Unproven::Malformed(error)))?;
         let query = Query::imported_key(self.pepper(serving)?, &digest);
-        let lookup = serving.shelves.records.imported_keys.at(query.place);
-        if let Lookup::Held(page) = lookup
-            && let Some(entry) = page.find(&query)
+        let sight = serving.look(&serving.shelves.records.imported_keys, &query);
+        if let Sight::Found(page, entry) = sight
+            && !self.overlay.is_gone(&query.tag)
             && let Some(id) = page.imported_key_id(&entry)
         {
             self.check_age(serving, case)?;
             return Ok(ProvenKey { id, entry, tag: query.tag, page });
         }
-        Err(self.seek_within_quota(serving, missing(&lookup), Unproven::Unknown, case))
+        Err(self.seek_within_quota(serving, missing(&sight), Unproven::Unknown, case))
     }
 
     /// Believes a session's token by its signature, and that its time is now.
@@ -96,21 +96,32 @@ impl Gate {
     ) -> Decided<()> {
         let query = Query::ended_session(self.pepper(serving)?, session.session());
         let ended = self.overlay.names(&query.tag)
-            || self.look(&serving.shelves.records.ended_sessions, &query, case)?.is_some();
+            || match serving.look(&serving.shelves.records.ended_sessions, &query) {
+                Sight::Found(..) => true,
+                Sight::Absent => false,
+                // The token is signed: its page is part of the proof.
+                Sight::Missing(missing) => return Err(self.fetch(&[missing], &self.quotas.prove, case)),
+            };
         if ended { refuse(Refusal::OutOfForce(Reason::Revoked)) } else { Ok(()) }
     }
 
-    /// As [`Gate::seek`], if the quota allows; else nothing is asked for.
+    /// As [`Gate::seek`], if the quota of whoever has proven nothing allows; else nothing is asked for.
     fn seek_within_quota(
         &self,
         serving: &Serving,
-        missing: Option<Wanted>,
+        missing: Option<Missing<'_>>,
         unknown: Unproven,
         case: &mut Case<'_>,
     ) -> Halt {
-        if case.attempt.has_quota || self.quota.take(case.now) {
-            case.attempt.has_quota = true;
-            return self.seek(serving, missing, unknown, case);
+        let quota = &self.quotas.seek;
+        let is_on_its_way = missing.is_some_and(|missing| missing.asked.is_on_its_way(case.now));
+        if case.attempt.has_quota || is_on_its_way || quota.take(case.now) {
+            case.attempt.has_quota |= !is_on_its_way;
+            if let Some(missing) = missing.filter(|missing| case.attempt.may_fetch(&missing.wanted)) {
+                // Its share was taken for whatever this request asks for.
+                missing.asked.note(case.now);
+            }
+            return self.seek(serving, missing, quota, unknown, case);
         }
         let unavailable = match missing {
             Some(_) => Unavailable::OutOfReach,
@@ -124,20 +135,27 @@ impl Gate {
     fn seek(
         &self,
         serving: &Serving,
-        missing: Option<Wanted>,
+        missing: Option<Missing<'_>>,
+        quota: &Quota,
         unknown: Unproven,
         case: &mut Case<'_>,
     ) -> Halt {
-        match self.sought(serving, missing, case) {
+        match self.sought(serving, missing, quota, case) {
             Err(halt) => halt,
             Ok(()) => unproven(unknown),
         }
     }
 
-    fn sought(&self, serving: &Serving, missing: Option<Wanted>, case: &mut Case<'_>) -> Decided<()> {
+    fn sought(
+        &self,
+        serving: &Serving,
+        missing: Option<Missing<'_>>,
+        quota: &Quota,
+        case: &mut Case<'_>,
+    ) -> Decided<()> {
         let standing = self.check_age(serving, case)?;
-        if let Some(wanted) = missing {
-            return Err(self.fetch(Vec::from([wanted]), case));
+        if let Some(missing) = missing {
+            return Err(self.fetch(&[missing], quota, case));
         }
         self.catch_up(Urge::Forced, case)?;
         self.check_generation(serving, case)?;
@@ -148,9 +166,9 @@ impl Gate {
     }
 }
 
-const fn missing<T>(lookup: &Lookup<'_, T>) -> Option<Wanted> {
-    match lookup {
-        Lookup::Missing(wanted) => Some(*wanted),
-        Lookup::Held(_) | Lookup::Nothing => None,
+const fn missing<'a>(sight: &Sight<'a>) -> Option<Missing<'a>> {
+    match sight {
+        Sight::Missing(missing) => Some(*missing),
+        Sight::Found(..) | Sight::Absent => None,
     }
 }

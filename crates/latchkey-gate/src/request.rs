@@ -120,8 +120,9 @@ impl Attempt {
     }
 }
 
-/// Asks of one request at most: a cold gate needs thirteen for a session, a project, a resource and the names.
-pub(crate) const ASKS_MAX: u8 = 16;
+/// Asks of one request at most: a cold gate needs thirteen for a session, a project, a resource and the names, and one
+/// for each delta but the newest.
+pub(crate) const ASKS_MAX: u8 = 20;
 /// How long one request goes on asking, in milliseconds.
 pub(crate) const ATTEMPT_MS_MAX: u64 = 5000;
 

@@ -3,10 +3,12 @@
 //! A look-up is one binary search over first places, all in one flat list, then the page. A node that has not
 //! been read yet stands in the list as one entry; its pages take that entry's place when it arrives.
 
+use crate::quota::Asked;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use latchkey_snapshot::manifest::Section;
-use latchkey_snapshot::node::PageRef;
+use latchkey_snapshot::node::{NodeRef, PageRef};
 use latchkey_snapshot::{Kind, Names, Node, ObjectDigest, ObjectError, ObjectRef, Page};
 
 /// An immutable object that a gate wants, named by a verified one.
@@ -28,6 +30,7 @@ impl Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Manifest,
+    Delta,
     Node(Kind),
     Page(Kind),
 }
@@ -35,7 +38,10 @@ pub(crate) enum Part {
 /// What a page of a shelf can be.
 pub(crate) trait Leaf: Sized + Clone {
     fn parse(kind: Kind, page: &PageRef, bytes: Vec<u8>) -> Result<Self, LeafError>;
+    /// Its bytes as they came, where it holds them so.
     fn len_bytes(&self) -> usize;
+    /// Bytes of memory that a page of this length takes, about.
+    fn weight(page: &PageRef) -> usize;
 }
 
 /// Why bytes are no page of the shelf.
@@ -54,6 +60,10 @@ impl Leaf for Page {
     fn len_bytes(&self) -> usize {
         Page::len_bytes(self)
     }
+
+    fn weight(page: &PageRef) -> usize {
+        page.object.len_bytes() as usize
+    }
 }
 
 impl Leaf for Names {
@@ -69,6 +79,11 @@ impl Leaf for Names {
     fn len_bytes(&self) -> usize {
         0
     }
+
+    /// Names are held one by one, with room for the longest slug.
+    fn weight(page: &PageRef) -> usize {
+        3 * page.object.len_bytes() as usize
+    }
 }
 
 #[derive(Debug)]
@@ -80,13 +95,26 @@ pub(crate) struct Shelf<T> {
     nodes: BTreeMap<ObjectDigest, Node>,
     /// Pages of an earlier manifest that a node not read yet may still name.
     spare: BTreeMap<ObjectDigest, T>,
+    /// Places whose pages stay once they are here: those of canaries.
+    pins: Vec<u64>,
+    /// Pages held, and what they weigh.
+    held: usize,
+    weight: usize,
 }
 
 #[derive(Debug)]
 enum Slot<T> {
-    Node(ObjectRef),
-    Page(PageRef),
-    Held(T, PageRef),
+    Node(ObjectRef, Asked),
+    Page(PageRef, Asked),
+    Held(Held<T>),
+}
+
+#[derive(Debug)]
+struct Held<T> {
+    page: T,
+    reference: PageRef,
+    /// Whether something was looked up in it since eviction came past.
+    used: AtomicBool,
 }
 
 /// What a shelf has at a place.
@@ -96,26 +124,42 @@ pub(crate) enum Lookup<'a, T> {
     /// No page covers the place: nobody knows of it.
     Nothing,
     /// This must be fetched first.
-    Missing(Wanted),
+    Missing(Missing<'a>),
+}
+
+/// Something that is not here, and when it was asked for last.
+#[derive(Clone, Copy)]
+pub(crate) struct Missing<'a> {
+    pub(crate) wanted: Wanted,
+    pub(crate) asked: &'a Asked,
 }
 
 impl<T: Leaf> Shelf<T> {
     pub(crate) const fn empty(kind: Kind) -> Self {
-        Self { kind, places: Vec::new(), slots: Vec::new(), nodes: BTreeMap::new(), spare: BTreeMap::new() }
+        Self {
+            kind,
+            places: Vec::new(),
+            slots: Vec::new(),
+            nodes: BTreeMap::new(),
+            spare: BTreeMap::new(),
+            pins: Vec::new(),
+            held: 0,
+            weight: 0,
+        }
     }
 
-    /// The shelf of a new manifest, with whatever the old one held and `fresh` brings.
-    pub(crate) fn succeed(self, section: Option<&Section>, fresh: Staged<T>) -> Self {
+    /// The shelf of a new manifest, with whatever the old one held and `fresh` brings. Pages at `pins` stay.
+    pub(crate) fn succeed(self, section: Option<&Section>, fresh: Staged<T>, pins: Vec<u64>) -> Self {
         let kind = self.kind;
         let Self { slots, mut nodes, spare: mut pages, .. } = self;
         for slot in slots {
-            if let Slot::Held(page, reference) = slot {
-                pages.insert(reference.object.digest(), page);
+            if let Slot::Held(held) = slot {
+                pages.insert(held.reference.object.digest(), held.page);
             }
         }
         pages.extend(fresh.pages);
         nodes.extend(fresh.nodes);
-        let mut next = Self { spare: pages, ..Self::empty(kind) };
+        let mut next = Self { spare: pages, pins, ..Self::empty(kind) };
         let references = section.map(|section| section.nodes.as_slice()).unwrap_or_default();
         for (at, reference) in references.iter().enumerate() {
             let until = references.get(at + 1).map(|next| next.first_place);
@@ -124,7 +168,7 @@ impl<T: Leaf> Shelf<T> {
                 Some(node) => next.push_node(reference.object, node),
                 None => {
                     next.places.push(reference.first_place);
-                    next.slots.push(Slot::Node(reference.object));
+                    next.slots.push(Slot::Node(reference.object, Asked::never()));
                 }
             }
         }
@@ -134,12 +178,18 @@ impl<T: Leaf> Shelf<T> {
 
     /// What is at `place`.
     pub(crate) fn at(&self, place: u64) -> Lookup<'_, T> {
-        let Some(index) = self.places.partition_point(|first| *first <= place).checked_sub(1) else {
-            return Lookup::Nothing;
-        };
+        let Some(index) = self.index(place) else { return Lookup::Nothing };
         match self.slots.get(index) {
-            Some(Slot::Held(page, _)) => Lookup::Held(page),
-            Some(slot) => self.wanted(index, slot).map_or(Lookup::Nothing, Lookup::Missing),
+            Some(Slot::Held(held)) => {
+                // Written only where it changes something, so that the line stays clean.
+                if !held.used.load(Relaxed) {
+                    held.used.store(true, Relaxed);
+                }
+                Lookup::Held(&held.page)
+            }
+            Some(slot @ (Slot::Node(_, asked) | Slot::Page(_, asked))) => self
+                .wanted(index, slot)
+                .map_or(Lookup::Nothing, |wanted| Lookup::Missing(Missing { wanted, asked })),
             None => Lookup::Nothing,
         }
     }
@@ -156,6 +206,8 @@ impl<T: Leaf> Shelf<T> {
         self.slots.splice(index..=index, part.slots);
         self.nodes.append(&mut part.nodes);
         self.spare = part.spare;
+        self.held += part.held;
+        self.weight += part.weight;
         self.drop_spare();
         Ok(true)
     }
@@ -164,19 +216,61 @@ impl<T: Leaf> Shelf<T> {
     pub(crate) fn take_page(&mut self, wanted: &Wanted, bytes: Vec<u8>) -> Result<bool, LeafError> {
         let Some(index) = self.index_of(wanted) else { return Ok(false) };
         let Some(slot) = self.slots.get_mut(index) else { return Ok(false) };
-        let Slot::Page(reference) = slot else { return Ok(false) };
+        let Slot::Page(reference, _) = slot else { return Ok(false) };
         let (page, reference) = (T::parse(self.kind, reference, bytes)?, *reference);
-        *slot = Slot::Held(page, reference);
+        *slot = Slot::Held(Held { page, reference, used: AtomicBool::new(true) });
+        self.held += 1;
+        self.weight += T::weight(&reference);
         Ok(true)
     }
 
-    /// Everything that is missing, nodes first.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = Wanted> + '_ {
+    /// Notes that something wanted did not come.
+    pub(crate) fn failed(&self, wanted: &Wanted) {
+        let slot = self.index_of(wanted).and_then(|index| self.slots.get(index));
+        if let Some(Slot::Node(_, asked) | Slot::Page(_, asked)) = slot {
+            asked.failed();
+        }
+    }
+
+    /// Everything that is missing, nodes first, with what it will weigh.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = (Wanted, usize)> + '_ {
         let of = |nodes: bool| {
             let slots = self.slots.iter().enumerate();
-            slots.filter(move |(_, slot)| matches!(slot, Slot::Node(_)) == nodes)
+            slots.filter(move |(_, slot)| matches!(slot, Slot::Node(..)) == nodes)
         };
-        of(true).chain(of(false)).filter_map(|(index, slot)| self.wanted(index, slot))
+        let weighed = |slot: &Slot<T>| match slot {
+            Slot::Page(page, _) => T::weight(page),
+            Slot::Node(..) | Slot::Held(_) => 0,
+        };
+        of(true)
+            .chain(of(false))
+            .filter_map(move |(index, slot)| Some((self.wanted(index, slot)?, weighed(slot))))
+    }
+
+    /// What is missing where it must not be: the nodes and pages of canaries.
+    pub(crate) fn missing_pins(&self) -> impl Iterator<Item = Wanted> + '_ {
+        let index = self.pins.iter().filter_map(|place| self.index(*place));
+        index.filter_map(|index| self.wanted(index, self.slots.get(index)?))
+    }
+
+    /// Lets go of one page, the next from `hand` on in which nothing was looked up since the hand last came past.
+    /// `None`: there was none up to the end, or what was looked at may stay for another round.
+    pub(crate) fn evict(&mut self, hand: &mut usize) -> bool {
+        let pinned: Vec<usize> = self.pins.iter().filter_map(|place| self.index(*place)).collect();
+        while let Some(slot) = self.slots.get_mut(*hand) {
+            let at = *hand;
+            *hand += 1;
+            if let Slot::Held(held) = slot
+                && !held.used.swap(false, Relaxed)
+                && !pinned.contains(&at)
+            {
+                self.held -= 1;
+                self.weight -= T::weight(&held.reference);
+                *slot = Slot::Page(held.reference, Asked::never());
+                return true;
+            }
+        }
+        false
     }
 
     /// The nodes of a new manifest that should be here before it serves: all that differ, if any was here.
@@ -185,29 +279,41 @@ impl<T: Leaf> Shelf<T> {
             return Vec::new();
         }
         let new = section.nodes.iter().filter(|node| !self.nodes.contains_key(&node.object.digest()));
-        new.map(|node| Wanted {
-            reference: node.object,
-            part: Part::Node(self.kind),
-            place: node.first_place,
-        })
-        .collect()
+        new.map(|node| wanted_node(self.kind, node)).collect()
     }
 
     /// The pages of a new node that should be here before it serves: those whose predecessors are.
-    pub(crate) fn pages_to_stage(&self, node: &Node) -> Vec<(Wanted, PageRef)> {
+    pub(crate) fn pages_to_stage(&self, node: &Node) -> Vec<PageRef> {
         let changed = |page: &&PageRef| {
-            let index = self.places.partition_point(|first| *first <= page.first_place).checked_sub(1);
-            match index.and_then(|index| self.slots.get(index)) {
-                Some(Slot::Held(_, held)) => held.object != page.object,
-                _ => false,
-            }
+            let slot = self.index(page.first_place).and_then(|index| self.slots.get(index));
+            matches!(slot, Some(Slot::Held(held)) if held.reference.object != page.object)
         };
-        let wanted = |page: &PageRef| Wanted {
-            reference: page.object,
-            part: Part::Page(self.kind),
-            place: page.first_place,
-        };
-        node.pages().iter().filter(changed).map(|page| (wanted(page), *page)).collect()
+        node.pages().iter().filter(changed).copied().collect()
+    }
+
+    /// The node of this digest, if it is here.
+    pub(crate) fn node(&self, digest: &ObjectDigest) -> Option<&Node> {
+        self.nodes.get(digest)
+    }
+
+    /// This very page, if it is here.
+    pub(crate) fn page(&self, page: &PageRef) -> Option<&T> {
+        let slot = self.index(page.first_place).and_then(|index| self.slots.get(index));
+        match slot {
+            Some(Slot::Held(held)) if held.reference.object == page.object => Some(&held.page),
+            _ => self.spare.get(&page.object.digest()),
+        }
+    }
+
+    /// Pages held, and what they weigh.
+    pub(crate) const fn load(&self) -> (usize, usize) {
+        (self.held, self.weight)
+    }
+
+    /// What the index weighs, about.
+    pub(crate) fn index_weight(&self) -> usize {
+        let pages = self.nodes.values().map(|node| node.pages().len()).sum::<usize>();
+        pages * size_of::<PageRef>() + self.slots.len() * (size_of::<Slot<T>>() + size_of::<u64>())
     }
 
     /// Nodes held and named, pages held and named, bytes held.
@@ -216,12 +322,12 @@ impl<T: Leaf> Shelf<T> {
         account.nodes_named = self.nodes.len();
         for slot in &self.slots {
             match slot {
-                Slot::Node(_) => account.nodes_named += 1,
-                Slot::Page(_) => account.pages_named += 1,
-                Slot::Held(page, _) => {
+                Slot::Node(..) => account.nodes_named += 1,
+                Slot::Page(..) => account.pages_named += 1,
+                Slot::Held(held) => {
                     account.pages_named += 1;
                     account.pages_held += 1;
-                    account.bytes_held += page.len_bytes() as u64;
+                    account.bytes_held += held.page.len_bytes() as u64;
                 }
             }
         }
@@ -232,27 +338,36 @@ impl<T: Leaf> Shelf<T> {
         for page in node.pages() {
             self.places.push(page.first_place);
             self.slots.push(match self.spare.remove(&page.object.digest()) {
-                Some(held) => Slot::Held(held, *page),
-                None => Slot::Page(*page),
+                Some(held) => {
+                    self.held += 1;
+                    self.weight += T::weight(page);
+                    Slot::Held(Held { page: held, reference: *page, used: AtomicBool::new(true) })
+                }
+                None => Slot::Page(*page, Asked::never()),
             });
         }
         self.nodes.insert(reference.digest(), node);
     }
 
     fn drop_spare(&mut self) {
-        if !self.slots.iter().any(|slot| matches!(slot, Slot::Node(_))) {
+        if !self.slots.iter().any(|slot| matches!(slot, Slot::Node(..))) {
             self.spare.clear();
         }
+    }
+
+    /// The index of the slot that covers a place.
+    fn index(&self, place: u64) -> Option<usize> {
+        self.places.partition_point(|first| *first <= place).checked_sub(1)
     }
 
     fn wanted(&self, index: usize, slot: &Slot<T>) -> Option<Wanted> {
         let place = *self.places.get(index)?;
         match slot {
-            Slot::Node(reference) => {
+            Slot::Node(reference, _) => {
                 Some(Wanted { reference: *reference, part: Part::Node(self.kind), place })
             }
-            Slot::Page(page) => Some(Wanted { reference: page.object, part: Part::Page(self.kind), place }),
-            Slot::Held(..) => None,
+            Slot::Page(page, _) => Some(wanted_page(self.kind, page)),
+            Slot::Held(_) => None,
         }
     }
 
@@ -261,6 +376,14 @@ impl<T: Leaf> Shelf<T> {
         let index = self.places.binary_search(&wanted.place).ok()?;
         (self.wanted(index, self.slots.get(index)?)? == *wanted).then_some(index)
     }
+}
+
+pub(crate) const fn wanted_page(kind: Kind, page: &PageRef) -> Wanted {
+    Wanted { reference: page.object, part: Part::Page(kind), place: page.first_place }
+}
+
+pub(crate) const fn wanted_node(kind: Kind, node: &NodeRef) -> Wanted {
+    Wanted { reference: node.object, part: Part::Node(kind), place: node.first_place }
 }
 
 /// A node whose pages do not lie where the manifest says; the signer's fault.

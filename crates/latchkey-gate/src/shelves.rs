@@ -1,6 +1,6 @@
 //! The shelves of every kind, and the one thing all kinds of records have in common: where they stand.
 
-use crate::shelf::{Account, Leaf, LeafError, Misplaced, Shelf, Staged, Wanted};
+use crate::shelf::{Account, Leaf, LeafError, Misplaced, Part, Shelf, Staged, Wanted};
 use alloc::vec::Vec;
 use latchkey_snapshot::{Kind, Manifest, Names, Node, Page};
 
@@ -88,7 +88,12 @@ pub(crate) struct Shelves {
     pub(crate) records: PerKind<Shelf<Page>>,
     pub(crate) project_names: Shelf<Names>,
     pub(crate) organization_names: Shelf<Names>,
+    /// Where eviction goes on: a shelf in the order of their kinds, and a slot in it.
+    hand: (usize, usize),
 }
+
+/// Pages that are kept however little memory there is: one request needs nine at most.
+const PAGES_KEPT_MIN: usize = 16;
 
 impl Shelves {
     pub(crate) fn empty() -> Self {
@@ -96,6 +101,7 @@ impl Shelves {
             records: PerKind::of(Shelf::empty),
             project_names: Shelf::empty(Kind::ProjectNames),
             organization_names: Shelf::empty(Kind::OrganizationNames),
+            hand: (0, 0),
         }
     }
 
@@ -107,18 +113,30 @@ impl Shelves {
     /// The shelves of a new manifest, with whatever these held and `staged` brings.
     pub(crate) fn succeed(self, manifest: &Manifest, staged: PerKind<Staged<Page>>) -> Self {
         let section = |kind| manifest.section(kind);
-        let names = |shelf: Shelf<Names>, kind| shelf.succeed(section(kind), Staged::default());
+        let pins = |kind| {
+            let canaries = manifest.canaries.iter().filter(move |canary| canary.query.kind == kind);
+            canaries.map(|canary| canary.query.place).collect::<Vec<_>>()
+        };
+        let names = |shelf: Shelf<Names>, kind| shelf.succeed(section(kind), Staged::default(), Vec::new());
         Self {
-            records: self.records.join(staged, |kind, shelf, fresh| shelf.succeed(section(kind), fresh)),
+            records: self
+                .records
+                .join(staged, |kind, shelf, fresh| shelf.succeed(section(kind), fresh, pins(kind))),
             project_names: names(self.project_names, Kind::ProjectNames),
             organization_names: names(self.organization_names, Kind::OrganizationNames),
+            hand: (0, 0),
         }
     }
 
-    /// What is missing; names last, since no verdict waits for them.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = Wanted> + '_ {
+    /// What is missing and what it will weigh; names last, since no verdict waits for them.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = (Wanted, usize)> + '_ {
         let records = self.records.all().into_iter().flat_map(Shelf::missing);
         records.chain(self.project_names.missing()).chain(self.organization_names.missing())
+    }
+
+    /// What canaries need that is not here.
+    pub(crate) fn missing_pins(&self) -> impl Iterator<Item = Wanted> + '_ {
+        self.records.all().into_iter().flat_map(Shelf::missing_pins)
     }
 
     pub(crate) fn account(&self) -> Account {
@@ -128,6 +146,57 @@ impl Shelves {
         let records = self.records.all().into_iter().map(of);
         let names = [of(&self.project_names), of(&self.organization_names)];
         records.chain(names).fold(Account::default(), Account::plus)
+    }
+
+    /// What everything here weighs, about.
+    pub(crate) fn weight(&self) -> usize {
+        fn of<T: Leaf>(shelf: &Shelf<T>) -> usize {
+            shelf.load().1 + shelf.index_weight()
+        }
+        let records: usize = self.records.all().into_iter().map(of).sum();
+        records + of(&self.project_names) + of(&self.organization_names)
+    }
+
+    /// Lets go of pages in which nothing was looked up for longest, until all weighs no more than this. Says how many.
+    pub(crate) fn shrink_to(&mut self, weight_max: usize) -> u64 {
+        let (mut weight, mut evicted) = (self.weight(), 0);
+        let mut held = self.pages_held();
+        // Twice around: the first time every page may have been used.
+        let mut turns = 0;
+        while weight > weight_max && held > PAGES_KEPT_MIN && turns <= 2 * SHELVES {
+            let (shelf, mut slot) = self.hand;
+            let before = self.load_of(shelf).1;
+            if self.evict_from(shelf, &mut slot) {
+                weight = weight.saturating_sub(before - self.load_of(shelf).1);
+                (held, evicted) = (held - 1, evicted + 1);
+                (self.hand, turns) = ((shelf, slot), 0);
+            } else {
+                (self.hand, turns) = (((shelf + 1) % SHELVES, 0), turns + 1);
+            }
+        }
+        evicted
+    }
+
+    fn pages_held(&self) -> usize {
+        (0..SHELVES).map(|shelf| self.load_of(shelf).0).sum()
+    }
+
+    fn load_of(&self, shelf: usize) -> (usize, usize) {
+        match Kind::ALL.get(shelf) {
+            Some(Kind::ProjectNames) => self.project_names.load(),
+            Some(Kind::OrganizationNames) => self.organization_names.load(),
+            Some(kind) => self.records.at(*kind).map_or((0, 0), Shelf::load),
+            None => (0, 0),
+        }
+    }
+
+    fn evict_from(&mut self, shelf: usize, slot: &mut usize) -> bool {
+        match Kind::ALL.get(shelf) {
+            Some(Kind::ProjectNames) => self.project_names.evict(slot),
+            Some(Kind::OrganizationNames) => self.organization_names.evict(slot),
+            Some(kind) => self.records.at_mut(*kind).is_some_and(|shelf| shelf.evict(slot)),
+            None => false,
+        }
     }
 
     pub(crate) fn take_node(&mut self, kind: Kind, wanted: &Wanted, node: Node) -> Result<bool, Misplaced> {
@@ -150,4 +219,25 @@ impl Shelves {
             _ => self.records.at_mut(kind).map_or(Ok(false), |shelf| shelf.take_page(wanted, bytes)),
         }
     }
+
+    /// Notes that something wanted did not come.
+    pub(crate) fn failed(&self, wanted: &Wanted) {
+        match wanted.part {
+            Part::Node(Kind::ProjectNames) | Part::Page(Kind::ProjectNames) => {
+                self.project_names.failed(wanted);
+            }
+            Part::Node(Kind::OrganizationNames) | Part::Page(Kind::OrganizationNames) => {
+                self.organization_names.failed(wanted);
+            }
+            Part::Node(kind) | Part::Page(kind) => {
+                if let Some(shelf) = self.records.at(kind) {
+                    shelf.failed(wanted);
+                }
+            }
+            Part::Manifest | Part::Delta => {}
+        }
+    }
 }
+
+/// Shelves there are.
+const SHELVES: usize = Kind::ALL.len();

@@ -1,6 +1,6 @@
 //! What a gate tells about itself: for `/.latchkey/status` and for reports, never for a verdict.
 
-use crate::intake::AdoptError;
+use crate::refusal::AdoptError;
 use latchkey_core::{Generation, UnixMillis};
 
 /// A gate's own account of itself.
@@ -18,10 +18,18 @@ pub struct Status {
     pub as_of: Option<UnixMillis>,
     /// Milliseconds since then.
     pub age_ms: Option<u64>,
-    /// Why the newest manifest was not adopted, while an older one serves.
+    /// Why what was published last is not adopted, while the last good snapshot serves.
     pub refused_manifest: Option<AdoptError>,
+    /// Why what serves is not believed any more, so that all it could answer is 503.
+    pub quarantined: Option<AdoptError>,
     /// Inline revocations in force.
     pub inline: usize,
+    /// Records that are refused because a delta removes them which does not serve.
+    pub removed_ahead: usize,
+    /// Deltas that serve, on top of the base.
+    pub deltas: usize,
+    /// Bytes of these.
+    pub delta_bytes: u64,
     /// Route rules.
     pub rules: usize,
     /// Index nodes held.
@@ -34,6 +42,10 @@ pub struct Status {
     pub pages_named: usize,
     /// Bytes of the pages held, pages of names apart.
     pub bytes_held: u64,
+    /// Bytes that pages, their index and deltas take, about; what the cap is on.
+    pub memory_bytes: u64,
+    /// Pages that were let go for want of memory.
+    pub evictions: u64,
     /// Whether it answers without asking because asking failed.
     pub breaker_open: bool,
     /// Heads that were taken in as new.

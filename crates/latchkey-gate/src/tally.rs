@@ -95,7 +95,7 @@ fn add(counter: &AtomicU64, times: u64) {
 }
 
 /// Every cause that a refusal can have.
-pub(crate) const CAUSES: [&str; 44] = [
+pub(crate) const CAUSES: [&str; 45] = [
     "credential_missing",
     "credential_several",
     "credential_scheme",
@@ -113,6 +113,7 @@ pub(crate) const CAUSES: [&str; 44] = [
     "no_snapshot",
     "snapshot_too_old",
     "data_out_of_reach",
+    "snapshot_quarantined",
     "generation_not_reached",
     "not_fresh",
     "stale_unknown",

@@ -178,6 +178,8 @@ pub enum Unavailable {
     PastGrace,
     /// An object that the answer needs is out of reach.
     OutOfReach,
+    /// What it has does not answer as its own canaries say.
+    Quarantined,
     /// The generation that the client waits for has not arrived.
     GenerationNotReached,
     /// The route needs knowledge at most a second old.
@@ -292,6 +294,7 @@ impl Unavailable {
             Self::NoSnapshot => "no_snapshot",
             Self::PastGrace => "snapshot_too_old",
             Self::OutOfReach => "data_out_of_reach",
+            Self::Quarantined => "snapshot_quarantined",
             Self::GenerationNotReached => "generation_not_reached",
             Self::NotFresh => "not_fresh",
             Self::StaleUnknown => "stale_unknown",
@@ -332,6 +335,7 @@ impl fmt::Display for Refusal {
                 Unavailable::NoSnapshot => "the edge has no snapshot yet",
                 Unavailable::PastGrace => "the edge's snapshot is too old",
                 Unavailable::OutOfReach => "a part of the edge's snapshot is out of reach",
+                Unavailable::Quarantined => "the edge's snapshot is not believed",
                 Unavailable::GenerationNotReached => "the edge has not reached that generation yet",
                 Unavailable::NotFresh => "the edge's snapshot is too old for this route",
                 Unavailable::StaleUnknown => "the edge's snapshot is too old to know this credential",
@@ -360,6 +364,7 @@ pub(crate) fn every_refusal() -> impl Iterator<Item = Refusal> {
         Unavailable::NoSnapshot,
         Unavailable::PastGrace,
         Unavailable::OutOfReach,
+        Unavailable::Quarantined,
         Unavailable::GenerationNotReached,
         Unavailable::NotFresh,
         Unavailable::StaleUnknown,

@@ -66,6 +66,7 @@ impl Harness {
             peppers: vec![Pepper::new(*pepper)],
             mint: MintSecret::new(*mint),
             floor: Floor::default(),
+            memory_bytes_max: latchkey_gate::MEMORY_BYTES_DEFAULT,
             seed: 1,
         };
         let gate = Gate::new(config).map_err(|error| JsError::new(&error.to_string()))?;

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt;
 use latchkey_core::{Generation, MintSecret, Pepper};
-use latchkey_gate::{ConfigError, Floor, GateConfig};
+use latchkey_gate::{ConfigError, Floor, GateConfig, MEMORY_BYTES_DEFAULT};
 use latchkey_push::Token;
 use worker::Env;
 
@@ -84,6 +84,7 @@ pub(crate) fn gate_config(env: &Env, seed: u64) -> Result<GateConfig, SettingsEr
         peppers,
         mint: MintSecret::new(secret(env, "LATCHKEY_MINT")?),
         floor: floor(env)?,
+        memory_bytes_max: MEMORY_BYTES_DEFAULT,
         seed,
     })
 }

@@ -349,6 +349,7 @@ impl Stage {
             peppers: vec![self.pepper.clone()],
             mint: self.mint.clone(),
             floor: Floor::default(),
+            memory_bytes_max: MEMORY_BYTES_DEFAULT,
             seed: 5,
         }
     }

@@ -124,6 +124,7 @@ impl Publication {
             peppers: vec![pepper()],
             mint: MintSecret::new([7; 32]),
             floor: Floor::default(),
+            memory_bytes_max: latchkey_gate::MEMORY_BYTES_DEFAULT,
             seed: 1,
         };
         let gate = Gate::new(config).unwrap();

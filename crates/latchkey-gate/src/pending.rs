@@ -1,0 +1,388 @@
+//! What was published and does not serve yet: statements, each on one of the bases that it offers; the manifests of
+//! bases that are new; and what is here of the deltas.
+
+use crate::deltas::{Deltas, Ends, Walk};
+use crate::gate::Serving;
+use crate::quota::Asked;
+use crate::refusal::AdoptError;
+use crate::route::Routes;
+use crate::shelf::{LeafError, Part, Staged, Wanted, wanted_node, wanted_page};
+use crate::shelves::{PerKind, Shelves};
+use alloc::vec::Vec;
+use latchkey_core::{Generation, UnixMillis};
+use latchkey_snapshot::head::Statement;
+use latchkey_snapshot::node::{NodeRef, PageRef};
+use latchkey_snapshot::{Entry, Kind, Manifest, Node, ObjectRef, Page, Query};
+
+/// Statements that wait on one base at most; when there are more, the newest one makes room.
+const PENDING_MAX: usize = 4;
+/// Refused manifests remembered at most.
+const REFUSED_MAX: usize = 4;
+/// Changed pages that a new manifest waits for at most; when there are more, it serves at once and they follow.
+const STAGED_PAGES_MAX: usize = 32;
+
+/// One way to what a statement says: a base and the newest of the deltas since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Course {
+    pub(crate) base: ObjectRef,
+    pub(crate) tip: Option<ObjectRef>,
+}
+
+impl Course {
+    /// That of the statement's own base.
+    pub(crate) const fn of(statement: &Statement) -> Self {
+        Self { base: statement.manifest, tip: statement.tip }
+    }
+
+    /// That of the base before.
+    pub(crate) fn before(statement: &Statement) -> Option<Self> {
+        statement.previous.map(|previous| Self { base: previous.manifest, tip: Some(previous.tip) })
+    }
+
+    /// Whether it leads to what the statement says.
+    pub(crate) fn is_offered(self, statement: &Statement) -> bool {
+        self == Self::of(statement) || Some(self) == Self::before(statement)
+    }
+}
+
+/// A statement that does not serve yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) statement: Statement,
+    pub(crate) course: Course,
+    pub(crate) as_of: UnixMillis,
+    /// Why it never will, though what its deltas remove is still fetched.
+    pub(crate) fault: Option<AdoptError>,
+    /// When a request asked for what it waits for.
+    pub(crate) asked: Asked,
+}
+
+/// Everything that does not serve yet.
+#[derive(Debug, Default)]
+pub(crate) struct Coming {
+    /// In the order in which they came.
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) refused: Vec<(ObjectRef, AdoptError)>,
+    pub(crate) deltas: Deltas,
+}
+
+impl Coming {
+    /// Under a new root nothing counts that came before.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Waits for a statement on a base.
+    pub(crate) fn expect(&mut self, statement: &Statement, course: Course, as_of: UnixMillis) {
+        let is_it = |pending: &Pending| {
+            pending.course == course && pending.statement.generation == statement.generation
+        };
+        if let Some(pending) = self.pending.iter_mut().find(|pending| is_it(pending)) {
+            (pending.as_of, pending.statement) = (as_of, statement.clone());
+            return;
+        }
+        let on_base = |pending: &Pending| pending.course.base == course.base;
+        if self.pending.iter().filter(|pending| on_base(pending)).count() >= PENDING_MAX {
+            // The oldest are nearest to serving: under a stream of publications one of them must get there. One that
+            // never will is not among those.
+            let hopeless = |pending: &Pending| on_base(pending) && pending.fault.is_some();
+            let at = self.pending.iter().position(hopeless);
+            if let Some(at) = at.or_else(|| self.pending.iter().rposition(on_base)) {
+                self.pending.remove(at);
+            }
+        }
+        let fault = self.refusal(&course.base);
+        let asked = Asked::never();
+        self.pending.push(Pending { statement: statement.clone(), course, as_of, fault, asked });
+    }
+
+    /// Why a manifest is refused, if it is.
+    pub(crate) fn refusal(&self, base: &ObjectRef) -> Option<AdoptError> {
+        self.refused.iter().find(|(refused, _)| refused == base).map(|(_, error)| *error)
+    }
+
+    /// Refuses a manifest and all that stands on it.
+    pub(crate) fn refuse(&mut self, base: ObjectRef, error: AdoptError) {
+        if self.refused.len() >= REFUSED_MAX {
+            self.refused.remove(0);
+        }
+        self.refused.push((base, error));
+        self.candidates.retain(|candidate| candidate.reference != base);
+        for pending in self.pending.iter_mut().filter(|pending| pending.course.base == base) {
+            pending.fault.get_or_insert(error);
+        }
+    }
+
+    pub(crate) fn candidate(&self, base: &ObjectRef) -> Option<&Candidate> {
+        self.candidates.iter().find(|candidate| candidate.reference == *base)
+    }
+
+    /// What is here of a statement's deltas.
+    pub(crate) fn walk(&self, pending: &Pending, serving: Option<&Serving>) -> Walk {
+        let Course { base, tip } = pending.course;
+        let served = serving.filter(|serving| serving.course.base == base).map(|serving| &serving.manifest);
+        let manifest = served.or_else(|| self.candidate(&base).map(|candidate| &candidate.manifest));
+        self.deltas.walk(&Ends {
+            installation: pending.statement.installation,
+            base,
+            tip,
+            generation: pending.statement.generation,
+            from: manifest.map(|manifest| (manifest.generation, manifest.pepper_id)),
+        })
+    }
+
+    /// Notes which statements can never serve by what is here now. Says why, if there is a new one.
+    pub(crate) fn review(&mut self, serving: Option<&Serving>) -> Option<AdoptError> {
+        let faults: Vec<_> = self.pending.iter().map(|pending| self.walk(pending, serving).fault).collect();
+        let mut new = None;
+        for (pending, fault) in self.pending.iter_mut().zip(faults) {
+            if pending.fault.is_none() && fault.is_some() {
+                (pending.fault, new) = (fault, fault);
+            }
+        }
+        new
+    }
+
+    /// What a statement waits for: deltas first, since what they remove applies at once.
+    pub(crate) fn wanted_by(&self, pending: &Pending, serving: Option<&Serving>) -> Vec<Wanted> {
+        let walk = self.walk(pending, serving);
+        let mut list = Vec::new();
+        if let Some(reference) = walk.missing {
+            list.push(Wanted { reference, part: Part::Delta, place: 0 });
+        }
+        let base = pending.course.base;
+        let is_here = serving.is_some_and(|serving| serving.course.base == base);
+        if !is_here && pending.fault.or(walk.fault).is_none() {
+            match self.candidate(&base) {
+                None => list.push(Wanted { reference: base, part: Part::Manifest, place: 0 }),
+                Some(candidate) => list.extend(candidate.missing.iter().map(|awaited| awaited.wanted)),
+            }
+        }
+        list
+    }
+
+    /// Whether a statement waits for this delta.
+    pub(crate) fn awaits_delta(&self, reference: &ObjectRef, serving: Option<&Serving>) -> bool {
+        self.pending.iter().any(|pending| self.walk(pending, serving).missing == Some(*reference))
+    }
+
+    /// The pending statement that should serve next: of those that wait for nothing more, the newest; on a new base
+    /// rather than on the one that serves.
+    pub(crate) fn next(&self, serving: Option<&Serving>, root_version: u32) -> Option<usize> {
+        let is_here = |base: &ObjectRef| serving.is_some_and(|serving| serving.course.base == *base);
+        let is_ready = |pending: &Pending| {
+            let base = is_here(&pending.course.base)
+                || self.candidate(&pending.course.base).is_some_and(|candidate| candidate.missing.is_empty());
+            let leads_on = serving.is_none_or(|serving| {
+                serving.is_behind(pending.statement.generation, root_version)
+                    || (serving.statement.generation == pending.statement.generation
+                        && serving.course != pending.course)
+            });
+            base && leads_on && pending.fault.is_none() && {
+                let walk = self.walk(pending, serving);
+                walk.missing.is_none() && walk.fault.is_none()
+            }
+        };
+        let ready = self.pending.iter().enumerate().filter(|(_, pending)| is_ready(pending));
+        ready
+            .max_by_key(|(_, pending)| (pending.statement.generation, !is_here(&pending.course.base)))
+            .map(|(at, _)| at)
+    }
+
+    /// Lets go of whatever is of no use beside what serves now and the statement that is held.
+    pub(crate) fn prune(&mut self, serving: &Serving, held: &Statement) {
+        let walks = self.pending.iter().map(|pending| self.walk(pending, Some(serving)));
+        let reached: Vec<_> = walks.flat_map(|walk| walk.deltas).collect();
+        let is_useful = |pending: &Pending| {
+            let same = pending.statement.generation == serving.statement.generation;
+            let left = pending.statement.manifest == serving.course.base
+                && pending.course.base != serving.course.base;
+            !left
+                && (pending.statement.generation > serving.statement.generation
+                    || (same && pending.course.base != serving.course.base))
+        };
+        self.pending.retain(is_useful);
+        let pending = &self.pending;
+        let is_named = |base: &ObjectRef| {
+            held.manifest == *base || pending.iter().any(|pending| pending.course.base == *base)
+        };
+        self.candidates
+            .retain(|candidate| candidate.reference != serving.course.base && is_named(&candidate.reference));
+        self.refused.retain(|(base, _)| is_named(base));
+        // A tip that is still to come may continue what an earlier one did.
+        self.deltas.retain(|reference, link| match link.removals() {
+            _ if pending.iter().any(|pending| pending.course.tip == Some(*reference)) => true,
+            Some(removals) if removals.generation > serving.statement.generation => true,
+            _ => link.is_among(serving.chain.deltas()) || link.is_among(&reached),
+        });
+    }
+
+    /// Statements that may yet serve.
+    pub(crate) fn hopeful(&self) -> impl DoubleEndedIterator<Item = &Pending> {
+        self.pending.iter().filter(|pending| pending.fault.is_none())
+    }
+
+    /// Why the statement that is held does not serve, if it never will by itself.
+    pub(crate) fn fault_of(&self, held: &Statement) -> Option<AdoptError> {
+        let of_held = || {
+            let pending = self.pending.iter().rev();
+            pending.filter(|pending| pending.statement.generation == held.generation)
+        };
+        if of_held().any(|pending| pending.fault.is_none()) {
+            return None;
+        }
+        self.refusal(&held.manifest).or_else(|| of_held().find_map(|pending| pending.fault))
+    }
+}
+
+/// A manifest that is here and waits for the pages that changed.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) reference: ObjectRef,
+    pub(crate) manifest: Manifest,
+    pub(crate) routes: Routes,
+    pub(crate) pepper: usize,
+    pub(crate) staged: PerKind<Staged<Page>>,
+    pub(crate) missing: Vec<Awaited>,
+    pages: usize,
+}
+
+/// An object that a candidate waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Awaited {
+    pub(crate) wanted: Wanted,
+    /// If it is a page: the page as its node names it.
+    page: Option<PageRef>,
+    /// Whether it is not adopted without it.
+    is_canarys: bool,
+}
+
+/// What is known of the page that covers a place.
+enum Covering<'a> {
+    Page(&'a Page),
+    Nothing,
+    NodeMissing(NodeRef),
+    PageMissing(PageRef),
+}
+
+impl Candidate {
+    /// A manifest that waits for nothing.
+    pub(crate) fn new(reference: ObjectRef, manifest: Manifest, routes: Routes, pepper: usize) -> Self {
+        let staged = PerKind::of(|_| Staged::default());
+        Self { reference, manifest, routes, pepper, staged, missing: Vec::new(), pages: 0 }
+    }
+
+    /// Waits for the nodes that differ from those of `shelves`, and for what canaries need.
+    pub(crate) fn stage(&mut self, shelves: Option<&Shelves>) {
+        for section in &self.manifest.sections {
+            let shelf = shelves.and_then(|shelves| shelves.records.at(section.kind));
+            let nodes = shelf.map(|shelf| shelf.nodes_to_stage(section)).unwrap_or_default();
+            self.missing.extend(nodes.into_iter().map(|wanted| Awaited {
+                wanted,
+                page: None,
+                is_canarys: false,
+            }));
+        }
+        self.stage_canaries(shelves);
+    }
+
+    /// Whatever covers a canary must be here before the manifest serves.
+    fn stage_canaries(&mut self, shelves: Option<&Shelves>) {
+        for index in 0..self.manifest.canaries.len() {
+            let Some(query) = self.manifest.canaries.get(index).map(|canary| canary.query) else { return };
+            let (wanted, page) = match self.covering(&query, shelves) {
+                Covering::Page(_) | Covering::Nothing => continue,
+                Covering::NodeMissing(node) => (wanted_node(query.kind, &node), None),
+                Covering::PageMissing(page) => (wanted_page(query.kind, &page), Some(page)),
+            };
+            match self.missing.iter_mut().find(|awaited| awaited.wanted == wanted) {
+                Some(awaited) => awaited.is_canarys = true,
+                None => self.missing.push(Awaited { wanted, page, is_canarys: true }),
+            }
+        }
+    }
+
+    fn covering<'a>(&'a self, query: &Query, shelves: Option<&'a Shelves>) -> Covering<'a> {
+        let section = self.manifest.section(query.kind);
+        let Some((section, staged)) = section.zip(self.staged.at(query.kind)) else {
+            return Covering::Nothing;
+        };
+        let shelf = shelves.and_then(|shelves| shelves.records.at(query.kind));
+        let nodes = section.nodes.partition_point(|node| node.first_place <= query.place);
+        let Some(node) = nodes.checked_sub(1).and_then(|at| section.nodes.get(at)) else {
+            return Covering::Nothing;
+        };
+        let digest = node.object.digest();
+        let held = staged.nodes.get(&digest).or_else(|| shelf.and_then(|shelf| shelf.node(&digest)));
+        let Some(held) = held else { return Covering::NodeMissing(*node) };
+        let pages = held.pages().partition_point(|page| page.first_place <= query.place);
+        let Some(page) = pages.checked_sub(1).and_then(|at| held.pages().get(at)) else {
+            return Covering::Nothing;
+        };
+        let held = staged.pages.get(&page.object.digest());
+        match held.or_else(|| shelf.and_then(|shelf| shelf.page(page))) {
+            Some(held) => Covering::Page(held),
+            None => Covering::PageMissing(*page),
+        }
+    }
+
+    /// What its pages say; `None` if the one that would know is not here.
+    pub(crate) fn find(&self, query: &Query, shelves: Option<&Shelves>) -> Option<Option<Entry>> {
+        match self.covering(query, shelves) {
+            Covering::Page(page) => Some(page.find(query)),
+            Covering::Nothing => Some(None),
+            Covering::NodeMissing(_) | Covering::PageMissing(_) => None,
+        }
+    }
+
+    pub(crate) fn take_node(&mut self, kind: Kind, wanted: &Wanted, node: &Node, shelves: Option<&Shelves>) {
+        let Some(at) = self.missing.iter().position(|missing| missing.wanted == *wanted) else { return };
+        self.missing.swap_remove(at);
+        let Some(staged) = self.staged.at_mut(kind) else { return };
+        staged.nodes.insert(wanted.reference.digest(), node.clone());
+        let shelf = shelves.and_then(|shelves| shelves.records.at(kind));
+        let pages = shelf.map(|shelf| shelf.pages_to_stage(node)).unwrap_or_default();
+        self.pages = self.pages.saturating_add(pages.len());
+        if self.pages <= STAGED_PAGES_MAX {
+            self.missing.extend(pages.into_iter().map(|page| Awaited {
+                wanted: wanted_page(kind, &page),
+                page: Some(page),
+                is_canarys: false,
+            }));
+        } else {
+            self.missing.retain(|awaited| awaited.page.is_none() || awaited.is_canarys);
+        }
+        self.stage_canaries(shelves);
+    }
+
+    pub(crate) fn take_page(&mut self, kind: Kind, wanted: &Wanted, bytes: &[u8]) -> Result<(), LeafError> {
+        let Some(at) = self.missing.iter().position(|missing| missing.wanted == *wanted) else {
+            return Ok(());
+        };
+        let Some(Awaited { page: Some(page), .. }) = self.missing.get(at) else { return Ok(()) };
+        let parsed = Page::parse(kind, &page.object, bytes.into()).map_err(LeafError::Object)?;
+        if parsed.records() != page.records as usize {
+            return Err(LeafError::Records);
+        }
+        self.missing.swap_remove(at);
+        if let Some(staged) = self.staged.at_mut(kind) {
+            staged.pages.insert(wanted.reference.digest(), parsed);
+        }
+        Ok(())
+    }
+
+    /// Something it waits for could not be had: it waits for nothing more but what its canaries need.
+    pub(crate) fn stop_waiting(&mut self, wanted: &Wanted) {
+        if self.missing.iter().any(|awaited| awaited.wanted == *wanted) {
+            self.missing.retain(|awaited| awaited.is_canarys);
+        }
+    }
+}
+
+impl Serving {
+    /// Whether a statement of this generation, under a head of this root, is newer.
+    pub(crate) fn is_behind(&self, generation: Generation, root_version: u32) -> bool {
+        (self.root_version, self.statement.generation) < (root_version, generation)
+    }
+}
