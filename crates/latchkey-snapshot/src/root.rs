@@ -179,6 +179,15 @@ impl Root {
 }
 
 fn parse(bytes: &[u8]) -> Result<(Root, usize, Signatures), ParseError> {
+    let (root, mut cursor) = read_content(bytes)?;
+    let signed_len = cursor.at();
+    let signatures = Signatures::read(&mut cursor)?;
+    cursor.finish()?;
+    Ok((root, signed_len, signatures))
+}
+
+/// What a root says, signed or not, and where its signatures begin.
+pub(crate) fn read_content(bytes: &[u8]) -> Result<(Root, Cursor<'_>), ParseError> {
     let mut cursor = Cursor::open("root", MAGIC, bytes)?;
     let installation = Installation(cursor.array("installation")?);
     let before = cursor.clone();
@@ -194,10 +203,7 @@ fn parse(bytes: &[u8]) -> Result<(Root, usize, Signatures), ParseError> {
         let reachable = (1..=held.min(SIGNATURES_MAX)).contains(&threshold);
         before_thresholds.ensure("thresholds", reachable, Fault::OutOfRange)?;
     }
-    let signed_len = cursor.at();
-    let signatures = Signatures::read(&mut cursor)?;
-    cursor.finish()?;
-    Ok((Root { installation, version, issued, thresholds, keys }, signed_len, signatures))
+    Ok((Root { installation, version, issued, thresholds, keys }, cursor))
 }
 
 fn read_keys(cursor: &mut Cursor<'_>) -> Result<Vec<RootKey>, ParseError> {

@@ -6,6 +6,7 @@
 
 mod content;
 mod delta;
+mod draft;
 mod encode;
 mod index;
 mod intern;
@@ -21,6 +22,7 @@ mod trie;
 
 pub use content::{Built, Content, Edition};
 pub use delta::{DeltaContent, Touched};
+pub use draft::RootDraft;
 pub use encode::BuildError;
 pub use narrowing::{Narrowing, NarrowingContent};
 pub use record::{Record, Standing};

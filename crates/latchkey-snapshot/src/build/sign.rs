@@ -98,6 +98,11 @@ impl RootContent {
     /// # Errors
     /// [`BuildError`].
     pub fn sign(&self, signers: &[&Signer]) -> Result<Vec<u8>, BuildError> {
+        sign(self.encode()?, Domain::Root, signers)
+    }
+
+    /// Everything up to the signatures.
+    pub(super) fn encode(&self) -> Result<Bytes, BuildError> {
         let mut bytes = Bytes::magic(root::MAGIC);
         bytes.put(self.installation.0);
         bytes.put(self.version.to_le_bytes());
@@ -112,7 +117,7 @@ impl RootContent {
             bytes.put(key.not_before.0.to_le_bytes());
             bytes.put(key.not_after.0.to_le_bytes());
         }
-        sign(bytes, Domain::Root, signers)
+        Ok(bytes)
     }
 }
 

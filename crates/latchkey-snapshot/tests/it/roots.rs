@@ -1,7 +1,7 @@
 //! Roots: who may replace whom.
 
 use crate::fixture::*;
-use latchkey_snapshot::build::RootContent;
+use latchkey_snapshot::build::{BuildError, RootContent, RootDraft};
 use latchkey_snapshot::root::KeyRole;
 use latchkey_snapshot::{Installation, Root, RootError};
 
@@ -89,4 +89,56 @@ fn every_flipped_bit_and_every_cut_of_a_root_is_refused() {
         assert!(Root::pinned(&bytes[..len]).is_err(), "{len} bytes");
     }
     assert!(Root::pinned(&[&bytes[..], &[0]].concat()).is_err());
+}
+
+#[test]
+fn draft_is_no_root_before_enough_have_signed() {
+    let mut draft = RootDraft::new(&second()).unwrap();
+    assert!(root().successor(&draft.to_bytes()).is_err());
+    for (signer, error) in [(signer(1), RootError::OwnSignatures), (signer(2), RootError::OwnSignatures)] {
+        draft.sign(&signer).unwrap();
+        draft = RootDraft::read(&draft.to_bytes()).unwrap();
+        assert_eq!(root().successor(&draft.to_bytes()).unwrap_err(), error);
+    }
+    draft.sign(&signer(11)).unwrap();
+    assert_eq!(root().successor(&draft.to_bytes()).unwrap().version(), 2);
+}
+
+#[test]
+fn draft_is_the_root_that_the_same_keys_sign_at_once() {
+    let mut draft = RootDraft::new(&second()).unwrap();
+    [11, 1, 11].iter().for_each(|seed| draft.sign(&signer(*seed)).unwrap());
+    assert_eq!(draft.to_bytes(), second().sign(&[&signer(1), &signer(11)]).unwrap());
+}
+
+#[test]
+fn draft_that_could_never_be_a_root_is_refused() {
+    let twice = [second().keys, vec![root_key(&signer(2), KeyRole::Head)]].concat();
+    for content in [
+        RootContent { thresholds: [2, 1, 1], ..second() },
+        RootContent { thresholds: [1, 0, 1], ..second() },
+        RootContent { keys: Vec::new(), ..second() },
+        RootContent { keys: twice, ..second() },
+        RootContent { version: 0, ..second() },
+    ] {
+        assert!(matches!(RootDraft::new(&content), Err(BuildError::Unreadable(_))), "{content:?}");
+    }
+}
+
+#[test]
+fn signature_of_another_draft_or_a_flipped_one_counts_for_nothing() {
+    let mut draft = RootDraft::new(&second()).unwrap();
+    draft.sign(&signer(1)).unwrap();
+    assert!(draft.is_signed_by(&signer(1).public()) && !draft.is_signed_by(&signer(11).public()));
+    let bytes = draft.to_bytes();
+    for at in [20, bytes.len() - 1] {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        assert!(!RootDraft::read(&flipped).unwrap().is_signed_by(&signer(1).public()));
+    }
+    assert!(RootDraft::read(&bytes[..bytes.len() - 1]).is_err());
+    assert!(RootDraft::read(&[&bytes[..], &[0]].concat()).is_err());
+    let mut full = RootDraft::new(&second()).unwrap();
+    (0..8).for_each(|seed| full.sign(&signer(seed)).unwrap());
+    assert_eq!(full.sign(&signer(9)), Err(BuildError::Signers));
 }
