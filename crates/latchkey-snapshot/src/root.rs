@@ -231,15 +231,15 @@ fn read_key(cursor: &mut Cursor<'_>) -> Result<RootKey, ParseError> {
     Ok(RootKey { public, role, not_before, not_after })
 }
 
-/// An Ed25519 public key in its canonical encoding, not of small order.
 pub(crate) fn read_public_key(cursor: &mut Cursor<'_>) -> Result<VerifyingKey, ParseError> {
     let before = cursor.clone();
     let bytes = cursor.array::<32>("public key")?;
-    VerifyingKey::from_bytes(&bytes)
-        .ok()
-        .filter(|_| is_reduced(&bytes))
-        .filter(|key| !key.is_weak())
-        .ok_or_else(|| before.fault("public key", Fault::OutOfRange))
+    public_key(&bytes).ok_or_else(|| before.fault("public key", Fault::OutOfRange))
+}
+
+/// An Ed25519 public key in its canonical encoding, not of small order.
+pub fn public_key(bytes: &[u8; 32]) -> Option<VerifyingKey> {
+    VerifyingKey::from_bytes(bytes).ok().filter(|_| is_reduced(bytes)).filter(|key| !key.is_weak())
 }
 
 /// Whether the y-coordinate is below 2^255 − 19; the decoder takes greater ones as well (RFC 8032, 5.1.3).

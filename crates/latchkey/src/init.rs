@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// How long what a key signs is believed: ten years, until keys can be rotated by a command.
+/// How long what a key signs is believed: ten years. Whoever wants it shorter drafts a root that says so.
 const VALIDITY_SECS: u64 = 10 * 366 * 86_400;
 /// Clocks of edges may be behind ours by as much.
 const BACKDATE_SECS: u64 = 3600;
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     offline_keys: u8,
     /// How many of them must sign a new root.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    #[arg(long, alias = "threshold", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     offline_threshold: u8,
 }
 
@@ -58,7 +58,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let token = create_database(&folder, name, prefix, MintSecret::new(*mint))?;
     folder.write_about(name, &prefix)?;
     println!("made an installation in `{}`", arguments.dir.display());
-    println!("move `keys/offline-*` off this machine; only a new root needs them");
+    println!(
+        "`keys/offline-*` replace every other key: move them off this machine, each to a place of its own. \
+         Nothing that runs needs them; `latchkey signer` does, to install a new root"
+    );
     println!(
         "the audit log's public key, for whoever keeps its checkpoints:\n{}",
         folder.audit_signer(name)?.key()
@@ -121,7 +124,7 @@ fn create_database(
     Ok(Zeroizing::new(created.reply.expose().to_owned()))
 }
 
-fn seed() -> Result<Zeroizing<[u8; 32]>> {
+pub(crate) fn seed() -> Result<Zeroizing<[u8; 32]>> {
     SystemSeeds.seed().map(Zeroizing::new).map_err(|error| anyhow!("{error}"))
 }
 

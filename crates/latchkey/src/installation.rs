@@ -17,13 +17,13 @@ use latchkey_core::{MintSecret, Prefix};
 use latchkey_snapshot::Installation as Name;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Bytes the file of a secret may have: 64 characters and a line end.
-const SECRET_FILE_LEN_MAX: u64 = 66;
+/// Bytes the file of a secret may have: 64 characters and a line end, and one more line for a key of tokens.
+const SECRET_FILE_LEN_MAX: u64 = 128;
 /// Roots that are looked for, one after the other.
 const ROOTS_MAX: u32 = 1024;
 
@@ -90,12 +90,7 @@ impl Folder {
 
     /// Writes a new file that only its owner can read, and makes sure that it is on disk.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.0.join(name);
-        let cannot = || format!("cannot write `{}`", path.display());
-        let open = File::options().write(true).create_new(true).mode(0o600).open(&path);
-        let mut file = open.with_context(cannot)?;
-        file.write_all(bytes).with_context(cannot)?;
-        file.sync_all().with_context(cannot)
+        create_new(&self.0.join(name), bytes)
     }
 
     /// Reads everything but the database.
@@ -148,10 +143,19 @@ impl Folder {
 
     /// Keeps others from changing the keys while they are read. It ends when the file is dropped.
     pub(crate) fn lock_to_read(&self) -> Result<File> {
+        self.lock(File::lock_shared)
+    }
+
+    /// Keeps others from reading or changing the keys while they are changed. It ends when the file is dropped.
+    pub(crate) fn lock_to_change(&self) -> Result<File> {
+        self.lock(File::lock)
+    }
+
+    fn lock(&self, how: impl FnOnce(&File) -> io::Result<()>) -> Result<File> {
         let path = self.0.join("installation");
         let cannot = || format!("cannot lock `{}`", path.display());
         let file = File::open(&path).with_context(cannot)?;
-        file.lock_shared().with_context(cannot)?;
+        how(&file).with_context(cannot)?;
         Ok(file)
     }
 
@@ -168,26 +172,61 @@ impl Folder {
 
     /// Reads 32 secret bytes from a file that nobody else can read.
     pub(crate) fn secret(&self, name: &str) -> Result<Zeroizing<[u8; 32]>> {
-        read_secret(&self.0.join(name))
+        read_seed(&self.0.join(name))
     }
 }
 
+/// Writes a new file that only its owner can read, and makes sure that it is on disk.
+pub(crate) fn create_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let cannot = || format!("cannot write `{}`", path.display());
+    let open = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = open.with_context(cannot)?;
+    file.write_all(bytes).with_context(cannot)?;
+    file.sync_all().with_context(cannot)
+}
+
+/// Writes a file whole or not at all: beside its place, then into it.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    match fs::remove_file(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace `{}`", part.display()));
+        }
+        _ => create_new(&part, bytes)?,
+    }
+    fs::rename(&part, path).with_context(|| format!("cannot write `{}`", path.display()))?;
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => sync_folder(folder),
+        None => sync_folder(Path::new(".")),
+    }
+}
+
+/// Makes sure that names in the folder are on disk.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    synced.with_context(|| format!("cannot write `{}`", path.display()))
+}
+
 /// Reads 32 secret bytes from a file that nobody else can read.
-pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
-    let text = read_secret_text(path, SECRET_FILE_LEN_MAX)?;
-    let bytes = unhex::<32>(text.trim_end());
+pub(crate) fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
+    let text = read_secret_text(path)?;
+    let (seed, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    // Of a key of tokens, the second line says how long it is believed.
+    let bytes = unhex::<32>(seed.trim_end()).filter(|_| rest.is_empty() || rest.starts_with("valid "));
     Ok(Zeroizing::new(
         bytes.with_context(|| format!("`{}` is not 64 hexadecimal characters", path.display()))?,
     ))
 }
 
 /// Reads a file that nobody else can read, if it is no longer than it may be.
-pub(crate) fn read_secret_text(path: &Path, len_max: u64) -> Result<Zeroizing<String>> {
+pub(crate) fn read_secret_text(path: &Path) -> Result<Zeroizing<String>> {
     let cannot = || format!("cannot read `{}`", path.display());
     let about = fs::metadata(path).with_context(cannot)?;
     let mode = about.permissions().mode() & 0o777;
     ensure!(mode & 0o077 == 0, "`{}` can be read by others (mode {mode:o}): make it 0600", path.display());
-    ensure!(about.len() <= len_max, "`{}` is not 64 hexadecimal characters", path.display());
+    ensure!(about.len() <= SECRET_FILE_LEN_MAX, "`{}` is not 64 hexadecimal characters", path.display());
     Ok(Zeroizing::new(fs::read_to_string(path).with_context(cannot)?))
 }
 

@@ -23,8 +23,6 @@ use tokio::sync::watch;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A new key of tokens is told to the edges for as long before it signs: they read it in the manifest.
 pub(crate) const SETTLES_SECS: u64 = 60;
-/// Bytes of a token key's file: 64 characters, and `valid`, and two numbers.
-const TOKEN_FILE_LEN_MAX: u64 = 128;
 
 /// The keys as they are on disk.
 pub(crate) struct HeldKeys {
@@ -243,7 +241,7 @@ fn token_signers(folder: &Folder, role: &str, first_issued: UnixSeconds) -> Resu
 /// as the installation.
 pub(crate) fn token_signer(folder: &Folder, name: &str, first_issued: UnixSeconds) -> Result<TokenSigner> {
     let path = folder.path(name);
-    let text = read_secret_text(&path, TOKEN_FILE_LEN_MAX)?;
+    let text = read_secret_text(&path)?;
     let mut lines = text.lines();
     let seed = lines.next().and_then(unhex::<32>);
     let seed = seed.with_context(|| format!("`{}` is not 64 hexadecimal characters", path.display()))?;

@@ -9,6 +9,7 @@ mod installation;
 mod keys;
 mod routes;
 mod serve;
+mod signer;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ enum Command {
     /// Works with the audit log: its key, a copy of it, and the proof that a copy is whole.
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Works with signing keys and roots: makes, signs, installs, rotates and revokes them.
+    #[command(subcommand)]
+    Signer(signer::Command),
     /// Works with API keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
         }
         Command::Routes(RoutesCommand::Check { file }) => routes::check(&file),
         Command::Audit(command) => audit::run(&command),
+        Command::Signer(command) => signer::run(&command),
         Command::EdgeEnv(arguments) => edge_env::run(&arguments),
         Command::Key(KeyCommand::Inspect { prefix }) => inspect::run(&prefix),
     };

@@ -5,3 +5,4 @@ mod audit;
 mod crash;
 mod leaks;
 mod served;
+mod signer;
