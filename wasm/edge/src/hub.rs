@@ -4,7 +4,7 @@ use crate::isolate::Isolate;
 use core::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::pin_mut;
-use latchkey_push::Target;
+use latchkey_push::{Target, peppers};
 use worker::js_sys::{Function, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -59,6 +59,9 @@ async fn read_within(
     let init = web_sys::RequestInit::new();
     init.set_signal(Some(signal));
     let request = web_sys::Request::new_with_str_and_init(&format!("{BASE}/{target}"), &init)?;
+    if target == Target::Head {
+        request.headers().set(peppers::HEADER, isolate.peppers())?;
+    }
     let response = fetch(isolate, env, &request).await?;
     let declared = response.headers().get("content-length")?.and_then(|text| text.parse::<usize>().ok());
     if !response.ok() || declared.is_none_or(|len| len > target.len_max()) {

@@ -4,8 +4,9 @@ use crate::flight::Flights;
 use crate::settings::{self, Settings, SettingsError};
 use crate::usage::Report;
 use core::cell::{OnceCell, RefCell};
-use latchkey_core::UnixMillis;
+use latchkey_core::{Pepper, UnixMillis};
 use latchkey_gate::Gate;
+use latchkey_push::peppers::PepperSet;
 use latchkey_snapshot::Root;
 use std::rc::Rc;
 use worker::{Date, Env, js_sys};
@@ -22,6 +23,8 @@ pub(crate) struct Isolate(Rc<Kept>);
 struct Kept {
     settings: Settings,
     hub_name: String,
+    /// The ids of the peppers, as the hub is told.
+    peppers: String,
     gate: RefCell<Gate>,
     flights: RefCell<Flights>,
     /// Where usage goes nowhere, none is counted.
@@ -53,12 +56,14 @@ impl Isolate {
         let settings = Settings::read(env)?;
         let config = settings::gate_config(env, seed())?;
         let hub_name = hub_name(&config.root);
+        let peppers = PepperSet::new(config.peppers.iter().map(Pepper::id)).to_string();
         let gate = Gate::new(config).map_err(SettingsError::Gate)?;
         let report = settings.counts_usage.then(RefCell::default);
         Ok(Self(Rc::new(Kept {
             report,
             settings,
             hub_name,
+            peppers,
             gate: RefCell::new(gate),
             flights: RefCell::new(Flights::default()),
         })))
@@ -71,6 +76,11 @@ impl Isolate {
     /// The hub's name: each installation has its own, so that another's state is never in its way.
     pub(crate) fn hub_name(&self) -> &str {
         &self.0.hub_name
+    }
+
+    /// The ids of the peppers that this isolate holds, as the hub is told.
+    pub(crate) fn peppers(&self) -> &str {
+        &self.0.peppers
     }
 
     /// Asks the gate. `work` awaits nothing, so borrows never meet; if they did, there would be no answer.

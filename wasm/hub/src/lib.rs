@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use latchkey_core::UnixMillis;
 use latchkey_push::ledger::{HeadJudgement, RootJudgement};
+use latchkey_push::peppers::{self, PepperSet, Reports};
 use latchkey_push::{Ledger, Refusal, Target, Token};
 use latchkey_snapshot::ObjectDigest;
 use respond::Problem;
@@ -40,6 +41,7 @@ pub struct Hub {
     control: Option<Control>,
     courier: Courier,
     ledger: RefCell<Option<Ledger>>,
+    reports: RefCell<Option<Reports>>,
 }
 
 struct Settings {
@@ -60,7 +62,14 @@ impl DurableObject for Hub {
         let settings = Settings::read(&env);
         let control = Control::read(&env);
         let storage = Storage::new(&state);
-        Self { storage, settings, control, courier: Courier::default(), ledger: RefCell::new(None) }
+        Self {
+            storage,
+            settings,
+            control,
+            courier: Courier::default(),
+            ledger: RefCell::new(None),
+            reports: RefCell::new(None),
+        }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -93,7 +102,7 @@ impl Hub {
         }
         match path.strip_prefix(usage::PATH) {
             Some(id) => self.take_usage(settings, id, request).await,
-            None => self.read(settings, &path, request.method()),
+            None => self.read(settings, &path, &request),
         }
     }
 
@@ -114,9 +123,9 @@ impl Hub {
     }
 
     /// What an edge asks for.
-    fn read(&self, settings: &Settings, path: &str, method: Method) -> Result<Response, Problem> {
+    fn read(&self, settings: &Settings, path: &str, request: &Request) -> Result<Response, Problem> {
         let target = path.strip_prefix('/').and_then(Target::parse).ok_or(Problem::NOT_FOUND)?;
-        if method != Method::Get {
+        if request.method() != Method::Get {
             return Err(Problem::METHOD);
         }
         let bytes = self.with_ledger(settings, |ledger| {
@@ -130,7 +139,25 @@ impl Hub {
                 Target::Object(_) | Target::Status => None,
             })
         })?;
+        if target == Target::Head {
+            self.note_peppers(request);
+        }
         respond::bytes(bytes.ok_or(Problem::NOT_FOUND)?)
+    }
+
+    /// Notes which peppers a reader of the head holds. What cannot be stored is stored with a later read.
+    fn note_peppers(&self, request: &Request) {
+        let header = request.headers().get(peppers::HEADER).ok().flatten();
+        let (set, now) = (PepperSet::parse(header.as_deref()), now());
+        let noted = self.with_reports(|reports| {
+            if reports.note(&set, now) && self.storage.write_peppers(&set, now).is_err() {
+                reports.unwritten(&set);
+            }
+            reports.surplus().map_or(Ok(()), |set| self.storage.drop_peppers(&set))
+        });
+        if let Err(problem) = noted {
+            worker::console_error!("the peppers of a reader were not noted: {}", problem.code);
+        }
     }
 
     async fn push(&self, settings: &Settings, rest: &str, request: Request) -> Result<Response, Problem> {
@@ -233,9 +260,13 @@ impl Hub {
     }
 
     fn status(&self, settings: &Settings) -> Result<Response, Problem> {
-        let conflicts = self.storage.conflicts()?;
-        let usage = self.storage.usage_account()?;
-        self.with_ledger(settings, |ledger| respond::status(ledger, conflicts, usage, now()))
+        // The ledger's first use makes the tables.
+        self.with_ledger(settings, |ledger| {
+            let conflicts = self.storage.conflicts()?;
+            let usage = self.storage.usage_account()?;
+            let peppers = self.with_reports(|reports| Ok(reports.list()))?;
+            respond::status(ledger, conflicts, usage, &peppers, now())
+        })
     }
 
     /// The problem of a refusal; a conflict is counted, because somebody signed twice.
@@ -269,6 +300,18 @@ impl Hub {
 
     fn next_sweep(&self) -> Option<UnixMillis> {
         self.ledger.try_borrow().ok()?.as_ref()?.next_sweep()
+    }
+
+    /// Runs `work` on what readers told, read from the storage when this is the first time. The tables must be there.
+    fn with_reports<T>(&self, work: impl FnOnce(&mut Reports) -> Result<T, Problem>) -> Result<T, Problem> {
+        let mut slot = self.reports.try_borrow_mut().map_err(|_| Problem::STORAGE)?;
+        if slot.is_none() {
+            *slot = Some(Reports::open(self.storage.peppers()?));
+        }
+        match slot.as_mut() {
+            Some(reports) => work(reports),
+            None => Err(Problem::STORAGE),
+        }
     }
 
     /// Runs `work` on the ledger, read from the storage when this is the first time. `work` awaits nothing, so the

@@ -3,6 +3,7 @@
 use crate::usage;
 use latchkey_core::UnixMillis;
 use latchkey_push::ledger::Fault;
+use latchkey_push::peppers::Report;
 use latchkey_push::{Ledger, Refusal};
 use latchkey_snapshot::ObjectDigest;
 use serde::Serialize;
@@ -164,12 +165,30 @@ struct Status {
     objects: usize,
     conflicts: u64,
     usage: Usage,
+    peppers: Vec<PepperReport>,
+}
+
+#[derive(Serialize)]
+struct PepperReport {
+    id: String,
+    with_at: u64,
+    without_at: Option<u64>,
 }
 
 #[derive(Serialize)]
 struct Usage {
     waiting: u64,
     set_aside: u64,
+}
+
+impl PepperReport {
+    fn of(report: &Report) -> Self {
+        Self {
+            id: format!("{:016x}", u64::from_be_bytes(report.id)),
+            with_at: report.with_at.0,
+            without_at: report.without_at.map(|moment| moment.0),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -183,6 +202,7 @@ pub(crate) fn status(
     ledger: &Ledger,
     conflicts: u64,
     usage: usage::Account,
+    peppers: &[Report],
     now: UnixMillis,
 ) -> Result<Response, Problem> {
     let head = ledger.head();
@@ -198,6 +218,7 @@ pub(crate) fn status(
         objects: ledger.objects_count(),
         conflicts,
         usage: Usage { waiting: usage.waiting, set_aside: usage.set_aside },
+        peppers: peppers.iter().map(PepperReport::of).collect(),
     };
     Ok(json(200, "application/json", &status)?)
 }

@@ -5,6 +5,7 @@ use crate::usage::Account;
 use core::cell::Cell;
 use latchkey_core::UnixMillis;
 use latchkey_push::ledger::{HeadChange, RootChange, Stored, Sweep};
+use latchkey_push::peppers::PepperSet;
 use latchkey_snapshot::{Head, ObjectDigest};
 use std::rc::Rc;
 use worker::js_sys::{self, Function, Reflect};
@@ -16,7 +17,7 @@ const PART_LEN_MAX: usize = 1_500_000;
 const CURRENT: i64 = 0;
 const PENDING: i64 = 1;
 
-const SCHEMA: [&str; 6] = [
+const SCHEMA: [&str; 7] = [
     "CREATE TABLE IF NOT EXISTS roots (version INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS heads (slot INTEGER PRIMARY KEY CHECK (slot IN (0, 1)), \
      root_version INTEGER NOT NULL, generation INTEGER NOT NULL, as_of INTEGER NOT NULL, bytes BLOB NOT NULL)",
@@ -26,6 +27,7 @@ const SCHEMA: [&str; 6] = [
     "CREATE TABLE IF NOT EXISTS usage_batches (id TEXT PRIMARY KEY, received INTEGER NOT NULL, body BLOB NOT NULL, \
      refused INTEGER)",
     "CREATE TABLE IF NOT EXISTS counts (name TEXT PRIMARY KEY, times INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS pepper_sets (ids TEXT PRIMARY KEY, seen INTEGER NOT NULL)",
 ];
 
 /// The head moves forward only, whatever was in memory: the condition is the statement's own.
@@ -222,6 +224,31 @@ impl Storage {
     pub(crate) fn set_batch_aside(&self, id: &str, status: u16) -> Result<(), Problem> {
         let values = vec![Value::Integer(i64::from(status)), Value::String(id.to_owned())];
         self.transact(vec![Write::new("UPDATE usage_batches SET refused = ? WHERE id = ?", values)]).map(drop)
+    }
+
+    /// The sets of peppers that readers told, and when each was last told.
+    pub(crate) fn peppers(&self) -> Result<Vec<(PepperSet, UnixMillis)>, Problem> {
+        let rows = self.rows("SELECT ids, seen FROM pepper_sets", Vec::new())?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| match row.as_slice() {
+                [Value::String(ids), Value::Integer(seen)] => {
+                    Some((PepperSet::parse(Some(ids)), UnixMillis(u64::try_from(*seen).unwrap_or(0))))
+                }
+                _ => None,
+            })
+            .collect())
+    }
+
+    pub(crate) fn write_peppers(&self, set: &PepperSet, seen: UnixMillis) -> Result<(), Problem> {
+        let sql = "INSERT OR REPLACE INTO pepper_sets VALUES (?, ?)";
+        let values = vec![Value::String(set.to_string()), integer(seen.0)];
+        self.transact(vec![Write::new(sql, values)]).map(drop)
+    }
+
+    pub(crate) fn drop_peppers(&self, set: &PepperSet) -> Result<(), Problem> {
+        let values = vec![Value::String(set.to_string())];
+        self.transact(vec![Write::new("DELETE FROM pepper_sets WHERE ids = ?", values)]).map(drop)
     }
 
     /// Sets the alarm. When that fails, the next change that sets it makes up for it.
