@@ -63,7 +63,11 @@ impl Gate {
     pub(crate) fn adopt_ready(&mut self, now: UnixMillis) -> Option<AdoptError> {
         let mut fault = None;
         loop {
-            fault = self.coming.review(self.serving.as_ref()).or(fault);
+            if let Some(new) = self.coming.review(self.serving.as_ref()) {
+                fault = Some(new);
+                // There may be another way.
+                self.pursue(now);
+            }
             let Some(at) = self.coming.next(self.serving.as_ref(), self.root.version()) else { return fault };
             let Some(pending) = self.coming.pending.get(at) else { return fault };
             let chain = Chain::new(self.coming.walk(pending, self.serving.as_ref()).deltas);
@@ -76,6 +80,7 @@ impl Gate {
                         Some(pending) if wrong.is_deltas => pending.fault = Some(error),
                         _ => self.coming.refuse(base, error),
                     }
+                    self.pursue(now);
                 }
                 None => {
                     let pending = self.coming.pending.remove(at);

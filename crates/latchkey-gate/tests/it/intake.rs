@@ -261,7 +261,8 @@ fn manifest_that_cannot_serve_is_not_adopted_and_the_last_good_one_serves() {
         }
         if at == 3 {
             let page = stage.objects.values().find(|bytes| bytes.starts_with(b"LKP2")).unwrap();
-            stage.statement = stage.statement_over(latchkey_snapshot::ObjectRef::to(page), stage.generation);
+            stage.statement =
+                stage.statement_over(latchkey_snapshot::ObjectRef::to(page), None, stage.generation);
         }
         stage.now = after(100);
         shell.gate.accept_head(&stage.head(), stage.now).unwrap();

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod deltas;
 mod freshness;
 mod imported;
 mod intake;

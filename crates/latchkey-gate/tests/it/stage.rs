@@ -4,15 +4,15 @@ use latchkey_core::key::Prefix;
 use latchkey_core::*;
 use latchkey_gate::*;
 use latchkey_snapshot::build::{
-    Content, Edition, HeadContent, Narrowing, NarrowingContent, Record, RootContent, Signer, Standing,
-    StatementContent, TokenContent,
+    Content, DeltaContent, Edition, HeadContent, Narrowing, NarrowingContent, Record, RootContent, Signer,
+    Standing, StatementContent, TokenContent, Touched,
 };
 use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{Installation, KeyRole, RootKey};
 use latchkey_snapshot::{
-    Binding, Credentials, Freshness, KeyState, ModelSource, ObjectDigest, ObjectRef, OrganizationNames,
-    ProjectNames, ProjectSource, Query, ResourceSource, Rule,
+    Binding, Canary, Credentials, Expected, Freshness, KeyState, ModelSource, ObjectDigest, ObjectRef,
+    OrganizationNames, Previous, ProjectNames, ProjectSource, Query, ResourceSource, Rule,
 };
 use std::collections::BTreeMap;
 
@@ -65,7 +65,22 @@ pub(crate) struct Stage {
     release: Signer,
     pub(crate) head_signer: Signer,
     dice: Dice,
-    manifest: Option<ObjectRef>,
+    pub(crate) base: Option<Base>,
+    /// The base before, and until when it is carried on.
+    pub(crate) before: Option<(Base, UnixSeconds)>,
+    pub(crate) canaries: Vec<Canary>,
+}
+
+/// A published base and the deltas since.
+#[derive(Clone)]
+pub(crate) struct Base {
+    pub(crate) manifest: ObjectRef,
+    /// Where the tip begins: the base itself, or the last delta that was sealed.
+    pub(crate) from: Generation,
+    pub(crate) parent: Option<ObjectRef>,
+    pub(crate) exceptions: Exceptions,
+    pub(crate) touched: Touched,
+    pub(crate) tip: Option<ObjectRef>,
 }
 
 impl Stage {
@@ -93,7 +108,9 @@ impl Stage {
             release: Signer::from_seed(&[2; 32]),
             head_signer: Signer::from_seed(&[3; 32]),
             dice: Dice::from_seed(&[4; 32]),
-            manifest: None,
+            base: None,
+            before: None,
+            canaries: vec![],
         };
         for (number, slug) in [(1, "alpha"), (2, "beta")] {
             stage.add_project(number, slug);
@@ -246,6 +263,75 @@ impl Stage {
         self.publish_same_generation();
     }
 
+    /// One more change, published as a delta over the base: cumulative since the base or the last delta sealed.
+    pub(crate) fn publish_delta(&mut self) {
+        self.generation = self.generation.next();
+        self.publish_delta_same_generation();
+    }
+
+    pub(crate) fn publish_delta_same_generation(&mut self) {
+        let touched = self.content.take_touched();
+        let mut base = self.base.take().unwrap();
+        base.touched.extend(&touched);
+        base.tip = Some(self.put_delta(&base));
+        self.base = Some(base);
+        if let Some((mut before, until)) = self.before.take() {
+            before.touched.extend(&touched);
+            before.tip = Some(self.put_delta(&before));
+            self.before = Some((before, until));
+        }
+        self.inline.retain(|entry| entry.generation > self.generation);
+        self.statement_generation = self.generation;
+        self.sign_statement();
+    }
+
+    fn put_delta(&mut self, base: &Base) -> ObjectRef {
+        let content = self.delta_content(base);
+        let delta = self.content.delta(&content, &base.touched).unwrap();
+        self.put_object(&delta.bytes)
+    }
+
+    pub(crate) fn delta_content<'a>(&'a self, base: &'a Base) -> DeltaContent<'a> {
+        DeltaContent {
+            installation: self.installation,
+            base: base.manifest,
+            from: base.from,
+            generation: self.generation,
+            parent: base.parent,
+            before: &base.exceptions,
+            now: &self.exceptions,
+        }
+    }
+
+    pub(crate) fn put_object(&mut self, bytes: &[u8]) -> ObjectRef {
+        let reference = ObjectRef::to(bytes);
+        self.objects.insert(reference.digest(), bytes.to_vec());
+        reference
+    }
+
+    /// The next delta continues the tip, in place of covering what it covers.
+    pub(crate) fn seal(&mut self) {
+        let (generation, exceptions) = (self.statement_generation, self.exceptions.clone());
+        let base = self.base.as_mut().unwrap();
+        (base.parent, base.from, base.touched) = (base.tip, generation, Touched::default());
+        base.exceptions = exceptions;
+    }
+
+    /// The same generation as a new base, while the one before is carried on until then.
+    pub(crate) fn rebase(&mut self, until: UnixSeconds) {
+        let before = self.base.take().unwrap();
+        assert!(before.tip.is_some(), "a base before has deltas up to the same generation");
+        self.publish_same_generation();
+        self.before = Some((before, until));
+        self.sign_statement();
+    }
+
+    /// The look-up of the key, and that it comes out as it must.
+    pub(crate) fn canary(&self, key: &Key) -> Canary {
+        let query = Query::native_key(&self.pepper, key.id, &key.digest);
+        Canary { query, expected: Some(Expected { binding: key.binding, state: key.state }) }
+    }
+
     pub(crate) fn publish_same_generation(&mut self) {
         let built = self.content.build(&Edition {
             installation: self.installation,
@@ -256,7 +342,7 @@ impl Stage {
             exceptions: &self.exceptions,
             session_keys: &self.session_keys,
             edge_keys: &[],
-            canaries: &[],
+            canaries: &self.canaries,
             rules: &self.rules,
         });
         let built = built.unwrap();
@@ -264,24 +350,45 @@ impl Stage {
             self.objects.insert(object.reference.digest(), object.bytes.to_vec());
         }
         self.inline.retain(|entry| entry.generation > self.generation);
-        self.manifest = Some(built.manifest.reference);
+        self.content.take_touched();
+        self.before = None;
+        self.base = Some(Base {
+            manifest: built.manifest.reference,
+            from: self.generation,
+            parent: None,
+            exceptions: self.exceptions.clone(),
+            touched: Touched::default(),
+            tip: None,
+        });
         self.statement_generation = self.generation;
         self.sign_statement();
     }
 
     pub(crate) fn sign_statement(&mut self) {
-        self.statement = self.statement_over(self.manifest.unwrap(), self.statement_generation);
+        let base = self.base.as_ref().unwrap();
+        self.statement = self.statement_over(base.manifest, base.tip, self.statement_generation);
     }
 
-    pub(crate) fn statement_over(&self, manifest: ObjectRef, generation: Generation) -> Vec<u8> {
+    pub(crate) fn statement_over(
+        &self,
+        manifest: ObjectRef,
+        tip: Option<ObjectRef>,
+        generation: Generation,
+    ) -> Vec<u8> {
+        let carried = self.before.as_ref().filter(|(_, until)| *until > self.now.seconds());
+        let previous = carried.map(|(before, until)| Previous {
+            manifest: before.manifest,
+            tip: before.tip.unwrap(),
+            until: *until,
+        });
         let content = StatementContent {
             installation: self.installation,
             generation,
             issued: self.now.seconds(),
             use_by: self.now.seconds().plus_secs(self.use_by_secs),
             manifest,
-            tip: None,
-            previous: None,
+            tip,
+            previous,
             audit_size: 0,
             audit_root: [0; 32],
         };
@@ -477,11 +584,13 @@ pub(crate) struct Shell {
     pub(crate) objects: usize,
     /// How long a look at the head takes.
     pub(crate) head_ms: u64,
+    /// Why something that was published was not adopted.
+    pub(crate) not_adopted: Vec<AdoptError>,
 }
 
 impl Shell {
     pub(crate) fn new(gate: Gate) -> Self {
-        Self { gate, network: Line::Up, heads: 0, joins: 0, objects: 0, head_ms: 0 }
+        Self { gate, network: Line::Up, heads: 0, joins: 0, objects: 0, head_ms: 0, not_adopted: vec![] }
     }
 
     /// One whole request, `stage.now` moving as the network takes time.
@@ -559,7 +668,11 @@ impl Shell {
         self.objects += 1;
         match stage.objects.get(&wanted.reference().digest()) {
             Some(bytes) if self.network != Line::ObjectsDown => {
-                self.gate.accept_object(wanted, bytes.clone(), stage.now).unwrap();
+                match self.gate.accept_object(wanted, bytes.clone(), stage.now) {
+                    Ok(()) => {}
+                    Err(ObjectRefusal::NotAdopted(error)) => self.not_adopted.push(error),
+                    Err(refusal) => panic!("{refusal:?}"),
+                }
             }
             _ => self.gate.object_failed(wanted, stage.now),
         }
