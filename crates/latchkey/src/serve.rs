@@ -75,6 +75,7 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
         prefix: installation.prefix,
         keyring: keys.keyrings(),
         rules,
+        canaries: config.canaries.clone(),
         grace_secs: config.grace_secs,
         schedule: Schedule::default(),
     };

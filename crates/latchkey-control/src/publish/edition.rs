@@ -1,15 +1,20 @@
 //! Editions: the committed state built, and named in a statement that is signed with the keys then in force.
 
+use super::canaries;
+use super::chain::{Line, Moment};
 use super::keyring::{Keyring, TooFewSigners};
 use super::picture::Picture;
 use super::publisher::Settings;
 use super::sink::Named;
+use super::status::Published;
+use super::succession::{self, Breach};
 use crate::outside::Clock;
-use crate::store::{AuditView, ReadView, Store, StoreError};
+use crate::store::{AuditView, ReadView, Store, StoreError, View};
 use crate::tlog::tree::Checkpoint;
-use latchkey_core::{Generation, Pepper, UnixMillis, UnixSeconds};
-use latchkey_snapshot::build::{self, BuildError, StatementContent};
+use latchkey_core::{Generation, UnixMillis, UnixSeconds};
+use latchkey_snapshot::build::{self, BuildError, StatementContent, Touched};
 use latchkey_snapshot::root::KeyRole;
+use latchkey_snapshot::{Exceptions, Previous};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,88 +51,243 @@ pub(super) enum EditionError {
     Store(StoreError),
     /// The format cannot say it.
     Build(BuildError),
+    /// The build broke off in a way that it should not.
+    Panicked,
+    /// A base was held back, and there is nothing left that deltas could go on from.
+    HeldBack(Breach),
+}
+
+/// What every builder of a run works with.
+pub(super) struct Shop {
+    pub(super) store: Arc<Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: Arc<Settings>,
+    /// Set from when a base did not follow from the one before it until an operator decides. A builder that begins
+    /// anew must not sign what the one before it held back.
+    quarantine: Mutex<Option<Quarantine>>,
+}
+
+#[derive(Clone)]
+struct Quarantine {
+    breach: Breach,
+    /// How often operators had released by then.
+    releases: u64,
 }
 
 /// Builds one edition after the other from the same picture. Its work blocks.
 pub(super) struct Builder {
-    store: Arc<Store>,
-    clock: Arc<dyn Clock>,
-    settings: Arc<Settings>,
-    picture: Option<Picture>,
+    shop: Arc<Shop>,
+    work: Option<Work>,
     built: u64,
+}
+
+/// What one build leaves to the next.
+struct Work {
+    picture: Picture,
+    /// The keys that the base names.
+    keyring: Arc<Keyring>,
+    line: Line,
+    previous: Option<Carried>,
+    /// What was touched since where the line stands; something only while no delta could say it.
+    owed: Touched,
+}
+
+/// A line that edges may go on with for a while.
+struct Carried {
+    line: Line,
+    until: UnixSeconds,
 }
 
 /// An edition, and the look at the committed state that it came from.
 pub(super) struct Fresh {
     pub(super) edition: Edition,
     pub(super) looked_at: UnixMillis,
+    /// What was committed at that look.
+    pub(super) committed: Generation,
+    pub(super) published: Published,
+}
+
+impl Shop {
+    pub(super) const fn new(store: Arc<Store>, clock: Arc<dyn Clock>, settings: Arc<Settings>) -> Self {
+        Self { store, clock, settings, quarantine: Mutex::new(None) }
+    }
+
+    /// Why bases are held back now, if they are. An operator's release ends it.
+    fn quarantine(&self, view: &ReadView) -> Result<Option<Breach>, StoreError> {
+        let mut quarantine = self.quarantine.lock().unwrap_or_else(PoisonError::into_inner);
+        let releases = view.publish_releases()?;
+        if quarantine.as_ref().is_some_and(|held| held.releases != releases) {
+            tracing::warn!(
+                "an operator released what was held back: the next base is built from the whole state"
+            );
+            *quarantine = None;
+        }
+        Ok(quarantine.as_ref().map(|held| held.breach.clone()))
+    }
+
+    fn is_held_back(&self) -> bool {
+        self.quarantine.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn hold_back(&self, breach: Breach, view: &ReadView) -> Result<(), StoreError> {
+        tracing::error!(%breach, "a new base is not signed: it does not follow from what was published");
+        let releases = view.publish_releases()?;
+        *self.quarantine.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Quarantine { breach, releases });
+        Ok(())
+    }
 }
 
 impl Builder {
-    pub(super) const fn new(store: Arc<Store>, clock: Arc<dyn Clock>, settings: Arc<Settings>) -> Self {
-        Self { store, clock, settings, picture: None, built: 0 }
+    /// A builder that knows nothing yet, after so many editions.
+    pub(super) const fn new(shop: Arc<Shop>, built: u64) -> Self {
+        Self { shop, work: None, built }
     }
 
     /// The edition of what is committed now. After an error the next one starts over from the whole state.
     pub(super) fn build(&mut self) -> Result<Fresh, EditionError> {
-        let looked_at = self.clock.now();
-        let view = self.store.read()?;
-        let keyring = self.settings.keyring.borrow().clone();
-        let mut picture = self.caught_up(&view, keyring.pepper())?;
-        let built = self.encode(&mut picture, &keyring)?;
-        let issued = self.clock.now().seconds();
-        let statement = self.state(&picture, &built, view.audit_checkpoint()?, issued);
-        let generation = picture.generation();
-        self.picture = Some(picture);
+        let looked_at = self.shop.clock.now();
+        let view = self.shop.store.read()?;
+        let issued = self.shop.clock.now().seconds();
+        let was_held_back = self.shop.is_held_back();
+        let held_back = self.shop.quarantine(&view)?;
+        let released = was_held_back && held_back.is_none();
+        let keyring = self.shop.settings.keyring.borrow().clone();
+        let is_ours = |work: &Work| !released && work.picture.content.pepper_id() == keyring.pepper().id();
+        let work = match self.work.take().filter(is_ours) {
+            Some(work) => self.go_on(work, &view, keyring, issued, held_back.is_some())?,
+            None => match held_back {
+                Some(breach) => return Err(EditionError::HeldBack(breach)),
+                None => self.begin(&view, keyring, issued)?,
+            },
+        };
+        let statement = self.state(&work, view.audit_checkpoint()?, issued);
         self.built += 1;
-        let mut objects = vec![built.manifest];
-        objects.extend(built.objects);
-        tracing::debug!(%generation, dirty_pages = built.dirty_pages, objects = objects.len(), "built");
-        let named = Named::of(vec![objects.into()]);
-        let edition = Edition { number: self.built, generation, statement, named, signed: Mutex::default() };
-        Ok(Fresh { edition, looked_at })
+        let fresh = Fresh {
+            edition: Edition {
+                number: self.built,
+                generation: work.line.generation(),
+                statement,
+                named: work.named(),
+                signed: Mutex::default(),
+            },
+            looked_at,
+            committed: view.generation()?,
+            published: Published {
+                base_bytes: work.line.pages_bytes(),
+                deltas: work.line.deltas(),
+                chain_bytes: work.line.chain_bytes(),
+                held_back: self.shop.quarantine(&view)?.map(|breach| breach.to_string()),
+            },
+        };
+        self.work = Some(work);
+        Ok(fresh)
     }
 
-    fn caught_up(&mut self, view: &ReadView, pepper: &Pepper) -> Result<Picture, StoreError> {
-        match self.picture.take().filter(|picture| picture.content.pepper_id() == pepper.id()) {
-            Some(mut picture) => picture.catch_up(view).map(|()| picture),
-            None => Picture::load(pepper.clone(), view),
-        }
-    }
-
-    fn encode(&self, picture: &mut Picture, keyring: &Keyring) -> Result<build::Built, BuildError> {
-        let settings = &self.settings;
+    /// A base of the whole state.
+    fn begin(
+        &self,
+        view: &ReadView,
+        keyring: Arc<Keyring>,
+        issued: UnixSeconds,
+    ) -> Result<Work, EditionError> {
+        let mut picture = Picture::load(keyring.pepper().clone(), view)?;
         let exceptions = picture.exceptions();
+        let line = self.base(&mut picture, &keyring, &exceptions, view, issued)?;
+        succession::check_canaries(&line).map_err(EditionError::HeldBack)?;
+        Ok(Work { picture, keyring, line, previous: None, owed: Touched::default() })
+    }
+
+    /// What changed, as a delta; or a new base, where that is better and the old one leads to it.
+    fn go_on(
+        &self,
+        work: Work,
+        view: &ReadView,
+        now_in_force: Arc<Keyring>,
+        issued: UnixSeconds,
+        is_held_back: bool,
+    ) -> Result<Work, EditionError> {
+        let Work { mut picture, mut keyring, mut line, previous, mut owed } = work;
+        let limits = &self.shop.settings.schedule.chain;
+        picture.catch_up(view)?;
+        owed.extend(&picture.content.take_touched());
+        let exceptions = picture.exceptions();
+        let now = self.moment(&picture, &exceptions);
+        let said = line.follow(&picture.content, &now, &owed, limits);
+        let mut previous = previous.filter(|carried| issued < carried.until && said.is_ok());
+        if let Some(carried) = &mut previous
+            && (carried.line.follow(&picture.content, &now, &owed, limits).is_err()
+                || carried.line.is_too_long_to_keep(limits))
+        {
+            previous = None;
+        }
+        // No delta can say them, and nobody may go on with those that were: one of them may be a thief's.
+        let has_other_keys = !names_same_keys(&keyring, &now_in_force);
+        let wants_base =
+            said.is_err() || has_other_keys || line.is_long(limits) || line.is_old(issued, limits);
+        if said.is_ok() {
+            owed = Touched::default();
+        }
+        if wants_base && !is_held_back {
+            let base = self.base(&mut picture, &now_in_force, &exceptions, view, issued)?;
+            match succession::check(&line, &base, &owed) {
+                Ok(()) => {
+                    let old = std::mem::replace(&mut line, base);
+                    let is_kept = said.is_ok() && !has_other_keys && !old.is_too_long_to_keep(limits);
+                    let until = issued.plus_secs(limits.previous_secs);
+                    previous = (is_kept && until > issued).then_some(Carried { line: old, until });
+                    owed = Touched::default();
+                    keyring = now_in_force;
+                }
+                Err(breach) => self.shop.hold_back(breach, view)?,
+            }
+        }
+        Ok(Work { picture, keyring, line, previous, owed })
+    }
+
+    fn base(
+        &self,
+        picture: &mut Picture,
+        keyring: &Keyring,
+        exceptions: &Exceptions,
+        view: &ReadView,
+        issued: UnixSeconds,
+    ) -> Result<Line, EditionError> {
+        let settings = &self.shop.settings;
+        let canaries = canaries::expected(view, keyring.pepper(), &settings.canaries)?;
         let edition = build::Edition {
             installation: settings.installation,
             generation: picture.generation(),
             pepper_id: picture.content.pepper_id(),
             grace_secs: settings.grace_secs,
             prefix: settings.prefix,
-            exceptions: &exceptions,
+            exceptions,
             session_keys: keyring.session_keys(),
             edge_keys: keyring.edge_keys(),
-            canaries: &[],
+            canaries: &canaries,
             rules: &settings.rules,
         };
-        picture.content.build(&edition)
+        let built = picture.content.build(&edition)?;
+        let generation = picture.generation();
+        tracing::debug!(%generation, dirty_pages = built.dirty_pages, objects = built.objects.len(), "a base");
+        Ok(Line::on(built, &self.moment(picture, exceptions), issued))
     }
 
-    fn state(
-        &self,
-        picture: &Picture,
-        built: &build::Built,
-        audit: Checkpoint,
-        issued: UnixSeconds,
-    ) -> StatementContent {
+    fn moment<'a>(&self, picture: &Picture, exceptions: &'a Exceptions) -> Moment<'a> {
+        let installation = self.shop.settings.installation;
+        Moment { installation, generation: picture.generation(), exceptions }
+    }
+
+    fn state(&self, work: &Work, audit: Checkpoint, issued: UnixSeconds) -> StatementContent {
+        let settings = &self.shop.settings;
         StatementContent {
-            installation: self.settings.installation,
-            generation: picture.generation(),
+            installation: settings.installation,
+            generation: work.line.generation(),
             issued,
-            use_by: issued.plus_secs(self.settings.schedule.use_by_secs),
-            manifest: built.manifest.reference,
-            tip: None,
-            previous: None,
+            use_by: issued.plus_secs(settings.schedule.use_by_secs),
+            manifest: work.line.manifest(),
+            tip: work.line.tip(),
+            previous: work.previous(),
             audit_size: audit.size,
             audit_root: audit.root,
         }
@@ -147,11 +307,30 @@ impl Edition {
         if signed.is_some() {
             let good_for_secs = content.use_by.0.saturating_sub(content.issued.0);
             (content.issued, content.use_by) = (now, now.plus_secs(good_for_secs));
+            content.previous = content.previous.filter(|previous| previous.until > now);
         }
         let signers = keyring.signers(KeyRole::Release, content.issued).map_err(SignError::Signers)?;
         let bytes: Arc<[u8]> = content.sign(&signers).map_err(SignError::Build)?.into();
         *signed = Some(Signed { root_version, bytes: Arc::clone(&bytes) });
         Ok(bytes)
+    }
+}
+
+/// Whether a base of the one says of keys what a base of the other does.
+fn names_same_keys(one: &Keyring, other: &Keyring) -> bool {
+    one.session_keys() == other.session_keys() && one.edge_keys() == other.edge_keys()
+}
+
+impl Work {
+    fn previous(&self) -> Option<Previous> {
+        let Carried { line, until } = self.previous.as_ref()?;
+        Some(Previous { manifest: line.manifest(), tip: line.tip()?, until: *until })
+    }
+
+    /// What a head leads to. An edge that follows closely fetches what stands first.
+    fn named(&self) -> Named {
+        let previous = self.previous.iter().flat_map(|carried| carried.line.bundles());
+        Named::of(self.line.bundles().chain(previous).collect())
     }
 }
 
@@ -172,6 +351,11 @@ impl fmt::Display for EditionError {
         match self {
             Self::Store(error) => write!(f, "the state cannot be read: {error}"),
             Self::Build(error) => write!(f, "the state cannot be built: {error}"),
+            Self::Panicked => f.write_str("the build broke off; it starts over from the whole state"),
+            Self::HeldBack(breach) => write!(f, "a base is held back: {breach}"),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

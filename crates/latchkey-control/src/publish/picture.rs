@@ -4,7 +4,7 @@
 //! come to the same content, so a restart publishes the same bytes.
 
 use super::records;
-use crate::iam::{BudgetScope, Collaboration, Organization, Project, Resource};
+use crate::iam::{BudgetScope, Collaboration, KeyProof, Organization, Project, Resource};
 use crate::store::{ReadView, StoreError, Touched, View};
 use latchkey_core::{
     Generation, IdentityId, KeyId, OrganizationNumber, Pepper, ProjectNumber, ResourceId, ResourceType,
@@ -123,7 +123,9 @@ impl Picture {
         let part = part.filter_map(|one| Some(records::collaboration(one, owner(one.project)?)));
         let mut failed = [None, None, None];
         let [no_key, no_member, no_session] = &mut failed;
-        let keys = until_failure(view.all_keys()?, no_key).filter_map(|key| {
+        let tombstones = view.tombstones_up_to()?;
+        let keys = until_failure(view.all_keys()?, no_key);
+        let keys = keys.filter(|key| !records::is_buried(key, tombstones)).filter_map(|key| {
             let is_out = self.exhausted.contains(&BudgetScope::of_key(&key));
             records::key(&key, owner(key.project)?, is_out)
         });
@@ -231,6 +233,13 @@ impl Picture {
 
     fn retake_key(&mut self, id: KeyId, view: &ReadView) -> Result<(), StoreError> {
         let Some(key) = view.key(id)? else { return Ok(()) };
+        if records::is_buried(&key, view.tombstones_up_to()?) {
+            match &key.proof {
+                KeyProof::Native(digest) => self.content.remove_key(id, digest),
+                KeyProof::Imported(digest) => self.content.remove_imported_key(digest),
+            }
+            return Ok(());
+        }
         let owner = self.owner(key.project)?;
         let is_out = self.exhausted.contains(&BudgetScope::of_key(&key));
         if let Some(record) = records::key(&key, owner, is_out) {

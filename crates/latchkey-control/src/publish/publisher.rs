@@ -1,22 +1,23 @@
-//! The publisher: its settings, its start, and the task that makes editions.
+//! The publisher: its settings and its start.
 
 use super::backoff::Backoff;
+use super::chain::ChainLimits;
 use super::courier::{Desk, Editions, Standing};
-use super::edition::{Builder, Edition, EditionError, Fresh};
+use super::edition::Shop;
 use super::heads::{Heads, read_bookmark};
 use super::keyring::{Keyrings, replaced};
+use super::press::Press;
 use super::sink::Sink;
 use super::status::{Board, PublishStatus};
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::store::{Store, StoreError, View};
-use latchkey_core::{Dice, Generation, Prefix};
+use latchkey_core::{Dice, Generation, KeyId, Prefix};
 use latchkey_snapshot::{Installation, Rule};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 /// What is published besides the state, and with which keys.
 pub struct Settings {
@@ -28,6 +29,9 @@ pub struct Settings {
     pub keyring: Keyrings,
     /// What routes need.
     pub rules: Vec<Rule>,
+    /// Keys whose look-ups every base says, so that edges notice one that is wrong; at most
+    /// [`CANARY_KEYS_MAX`](super::CANARY_KEYS_MAX).
+    pub canaries: Vec<KeyId>,
     /// How long past `as_of` a stale edge may still answer.
     pub grace_secs: u32,
     /// When things are signed again.
@@ -43,6 +47,8 @@ pub struct Schedule {
     pub statement_every: Duration,
     /// How long a statement is good for.
     pub use_by_secs: u64,
+    /// How far deltas go before there is a new base.
+    pub chain: ChainLimits,
 }
 
 impl Default for Schedule {
@@ -51,6 +57,7 @@ impl Default for Schedule {
             head_every: Duration::from_millis(500),
             statement_every: Duration::from_secs(600),
             use_by_secs: 3600,
+            chain: ChainLimits::default(),
         }
     }
 }
@@ -119,11 +126,11 @@ impl Publisher {
             spawn_desk(&mut tasks, desk, (editions.clone(), newest), schedule.head_every, seeds)?;
         }
         let minded = settings.keyring.clone();
-        let builder = Builder::new(Arc::clone(&store), Arc::clone(&clock), Arc::new(settings));
+        let shop = Arc::new(Shop::new(store, Arc::clone(&clock), Arc::new(settings)));
         let keyring = heads.keyrings();
-        let press = Press { store, heads, keyring, announce, board: board.clone(), schedule };
+        let press = Press { shop, heads, keyring, announce, board: board.clone(), schedule };
         let backoff = Backoff::new(dice(seeds)?);
-        tasks.spawn(press.run(builder, backoff));
+        tasks.spawn(press.run(backoff));
         tasks.spawn(mind_keys(minded, clock, board.clone()));
         Ok(Self { board, tasks })
     }
@@ -208,80 +215,6 @@ async fn mind_keys(mut keyring: Keyrings, clock: Arc<dyn Clock>, board: Board) {
             () = tokio::time::sleep(MIND_KEYS_EVERY) => {}
         }
     }
-}
-
-/// Makes editions: one after the other, each of all that was committed meanwhile.
-struct Press {
-    store: Arc<Store>,
-    heads: Arc<Heads>,
-    keyring: Keyrings,
-    announce: watch::Sender<Option<Arc<Edition>>>,
-    board: Board,
-    schedule: Schedule,
-}
-
-impl Press {
-    async fn run(mut self, mut builder: Builder, mut backoff: Backoff) {
-        let mut newest = self.store.newest();
-        let mut trimmed = Instant::now();
-        loop {
-            newest.mark_unchanged();
-            self.keyring.mark_unchanged();
-            let (returned, outcome) = match build(builder).await {
-                Some(built) => built,
-                None => return self.board.build_failed("the build broke off".to_owned()),
-            };
-            builder = returned;
-            match self.publish(outcome).await {
-                Ok(()) => backoff.reset(),
-                Err(error) => {
-                    tracing::error!(%error, "no new edition");
-                    self.board.build_failed(error.to_string());
-                    tokio::time::sleep(backoff.next()).await;
-                    continue;
-                }
-            }
-            if trimmed.elapsed() >= self.schedule.statement_every {
-                self.trim().await;
-                trimmed = Instant::now();
-            }
-            tokio::select! {
-                changed = newest.changed() => if changed.is_err() { return },
-                () = replaced(&mut self.keyring) => {}
-                () = tokio::time::sleep(self.schedule.statement_every) => {}
-            }
-        }
-    }
-
-    async fn publish(&self, outcome: Result<Fresh, EditionError>) -> Result<(), EditionError> {
-        let Fresh { edition, looked_at } = outcome?;
-        self.heads.note(looked_at, edition.generation).await;
-        self.heads.bookmark_statement(edition.generation).await?;
-        self.board.stated(edition.generation);
-        self.announce.send_replace(Some(Arc::new(edition)));
-        Ok(())
-    }
-
-    /// Forgets the outbox up to the newest edition: heads have read it, and a restart starts from the whole state.
-    async fn trim(&self) {
-        let edition = self.announce.borrow().clone();
-        let Some(edition) = edition else { return };
-        let looked = self.heads.newest_refusal(&edition).await;
-        if looked.is_ok()
-            && let Err(error) = self.store.trim_outbox(edition.generation).await
-        {
-            tracing::warn!(%error, "the outbox was not trimmed");
-        }
-    }
-}
-
-/// Builds where it blocks nobody, and gives the builder back.
-async fn build(mut builder: Builder) -> Option<(Builder, Result<Fresh, EditionError>)> {
-    let work = move || {
-        let outcome = builder.build();
-        (builder, outcome)
-    };
-    tokio::task::spawn_blocking(work).await.ok()
 }
 
 impl From<StoreError> for PublishError {

@@ -4,12 +4,19 @@
 use crate::iam::{
     self, Collaboration, Key, KeyProof, Membership, Narrowing, Organization, Project, Resource, Session,
 };
-use latchkey_core::{ExpiryMinute, ModelName, OrganizationNumber, PermissionSet, ResourceId, UnixSeconds};
+use latchkey_core::{
+    ExpiryMinute, ModelName, OrganizationNumber, PermissionSet, ResourceId, UnixMillis, UnixSeconds,
+};
 use latchkey_snapshot::build::{self, NarrowingContent, Record, Standing};
 use latchkey_snapshot::names::NAME_LEN_MAX;
 use latchkey_snapshot::page::{Binding, KeyState};
 use latchkey_snapshot::{ModelPattern, OrganizationNames, ProjectNames, Rate, ResourcePattern};
 use std::num::NonZeroU32;
+
+/// Whether the key was revoked so long ago that edges are told nothing of it any more.
+pub(super) fn is_buried(key: &Key, tombstones_up_to: UnixMillis) -> bool {
+    key.revoked_at.is_some_and(|revoked_at| revoked_at <= tombstones_up_to)
+}
 
 /// A key. `None` if it is narrowed to something that a snapshot cannot say, which the API does not let in: such a
 /// key is known nowhere, so it is refused.

@@ -11,6 +11,8 @@ pub struct PublishStatus {
     pub committed: Generation,
     /// The generation of the newest statement.
     pub stated: Generation,
+    /// The base that it names, and the deltas since.
+    pub published: Published,
     /// Why there is no newer statement, if building one failed.
     pub error: Option<String>,
     /// The root in force.
@@ -21,6 +23,19 @@ pub struct PublishStatus {
     pub refused_keys: Option<String>,
     /// Each sink, in the order of the configuration.
     pub sinks: Vec<SinkStatus>,
+}
+
+/// What the newest statement names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Bytes of all pages of the base.
+    pub base_bytes: u64,
+    /// How many deltas there are since.
+    pub deltas: usize,
+    /// Bytes of those deltas.
+    pub chain_bytes: usize,
+    /// Why no new base is signed, until an operator releases it.
+    pub held_back: Option<String>,
 }
 
 /// How far one sink has come.
@@ -46,6 +61,11 @@ impl PublishStatus {
         self.sinks.iter().map(|sink| sink.published).min().unwrap_or(self.stated)
     }
 
+    /// What an operator has to look after, if anything.
+    pub fn fault(&self) -> Option<&str> {
+        self.error.as_deref().or(self.published.held_back.as_deref())
+    }
+
     /// How many changes the slowest sink is behind.
     pub fn lag(&self) -> u64 {
         self.committed.0.saturating_sub(self.published().0)
@@ -69,6 +89,7 @@ impl Board {
         let status = PublishStatus {
             committed: Generation(0),
             stated: Generation(0),
+            published: Published::default(),
             error: None,
             root_version: 0,
             ending_keys: Vec::new(),
@@ -90,8 +111,10 @@ impl Board {
         });
     }
 
-    pub(super) fn stated(&self, generation: Generation) {
-        self.0.send_modify(|status| (status.stated, status.error) = (generation, None));
+    pub(super) fn stated(&self, generation: Generation, published: Published) {
+        self.0.send_modify(|status| {
+            (status.stated, status.published, status.error) = (generation, published, None);
+        });
     }
 
     pub(super) fn keys(&self, root_version: u32, ending: Vec<EndingKey>) {
@@ -106,8 +129,16 @@ impl Board {
         });
     }
 
+    /// Said once, not at every attempt.
     pub(super) fn build_failed(&self, error: String) {
-        self.0.send_modify(|status| status.error = Some(error));
+        self.0.send_if_modified(|status| {
+            let is_news = status.error.as_ref() != Some(&error);
+            if is_news {
+                tracing::error!(%error, "no new edition");
+                status.error = Some(error);
+            }
+            is_news
+        });
     }
 
     pub(super) fn sink(&self, index: usize, change: impl FnOnce(&mut SinkStatus)) {

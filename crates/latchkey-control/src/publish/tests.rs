@@ -3,7 +3,7 @@
 mod rotation;
 pub(in crate::publish) mod stage;
 
-use super::{DirectorySink, PublishError, PublishStatus, Publisher, Schedule, Sink};
+use super::{ChainLimits, DirectorySink, PublishError, PublishStatus, Publisher, Schedule, Sink};
 use crate::iam::{Key, KeyProof};
 use crate::store::Change;
 use latchkey_core::{Generation, Role, UnixMillis};
@@ -177,7 +177,12 @@ async fn broken_sink_does_not_hold_back_another() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restart_publishes_the_same_bytes_that_changes_led_to() {
-    let (stage, hub, publisher, _) = published().await;
+    let stage = Stage::new().await;
+    let hub = Hub::new(&stage);
+    // Every change is a base of its own.
+    let chain = ChainLimits { chain_bytes_min: 0, chain_bytes_max: 0, ..ChainLimits::default() };
+    let publisher = stage.start_with(vec![hub.clone()], Schedule { chain, ..quick() });
+    hub.statement(stage.commit([created(1)]).await).await;
     let expiring = Key { expires: latchkey_core::ExpiryMinute::floor(NOW.seconds()), ..key(4) };
     stage.commit((2..9).filter(|n| *n != 4).map(created).chain([Change::Key(key(4))])).await;
     stage.commit([revoked(2), Change::Key(Key { disabled_at: Some(NOW), ..key(3) })]).await;

@@ -6,6 +6,7 @@ use super::images::{budget_place, subject_bytes};
 use super::outbox::{Effect, Touch, Touched};
 use super::rows::{Row, decode, encode};
 use super::tables::{WriteTables, counter};
+use super::view::count;
 use crate::iam::key::lasts_longer;
 use crate::iam::{
     Amount, BatchOutcome, Budget, BudgetScope, Collaboration, Departure, Identity, Invitation, InvitedInto,
@@ -124,6 +125,14 @@ pub enum Change {
     RemoveDeparture(OrganizationNumber, UserId),
     RemoveOwnershipOffer(OrganizationNumber),
     RemoveBudget(BudgetScope),
+    /// Grants are held back from edges, since then.
+    HoldPublishing(UnixMillis),
+    /// They no longer are, nor is anything else that waited for an operator.
+    ReleasePublishing,
+    /// Keys that were revoked then or before leave the snapshot; each is named by a [`Change::Bury`] of the same write.
+    TombstonesUpTo(UnixMillis),
+    /// The key leaves the snapshot.
+    Bury(KeyId),
     /// Drops what the audit entry at this position says.
     EraseAudit(u64),
     /// Forgets a session that has ended, whoever ended it.
@@ -178,6 +187,22 @@ impl Change {
                 tables.prices.insert(permission.number(), micros)?;
                 Ok([None, None])
             }
+            Self::HoldPublishing(since) => {
+                tables.counters.insert(counter::PUBLISH_HELD_SINCE, since.0)?;
+                Ok([None, None])
+            }
+            Self::ReleasePublishing => {
+                let releases = count(tables, counter::PUBLISH_RELEASES)?;
+                tables.counters.insert(counter::PUBLISH_RELEASES, releases + 1)?;
+                tables.counters.insert(counter::PUBLISH_HELD_SINCE, 0)?;
+                Ok([None, None])
+            }
+            Self::TombstonesUpTo(moment) => {
+                let held = count(tables, counter::TOMBSTONES_UP_TO)?;
+                tables.counters.insert(counter::TOMBSTONES_UP_TO, held.max(moment.0))?;
+                Ok([None, None])
+            }
+            Self::Bury(key) => Ok([Some(touch(Touched::Key(*key), false)), None]),
             Self::EraseAudit(position) => audit::erase(tables, *position).map(none),
             Self::RemoveMembership(organization, user) => remove_membership(tables, *organization, user),
             Self::RemoveCollaboration(project, user) => remove_collaboration(tables, *project, user),

@@ -62,8 +62,8 @@ macro_rules! tables {
 tables! {
     // The format's version, the audit log's frontier.
     meta: &'static str => Row;
-    // The last generation, organization number, project number and operator number that were given out, and the
-    // newest moment at which any key was used.
+    // The last generation, organization number, project number and operator number that were given out, the newest
+    // moment at which any key was used, and what `publish` is told: see `View`.
     counters: &'static str => u64;
 
     organizations: u32 => Row;
@@ -162,6 +162,9 @@ pub(super) mod counter {
     pub(in crate::store) const OPERATORS: &str = "operators";
     pub(in crate::store) const NOTICES: &str = "notices";
     pub(in crate::store) const NEWEST_USE: &str = "newest_use";
+    pub(in crate::store) const PUBLISH_HELD_SINCE: &str = "publish_held_since";
+    pub(in crate::store) const PUBLISH_RELEASES: &str = "publish_releases";
+    pub(in crate::store) const TOMBSTONES_UP_TO: &str = "tombstones_up_to";
 }
 
 /// Keys of `meta`.

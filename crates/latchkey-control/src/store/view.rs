@@ -176,6 +176,13 @@ pub trait View: AuditView {
     /// The price of a request, in millionths of the currency unit; 0 unless set.
     fn price(&self, permission: Permission) -> Answer<u64>;
 
+    /// Keys that were revoked then or before are no longer told to edges.
+    fn tombstones_up_to(&self) -> Answer<UnixMillis>;
+    /// How often an operator has released what was held back from edges.
+    fn publish_releases(&self) -> Answer<u64>;
+    /// Since when an operator holds grants back from edges.
+    fn publish_held_since(&self) -> Answer<Option<UnixMillis>>;
+
     /// The resource, deleted or not.
     fn resource(&self, kind: ResourceType, id: &str) -> Answer<Option<Resource>>;
     /// The resources of a type in a project that are not deleted, by id.
@@ -479,6 +486,19 @@ impl<T: Tables> View for T {
 
     fn price(&self, permission: Permission) -> Answer<u64> {
         Ok(self.prices().get(permission.number())?.map_or(0, |micros| micros.value()))
+    }
+
+    fn tombstones_up_to(&self) -> Answer<UnixMillis> {
+        count(self, counter::TOMBSTONES_UP_TO).map(UnixMillis)
+    }
+
+    fn publish_releases(&self) -> Answer<u64> {
+        count(self, counter::PUBLISH_RELEASES)
+    }
+
+    fn publish_held_since(&self) -> Answer<Option<UnixMillis>> {
+        let since = count(self, counter::PUBLISH_HELD_SINCE)?;
+        Ok((since > 0).then_some(UnixMillis(since)))
     }
 
     fn membership(&self, organization: OrganizationNumber, user: &UserId) -> Answer<Option<Membership>> {

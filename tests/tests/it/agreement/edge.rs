@@ -104,11 +104,13 @@ impl Publication {
             prefix: Prefix::parse("lk_test").unwrap(),
             keyring: keyring(root.clone()),
             rules,
+            canaries: Vec::new(),
             grace_secs: 900,
             schedule: Schedule {
                 head_every: Duration::from_millis(20),
                 statement_every: Duration::from_secs(600),
                 use_by_secs: 86_400,
+                ..Schedule::default()
             },
         };
         let (store, clock) = (stage.control.store().clone(), Arc::new(stage.clock.clone()));

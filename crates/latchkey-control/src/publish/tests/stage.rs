@@ -6,7 +6,9 @@ use crate::iam::{
 };
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::publish::sink::Answer;
-use crate::publish::{Held, Keyring, Keys, Named, Publisher, Schedule, Settings, Sink, SinkError};
+use crate::publish::{
+    ChainLimits, Held, Keyring, Keys, Named, Publisher, Schedule, Settings, Sink, SinkError,
+};
 use crate::store::{AuditEntry, Change, Store, StoreError, Write};
 use latchkey_core::key::Prefix;
 use latchkey_core::{
@@ -14,8 +16,11 @@ use latchkey_core::{
     ProjectNumber, Role, Slug, UnixMillis, UnixSeconds, UserId,
 };
 use latchkey_snapshot::build::{Object, RootContent, Signer};
+use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::root::{KeyRole, RootKey};
-use latchkey_snapshot::{Head, Installation, Manifest, Node, ObjectDigest, Root, UnverifiedHead};
+use latchkey_snapshot::{
+    Delta, Head, Installation, Manifest, Node, ObjectDigest, ObjectRef, Root, Statement, UnverifiedHead,
+};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -100,6 +105,7 @@ impl Stage {
             prefix: Prefix::parse("lk").unwrap(),
             keyring: self.keyring.subscribe(),
             rules: Vec::new(),
+            canaries: Vec::new(),
             grace_secs: 900,
             schedule,
         }
@@ -123,6 +129,7 @@ pub(crate) fn quick() -> Schedule {
         head_every: Duration::from_millis(20),
         statement_every: Duration::from_secs(600),
         use_by_secs: 3600,
+        chain: ChainLimits::default(),
     }
 }
 
@@ -303,10 +310,31 @@ impl Hub {
         self.objects.lock().unwrap().get(&digest).cloned().ok_or_else(|| SinkError::Missing(vec![digest]))
     }
 
-    /// Follows the statement down to every page.
+    /// Follows the statement down to every page and every delta.
     fn check_complete(&self, head: &Head) -> Result<(), SinkError> {
-        let manifest = head.statement.manifest;
-        let manifest = Manifest::parse(&manifest, &self.object(manifest.digest())?).unwrap();
+        let Statement { generation, manifest, tip, previous, .. } = &head.statement;
+        self.check_line(manifest, tip.as_ref(), *generation)?;
+        previous.as_ref().map_or(Ok(()), |previous| {
+            assert!(previous.until > head.statement.issued);
+            self.check_line(&previous.manifest, Some(&previous.tip), *generation)
+        })
+    }
+
+    fn check_line(
+        &self,
+        base: &ObjectRef,
+        tip: Option<&ObjectRef>,
+        generation: Generation,
+    ) -> Result<(), SinkError> {
+        let manifest = Manifest::parse(base, &self.object(base.digest())?).unwrap();
+        let (mut next, mut expected, mut deltas) = (tip.copied(), generation, 0);
+        while let Some(reference) = next {
+            let delta = Delta::parse(&reference, &self.object(reference.digest())?).unwrap();
+            assert_eq!((delta.removals.base, delta.removals.generation), (*base, expected));
+            (next, expected, deltas) = (delta.removals.parent, delta.removals.from, deltas + 1);
+        }
+        assert!(deltas <= CHAIN_MAX);
+        assert_eq!(manifest.generation, expected);
         for section in &manifest.sections {
             for node in &section.nodes {
                 let node =

@@ -1,0 +1,248 @@
+//! The builder alone: what becomes a delta, what becomes a base, and which base is not signed.
+
+use super::*;
+use crate::iam::{Key, Name, Project};
+use crate::publish::publisher::Schedule;
+use crate::publish::tests::stage::{
+    NOW, Stage, created, key, organization, pepper, project, quick, revoked, signer,
+};
+use crate::publish::{ChainLimits, records};
+use crate::store::Change;
+use latchkey_core::{Dice, KeyId, OrganizationNumber, ProjectId, ProjectNumber, Role, Slug};
+use latchkey_snapshot::build::HeadContent;
+use latchkey_snapshot::delta::CHAIN_MAX;
+use latchkey_snapshot::{Delta, Statement, UnverifiedHead};
+
+const SMALL: ChainLimits = ChainLimits {
+    tip_bytes: 200,
+    chain_bytes_min: 700,
+    chain_bytes_max: 700,
+    base_age_secs: 3600,
+    previous_secs: 600,
+};
+
+fn shop(stage: &Stage, chain: ChainLimits, canaries: Vec<KeyId>) -> Arc<Shop> {
+    let schedule = Schedule { chain, ..quick() };
+    let settings = Settings { canaries, ..stage.settings(schedule) };
+    Arc::new(Shop::new(stage.store.clone(), Arc::new(stage.clock.clone()), Arc::new(settings)))
+}
+
+fn stated(stage: &Stage, fresh: &Fresh) -> Statement {
+    let statement = fresh.edition.signed(&stage.keyring.borrow(), NOW.seconds()).unwrap();
+    let content = HeadContent { root_version: 1, as_of: NOW, statement: &statement, inline: &[] };
+    let bytes = content.sign(&[&signer(3)]).unwrap();
+    UnverifiedHead::parse(&bytes).unwrap().verify(&stage.root()).unwrap().statement
+}
+
+fn delta(fresh: &Fresh, reference: &latchkey_snapshot::ObjectRef) -> Delta {
+    let object = fresh.edition.named.objects().find(|object| object.reference == *reference).unwrap();
+    Delta::parse(reference, &object.bytes).unwrap()
+}
+
+/// A silent fault: the content says something else, and nothing notes that it was touched.
+fn corrupt(builder: &mut Builder, n: u64) {
+    let work = builder.work.as_mut().unwrap();
+    assert!(work.picture.content.take_touched().is_empty());
+    let wrong = Key { role: Role::Admin, ..key(n) };
+    work.picture.content.put(records::key(&wrong, OrganizationNumber(1), false).unwrap());
+    assert_eq!(work.picture.content.take_touched().len(), 1);
+}
+
+/// Projects of which the names alone are more than a delta holds.
+fn long_names(first: u32) -> impl Iterator<Item = Change> {
+    (first..first + 4_000).map(|number| {
+        let slug = format!("a{number:0>62}");
+        let mut seed = [7; 32];
+        seed[..4].copy_from_slice(&number.to_le_bytes());
+        Change::Project(Project {
+            number: ProjectNumber(number),
+            id: ProjectId::generate(&mut Dice::from_seed(&seed)),
+            slug: Slug::parse(&slug).unwrap(),
+            name: Name::parse(&"é".repeat(100)).unwrap(),
+            ..project("alpha")
+        })
+    })
+}
+
+#[tokio::test]
+async fn change_is_a_delta_over_the_base_that_is_there() {
+    let stage = Stage::new().await;
+    stage.commit((1..50).map(created)).await;
+    let mut builder = Builder::new(shop(&stage, ChainLimits::default(), Vec::new()), 0);
+    let first = stated(&stage, &builder.build().unwrap());
+    assert_eq!((first.tip, first.previous), (None, None));
+    let generation = stage.commit([revoked(7)]).await;
+    let fresh = builder.build().unwrap();
+    let second = stated(&stage, &fresh);
+    assert_eq!((second.manifest, second.generation), (first.manifest, generation));
+    let tip = delta(&fresh, &second.tip.unwrap());
+    assert_eq!((tip.removals.from, tip.removals.generation), (first.generation, generation));
+    assert_eq!((tip.removals.list().len(), tip.pages().len()), (1, 1));
+    // Nothing changed: the same objects under a new signature.
+    let third = stated(&stage, &builder.build().unwrap());
+    assert_eq!((third.manifest, third.tip), (second.manifest, second.tip));
+}
+
+#[tokio::test]
+async fn exceptions_travel_in_deltas() {
+    let stage = Stage::new().await;
+    let mut builder = Builder::new(shop(&stage, ChainLimits::default(), Vec::new()), 0);
+    builder.build().unwrap();
+    let number = OrganizationNumber(1);
+    stage.commit([Change::Organization(organization(true))]).await;
+    let fresh = builder.build().unwrap();
+    let tip = delta(&fresh, &stated(&stage, &fresh).tip.unwrap());
+    assert!(tip.removals.begun.suspends(number) && tip.lifted.is_empty());
+    stage.commit([Change::Organization(organization(false))]).await;
+    let fresh = builder.build().unwrap();
+    let tip = delta(&fresh, &stated(&stage, &fresh).tip.unwrap());
+    // The tip was made anew from where it began: over all of it nothing changed.
+    assert!(tip.removals.begun.is_empty() && tip.lifted.is_empty());
+}
+
+#[tokio::test]
+async fn chain_stays_short_and_ends_in_a_base_that_names_the_one_before() {
+    let stage = Stage::new().await;
+    stage.commit((0..100).map(created)).await;
+    let mut builder = Builder::new(shop(&stage, SMALL, Vec::new()), 0);
+    let mut before = stated(&stage, &builder.build().unwrap());
+    let (mut bases, mut depths, mut dice) = (0, [0; CHAIN_MAX + 1], Dice::from_seed(&[5; 32]));
+    for _ in 0..300 {
+        let n = u64::from_le_bytes(dice.bytes()) % 200;
+        let name = Name::parse(&format!("key {n}")).unwrap();
+        let role = if dice.bytes::<1>() > [127] { Role::Admin } else { Role::Member };
+        stage.commit([Change::Key(Key { name, role, ..key(n) })]).await;
+        let fresh = builder.build().unwrap();
+        assert_eq!(fresh.published.held_back, None);
+        let now = stated(&stage, &fresh);
+        let (mut next, mut depth) = (now.tip, 0);
+        while let Some(reference) = next {
+            (next, depth) = (delta(&fresh, &reference).removals.parent, depth + 1);
+        }
+        depths[depth] += 1;
+        if now.manifest == before.manifest {
+            assert_eq!(now.previous.map(|one| one.manifest), before.previous.map(|one| one.manifest));
+        } else {
+            bases += 1;
+            assert_eq!(now.previous.unwrap().manifest, before.manifest);
+            let carried = delta(&fresh, &now.previous.unwrap().tip);
+            assert_eq!(carried.removals.generation, now.generation);
+        }
+        before = now;
+    }
+    assert!(bases > 2, "{bases}");
+    assert!(depths[1] > 0 && depths[2] > 0, "{depths:?}");
+}
+
+#[tokio::test]
+async fn base_before_is_named_for_ten_minutes_and_a_base_is_at_most_an_hour_old() {
+    let stage = Stage::new().await;
+    let mut builder = Builder::new(shop(&stage, ChainLimits::default(), Vec::new()), 0);
+    let first = stated(&stage, &builder.build().unwrap());
+    stage.clock.advance_ms(3_600_000);
+    assert_eq!(stated(&stage, &builder.build().unwrap()).manifest, first.manifest, "nothing changed");
+    stage.commit([created(1)]).await;
+    let second = stated(&stage, &builder.build().unwrap());
+    assert_ne!(second.manifest, first.manifest);
+    let previous = second.previous.unwrap();
+    assert_eq!((previous.manifest, previous.until), (first.manifest, second.issued.plus_secs(600)));
+    stage.clock.advance_ms(599_000);
+    stage.commit([created(2)]).await;
+    let third = stated(&stage, &builder.build().unwrap()).previous.unwrap();
+    assert_eq!((third.manifest, third.until), (first.manifest, previous.until));
+    assert_ne!(third.tip, previous.tip);
+    stage.clock.advance_ms(1_000);
+    assert_eq!(stated(&stage, &builder.build().unwrap()).previous, None);
+}
+
+#[tokio::test]
+async fn change_that_no_delta_can_say_is_a_base_and_still_compared() {
+    let stage = Stage::new().await;
+    stage.commit((0..50).map(created)).await;
+    let mut builder = Builder::new(shop(&stage, ChainLimits::default(), Vec::new()), 0);
+    let first = stated(&stage, &builder.build().unwrap());
+    stage.commit(long_names(2)).await;
+    let fresh = builder.build().unwrap();
+    let second = stated(&stage, &fresh);
+    assert_eq!((fresh.published.held_back, second.tip, second.previous), (None, None, None));
+    assert_ne!(second.manifest, first.manifest);
+    corrupt(&mut builder, 7);
+    stage.commit(long_names(10_000)).await;
+    let fresh = builder.build().unwrap();
+    assert!(fresh.published.held_back.is_some());
+    assert_eq!(fresh.edition.generation, second.generation, "what is out stays, and confirms no more");
+    assert!(fresh.committed > second.generation);
+}
+
+#[tokio::test]
+async fn base_that_says_something_else_of_what_nobody_touched_is_not_signed() {
+    let stage = Stage::new().await;
+    stage.commit((0..50).map(created)).await;
+    let limits = ChainLimits { chain_bytes_min: 100, chain_bytes_max: 100, ..SMALL };
+    let shop = shop(&stage, limits, Vec::new());
+    let mut builder = Builder::new(shop.clone(), 0);
+    let first = stated(&stage, &builder.build().unwrap());
+    corrupt(&mut builder, 7);
+    let generation = stage.commit([revoked(8)]).await;
+    let fresh = builder.build().unwrap();
+    let second = stated(&stage, &fresh);
+    assert!(fresh.published.held_back.as_ref().unwrap().contains("nobody touched"), "{:?}", fresh.published);
+    assert_eq!((second.manifest, second.generation), (first.manifest, generation), "the delta goes out");
+    // It stays so, whatever comes and whoever builds, until an operator releases it.
+    let generation = stage.commit([revoked(9)]).await;
+    let third = stated(&stage, &builder.build().unwrap());
+    assert_eq!((third.manifest, third.generation), (first.manifest, generation));
+    let mut other = Builder::new(shop, 0);
+    assert!(matches!(other.build(), Err(EditionError::HeldBack(Breach::Untouched(_)))));
+    stage.commit([Change::ReleasePublishing]).await;
+    let fresh = builder.build().unwrap();
+    assert_eq!(fresh.published.held_back, None);
+    assert_ne!(stated(&stage, &fresh).manifest, first.manifest);
+    other.build().unwrap();
+}
+
+#[tokio::test]
+async fn base_whose_canary_answers_otherwise_than_the_store_is_not_signed() {
+    let stage = Stage::new().await;
+    stage.commit((0..50).map(created)).await;
+    let limits = ChainLimits { chain_bytes_min: 100, chain_bytes_max: 100, ..SMALL };
+    let mut builder = Builder::new(shop(&stage, limits, vec![key(7).id, key(4_000).id]), 0);
+    let first = stated(&stage, &builder.build().unwrap());
+    let wrong = Key { role: Role::Admin, ..key(7) };
+    let record = records::key(&wrong, OrganizationNumber(1), false).unwrap();
+    builder.work.as_mut().unwrap().picture.content.put(record);
+    stage.commit([revoked(8)]).await;
+    let fresh = builder.build().unwrap();
+    assert!(fresh.published.held_back.as_ref().unwrap().contains("canary"), "{:?}", fresh.published);
+    assert_eq!(stated(&stage, &fresh).manifest, first.manifest);
+}
+
+#[tokio::test]
+async fn base_names_the_operators_keys_and_one_that_never_was() {
+    let stage = Stage::new().await;
+    stage.commit([created(1), revoked(2)]).await;
+    let view = stage.store.read().unwrap();
+    let canaries = canaries::expected(&view, &pepper(), &[key(1).id, key(2).id, key(3).id]).unwrap();
+    let expected: Vec<_> = canaries.iter().map(|canary| canary.expected.map(|one| one.state)).collect();
+    use latchkey_snapshot::KeyState::{Active, Revoked};
+    assert_eq!(canaries.len(), 3, "a key that is not there is none");
+    assert!(
+        expected.contains(&None) && expected.contains(&Some(Active)) && expected.contains(&Some(Revoked))
+    );
+}
+
+#[tokio::test]
+async fn key_leaves_the_snapshot_when_it_is_buried_and_a_restart_agrees() {
+    let stage = Stage::new().await;
+    stage.commit([created(1), created(2)]).await;
+    stage.commit([revoked(1), revoked(2)]).await;
+    let limits = ChainLimits { chain_bytes_min: 0, chain_bytes_max: 0, ..SMALL };
+    let shop = shop(&stage, limits, Vec::new());
+    let mut builder = Builder::new(shop.clone(), 0);
+    let before = builder.build().unwrap().published.base_bytes;
+    stage.commit([Change::TombstonesUpTo(NOW), Change::Bury(key(1).id), Change::Bury(key(2).id)]).await;
+    let fresh = builder.build().unwrap();
+    assert!(fresh.published.base_bytes < before);
+    let grown = stated(&stage, &fresh).manifest;
+    assert_eq!(stated(&stage, &Builder::new(shop, 0).build().unwrap()).manifest, grown);
+}

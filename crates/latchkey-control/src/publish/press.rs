@@ -1,0 +1,88 @@
+//! The task that makes editions: one after the other, each of all that was committed meanwhile.
+
+use super::backoff::Backoff;
+use super::edition::{Builder, Edition, EditionError, Fresh, Shop};
+use super::heads::Heads;
+use super::keyring::{Keyrings, replaced};
+use super::publisher::Schedule;
+use super::status::Board;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Makes editions and announces them.
+pub(super) struct Press {
+    pub(super) shop: Arc<Shop>,
+    pub(super) heads: Arc<Heads>,
+    pub(super) keyring: Keyrings,
+    pub(super) announce: watch::Sender<Option<Arc<Edition>>>,
+    pub(super) board: Board,
+    pub(super) schedule: Schedule,
+}
+
+impl Press {
+    /// Makes editions for as long as there are changes.
+    pub(super) async fn run(mut self, mut backoff: Backoff) {
+        let mut newest = self.shop.store.newest();
+        let mut trimmed = Instant::now();
+        let mut builder = Builder::new(Arc::clone(&self.shop), 0);
+        loop {
+            newest.mark_unchanged();
+            self.keyring.mark_unchanged();
+            let outcome;
+            (builder, outcome) = self.build(builder).await;
+            match self.publish(outcome).await {
+                Ok(()) => backoff.reset(),
+                Err(error) => {
+                    self.board.build_failed(error.to_string());
+                    tokio::time::sleep(backoff.next()).await;
+                    continue;
+                }
+            }
+            if trimmed.elapsed() >= self.schedule.statement_every {
+                self.trim().await;
+                trimmed = Instant::now();
+            }
+            tokio::select! {
+                changed = newest.changed() => if changed.is_err() { return },
+                () = replaced(&mut self.keyring) => {}
+                () = tokio::time::sleep(self.schedule.statement_every) => {}
+            }
+        }
+    }
+
+    /// Builds where it blocks nobody, and gives the builder back. One that broke off takes what it knew with it: the
+    /// next begins with the whole state.
+    async fn build(&self, mut builder: Builder) -> (Builder, Result<Fresh, EditionError>) {
+        let built = self.announce.borrow().as_ref().map_or(0, |edition| edition.number);
+        let work = move || {
+            let outcome = builder.build();
+            (builder, outcome)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(_) => (Builder::new(Arc::clone(&self.shop), built), Err(EditionError::Panicked)),
+        }
+    }
+
+    async fn publish(&self, outcome: Result<Fresh, EditionError>) -> Result<(), EditionError> {
+        let Fresh { edition, looked_at, committed, published } = outcome?;
+        self.heads.note(looked_at, committed).await;
+        self.heads.bookmark_statement(edition.generation).await?;
+        self.board.stated(edition.generation, published);
+        self.announce.send_replace(Some(Arc::new(edition)));
+        Ok(())
+    }
+
+    /// Forgets the outbox up to the newest edition: heads have read it, and a restart starts from the whole state.
+    async fn trim(&self) {
+        let edition = self.announce.borrow().clone();
+        let Some(edition) = edition else { return };
+        let looked = self.heads.newest_refusal(&edition).await;
+        if looked.is_ok()
+            && let Err(error) = self.shop.store.trim_outbox(edition.generation).await
+        {
+            tracing::warn!(%error, "the outbox was not trimmed");
+        }
+    }
+}
