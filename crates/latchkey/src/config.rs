@@ -4,6 +4,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use latchkey_control::app::USAGE_LINE_REQUESTS_MAX;
 use latchkey_control::http::{Bounds, Rate};
+use latchkey_control::publish::CANARY_KEYS_MAX;
+use latchkey_core::KeyId;
 use latchkey_snapshot::manifest::GRACE_SECS_MAX;
 use serde::Deserialize;
 use std::fs;
@@ -33,6 +35,9 @@ pub(crate) struct Arguments {
     /// A directory to publish to as well.
     #[arg(long, value_name = "DIR", env = "LATCHKEY_DIRECTORY")]
     directory: Option<PathBuf>,
+    /// The id of an API key that edges try before they serve from a new base; at most 15. In the file: `canaries = [..]`.
+    #[arg(long = "canary", value_name = "KEY", env = "LATCHKEY_CANARIES", value_delimiter = ',')]
+    canaries: Vec<String>,
     /// The route rules, as in examples/routes.toml; without any, edges answer `whoami` alone.
     #[arg(long, value_name = "FILE", env = "LATCHKEY_ROUTES")]
     routes: Option<PathBuf>,
@@ -81,6 +86,7 @@ struct File {
     listen: Option<SocketAddr>,
     edges: Option<Vec<String>>,
     directory: Option<PathBuf>,
+    canaries: Option<Vec<String>>,
     routes: Option<PathBuf>,
     grace_secs: Option<u32>,
     operator_sign_in: Option<bool>,
@@ -99,6 +105,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) edges: Vec<String>,
     pub(crate) directory: Option<PathBuf>,
+    pub(crate) canaries: Vec<KeyId>,
     pub(crate) routes: Option<PathBuf>,
     pub(crate) grace_secs: u32,
     pub(crate) operator_sign_in: bool,
@@ -144,6 +151,11 @@ impl Config {
             },
             edges,
             directory: arguments.directory.or(file.directory),
+            canaries: canaries(if arguments.canaries.is_empty() {
+                file.canaries.unwrap_or_default()
+            } else {
+                arguments.canaries
+            })?,
             routes: arguments.routes.or(file.routes),
             grace_secs: arguments.grace_secs.or(file.grace_secs).unwrap_or(GRACE_SECS_DEFAULT),
             operator_sign_in: arguments.operator_sign_in.or(file.operator_sign_in).unwrap_or(false),
@@ -163,6 +175,16 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+fn canaries(ids: Vec<String>) -> Result<Vec<KeyId>> {
+    if ids.len() > CANARY_KEYS_MAX {
+        bail!("`canaries` are {}; at most {CANARY_KEYS_MAX} are allowed", ids.len());
+    }
+    let parse = |id: &String| {
+        KeyId::parse(id.as_bytes()).with_context(|| format!("`canaries`: `{id}` is no key's id"))
+    };
+    ids.iter().map(parse).collect()
 }
 
 fn read(path: &Path) -> Result<File> {
@@ -202,6 +224,7 @@ mod tests {
             ("dir = '/a'\ngrace_secs = -1", ["line 2", "grace_secs"]),
             ("dir = '/a'\nlog = 'xml'", ["line 2", "xml"]),
             ("dir = '/a'\ngrace_secs = 86401", ["grace_secs", "86400"]),
+            ("dir = '/a'\ncanaries = ['key']", ["canaries", "no key's id"]),
             ("dir = '/a'\nrate_burst = 0", ["rate_burst", "no request"]),
             ("listen = '127.0.0.1:0'", ["`dir` is not set", "--dir"]),
             ("dir = ", ["line 1", "wrong"]),

@@ -2,7 +2,9 @@
 
 use latchkey_control::outside::Clock;
 use latchkey_control::publish::sink::Answer;
-use latchkey_control::publish::{Held, Keyring, Keyrings, Keys, Named, Publisher, Schedule, Settings, Sink};
+use latchkey_control::publish::{
+    ChainLimits, Held, Keyring, Keyrings, Keys, Named, Publisher, Schedule, Settings, Sink,
+};
 use latchkey_core::{Generation, MintSecret, Pepper, Prefix, UnixMillis, UnixSeconds};
 use latchkey_gate::{
     Ask, Attempt, Floor, Gate, GateConfig, HeadAsk, Question, RefreshEnd, Request, Step, Verdict, Wanted,
@@ -10,9 +12,9 @@ use latchkey_gate::{
 use latchkey_snapshot::build::{Object, RootContent, Signer};
 use latchkey_snapshot::manifest::TokenKey;
 use latchkey_snapshot::root::{KeyRole, RootKey};
-use latchkey_snapshot::{Installation, ObjectDigest, Root, Rule, UnverifiedHead};
+use latchkey_snapshot::{Installation, ObjectDigest, Root, Rule, Statement, UnverifiedHead};
 use latchkey_testkit::{ManualClock, SeededSeeds, Stage};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ pub(crate) struct Pushed {
     pub(crate) bytes: Vec<u8>,
     pub(crate) generation: Generation,
     pub(crate) as_of: UnixMillis,
+    pub(crate) statement: Statement,
 }
 
 /// Everything that was ever pushed.
@@ -43,6 +46,15 @@ impl Hub {
         };
         let seen = tokio::time::timeout(Duration::from_secs(20), heads.wait_for(is_there)).await;
         seen.expect("no such head came").expect("the hub is there")[from..].to_vec()
+    }
+
+    /// How many bases heads named, how many tips, and how many heads named a base before.
+    pub(crate) fn travelled(&self) -> (usize, usize, usize) {
+        let heads = self.heads.borrow();
+        let said = || heads.iter().map(|head| &head.statement);
+        let bases: BTreeSet<_> = said().map(|one| one.manifest).collect();
+        let tips: BTreeSet<_> = said().filter_map(|one| one.tip).collect();
+        (bases.len(), tips.len(), said().filter(|one| one.previous.is_some()).count())
     }
 
     fn object(&self, digest: ObjectDigest) -> Vec<u8> {
@@ -77,8 +89,8 @@ impl Sink for Hub {
             objects.insert(object.reference.digest(), object.bytes.clone());
         }
         let head = UnverifiedHead::parse(bytes).unwrap().verify(&self.root).unwrap();
-        let pushed =
-            Pushed { bytes: bytes.to_vec(), generation: head.statement.generation, as_of: head.as_of };
+        let (generation, as_of) = (head.statement.generation, head.as_of);
+        let pushed = Pushed { bytes: bytes.to_vec(), generation, as_of, statement: head.statement };
         self.heads.send_modify(|heads| heads.push(pushed));
         Box::pin(async { Ok(None) })
     }
@@ -110,7 +122,14 @@ impl Publication {
                 head_every: Duration::from_millis(20),
                 statement_every: Duration::from_secs(600),
                 use_by_secs: 86_400,
-                ..Schedule::default()
+                // So small that a history sees every level, bases that follow one another, and gates on the one before.
+                chain: ChainLimits {
+                    tip_bytes: 500,
+                    chain_bytes_min: 3_000,
+                    chain_bytes_max: 3_000,
+                    base_age_secs: 3_600,
+                    previous_secs: 8,
+                },
             },
         };
         let (store, clock) = (stage.control.store().clone(), Arc::new(stage.clock.clone()));

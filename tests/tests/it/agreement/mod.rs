@@ -84,6 +84,8 @@ async fn edge_agrees_with_control_over_any_history() {
                 }
             }
         }
+        let (bases, tips, on_previous) = publication.hub.travelled();
+        assert!(bases > 2 && tips > 20 && on_previous > 20, "{bases} bases, {tips} tips, {on_previous}");
         world.done.iter().for_each(|(deed, times)| *done.entry(deed).or_default() += times);
     }
     // A history in which nothing happens would prove nothing.
