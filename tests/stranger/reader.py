@@ -249,20 +249,32 @@ TAG, PROJECT, ORGANIZATION = 1, 2, 3
 
 class Statement:
     def __init__(self, data):
-        cursor = Cursor("statement", b"LKS1", data)
+        cursor = Cursor("statement", b"LKS3", data)
         self.installation = cursor.take("installation", 16)
         self.generation = cursor.number("generation", 8)
         self.issued = cursor.number("issued", 8)
         self.use_by = cursor.number("use by", 8)
         cursor.ensure(self.issued < self.use_by <= self.issued + 86400, "use by")
         self.manifest = read_reference(cursor, "manifest", 4194304)
-        for field, length in (("delta tip", 36), ("previous", 80)):
-            cursor.ensure(not any(cursor.take(field, length)), field)
+        self.tip = read_optional_reference(cursor, "delta tip", 1_048_576)
+        self.previous = self.read_previous(cursor)
         self.audit_size = cursor.number("audit size", 8)
         self.audit_root = cursor.take("audit root", 32)
         self.signed = data[: cursor.at]
         self.signatures = read_signatures(cursor)
         cursor.finish()
+
+    def read_previous(self, cursor):
+        """(manifest, delta tip, until), or None"""
+        part = cursor.part("previous", 80)
+        if not any(part.data):
+            return None
+        manifest = read_reference(part, "previous manifest", 4_194_304)
+        part.ensure(manifest != self.manifest, "previous manifest", "not canonical")
+        tip = read_reference(part, "previous delta tip", 1_048_576)
+        until = part.number("previous until", 8)
+        part.ensure(self.issued < until <= self.issued + 86400, "previous until")
+        return manifest, tip, until
 
 
 class Head:
@@ -327,6 +339,9 @@ class Reference:
     def to(cls, data):
         return cls(len(data), blake3(data).digest())
 
+    def __eq__(self, other):
+        return (self.length, self.digest) == (other.length, other.digest)
+
     def admit(self, object_, data):
         if len(data) != self.length:
             raise Refused(object_, reason="length")
@@ -341,11 +356,17 @@ def read_reference(cursor, field, most):
     return Reference(length, cursor.take(field, 32))
 
 
+def read_optional_reference(cursor, field, most):
+    part = cursor.part(field, 36)
+    return read_reference(part, field, most) if any(part.data) else None
+
+
 NATIVE_KEY, IMPORTED_KEY, RESOURCE, PROJECT_REFERENCE, PROJECT_NAMES, ORGANIZATION_NAMES = range(1, 7)
 MEMBERSHIP, COLLABORATION, ENDED_SESSION = range(7, 10)
 KINDS = range(1, 10)
 KINDS_OF_NAMES = (PROJECT_NAMES, ORGANIZATION_NAMES)
 KINDS_OF_KEYS = (NATIVE_KEY, IMPORTED_KEY)
+KINDS_WITH_ROLE = (*KINDS_OF_KEYS, MEMBERSHIP, COLLABORATION)
 RESOURCE_TYPES = {1: "cluster", 2: "volume", 3: "model", 4: "endpoint", 5: "evaluation", 6: "file"}
 PERMISSIONS = {
     0: "org.settings.read", 1: "org.settings.write", 2: "org.billing.read", 3: "org.billing.write",
@@ -369,9 +390,62 @@ PERMISSIONS = {
 PERMISSION_BITS = sum(1 << number for number in PERMISSIONS)
 
 
+def read_exceptions(cursor):
+    """Numbers by class."""
+    count = cursor.number("exception class count", 1)
+    cursor.ensure(count <= 5, "exception class count")
+    exceptions = {class_: [] for class_ in range(1, 6)}
+    last = 0
+    for _ in range(count):
+        class_ = cursor.number("exception class", 1)
+        cursor.ensure(class_ in exceptions, "exception class")
+        cursor.ensure(class_ > last, "exception class", "not ascending")
+        last = class_
+        count = cursor.number("exception count", 4)
+        cursor.ensure(count > 0, "exception count")
+        number = lambda: cursor.number("exceptions", 4)
+        exceptions[class_] = cursor.many(count, "exceptions", number, key=lambda number: number)
+    return exceptions
+
+
+class Canary:
+    """A question (`kind`, `place`, `b`, `tag`) and what must come out: None, or what a record says."""
+
+    def __init__(self, cursor):
+        self.kind = cursor.number("canary kind", 1)
+        cursor.ensure(self.kind in KINDS and self.kind not in KINDS_OF_NAMES, "canary kind")
+        self.place = cursor.number("canary place", 8)
+        self.b = cursor.number("canary bucket hash", 4)
+        self.tag = cursor.take("canary tag", 10)
+        found = cursor.number("canary found", 1)
+        cursor.ensure(found in (0, 1), "canary found")
+        field = "canary expected"
+        part = cursor.part(field, 26)
+        self.expected = None
+        if not found:
+            part.ensure(not any(part.data), field, "not canonical")
+            return
+        is_key, has_role = self.kind in KINDS_OF_KEYS, self.kind in KINDS_WITH_ROLE
+        project, organization = part.number(field, 4), part.number(field, 4)
+        role, state, permissions = part.number(field, 1), part.number(field, 1), part.number(field, 16)
+        part.ensure(project == 0 or self.kind not in (MEMBERSHIP, ENDED_SESSION), field)
+        part.ensure(organization == 0 or self.kind != ENDED_SESSION, field)
+        part.ensure(role in ROLES if has_role else role == 0, field)
+        part.ensure(state in STATES if is_key else state == 0, field)
+        part.ensure(permissions & ~PERMISSION_BITS == 0 and (is_key or permissions == 0), field)
+        self.expected = {
+            "project": project, "organization": organization, "role": ROLES.get(role), "permissions": permissions,
+            "state": STATES[state],
+        }  # fmt: skip
+
+    def holds(self, found):
+        said = found and {name: found[name] for name in ("project", "organization", "role", "permissions", "state")}
+        return said == self.expected
+
+
 class Manifest:
     def __init__(self, reference, data):
-        cursor = Cursor("manifest", b"LKM2", reference.admit("manifest", data))
+        cursor = Cursor("manifest", b"LKM3", reference.admit("manifest", data))
         cursor.ensure(len(data) <= 4_194_304, "end")
         self.installation = cursor.take("installation", 16)
         self.generation = cursor.number("generation", 8)
@@ -383,9 +457,13 @@ class Manifest:
         count = cursor.number("section count", 1)
         cursor.ensure(count <= 9, "section count")
         self.sections = cursor.many(count, "sections", lambda: self.read_section(cursor), key=lambda one: one["kind"])
-        self.exceptions = self.read_exceptions(cursor)
+        self.exceptions = read_exceptions(cursor)
         self.session_keys = self.read_token_keys(cursor, "session key count")
         self.edge_keys = self.read_token_keys(cursor, "edge key count")
+        count = cursor.number("canary count", 1)
+        cursor.ensure(count <= 16, "canary count")
+        order = lambda canary: (canary.kind, canary.tag)
+        self.canaries = cursor.many(count, "canaries", lambda: Canary(cursor), key=order)
         count = cursor.number("rule count", 2)
         cursor.ensure(count <= 4096, "rule count")
         order = lambda rule: (rule["pattern"].encode(), rule["method"].encode())
@@ -403,28 +481,6 @@ class Manifest:
         node = lambda: (cursor.number("node first place", 8), read_reference(cursor, "node", 12295))
         nodes = cursor.many(count, "nodes", node, key=lambda node: node[0])
         return {"kind": kind, "records": records, "nodes": nodes}
-
-    @staticmethod
-    def read_exceptions(cursor):
-        count = cursor.number("exception class count", 1)
-        cursor.ensure(count <= 5, "exception class count")
-        exceptions = {class_: [] for class_ in range(1, 6)}
-
-        def read_class():
-            class_ = cursor.number("exception class", 1)
-            cursor.ensure(class_ in exceptions, "exception class")
-            return class_
-
-        last = 0
-        for _ in range(count):
-            class_ = read_class()
-            cursor.ensure(class_ > last, "exception class", "not ascending")
-            last = class_
-            count = cursor.number("exception count", 4)
-            cursor.ensure(count > 0, "exception count")
-            number = lambda: cursor.number("exceptions", 4)
-            exceptions[class_] = cursor.many(count, "exceptions", number, key=lambda number: number)
-        return exceptions
 
     @staticmethod
     def read_token_keys(cursor, field):
@@ -577,7 +633,7 @@ class Page:
         project, organization = cursor.number("binding project", 4), cursor.number("binding organization", 4)
         role, set_ = cursor.number("binding role", 1), cursor.number("binding permission set", 1)
         narrowing = cursor.number("binding narrowing", 2)
-        has_role = self.kind in (*KINDS_OF_KEYS, MEMBERSHIP, COLLABORATION)
+        has_role = self.kind in KINDS_WITH_ROLE
         is_key = self.kind in KINDS_OF_KEYS
         cursor.ensure(project == 0 or self.kind not in (MEMBERSHIP, ENDED_SESSION), "binding project")
         cursor.ensure(organization == 0 or self.kind != ENDED_SESSION, "binding organization")
@@ -726,6 +782,86 @@ class Names:
         return next((entry for entry in self.entries if entry["number"] == number), None)
 
 
+# --- delta -------------------------------------------------------------------------------------------------------
+
+GONE, REVOKED, DISABLED = 0, 2, 3
+REMOVAL_REASONS = {GONE: "gone", REVOKED: "revoked", DISABLED: "disabled"}
+
+
+class Refusals:
+    """What a delta refuses and where it belongs; the rest of it is not looked at."""
+
+    def __init__(self, reference, data):
+        cursor = Cursor("delta", b"LKD3", reference.admit("delta", data))
+        cursor.ensure(len(data) <= 1_048_576, "end")
+        self.installation = cursor.take("installation", 16)
+        self.pepper_id = cursor.take("pepper id", 8)
+        self.base = read_reference(cursor, "base", 4_194_304)
+        self.from_ = cursor.number("from", 8)
+        self.generation = cursor.number("generation", 8)
+        cursor.ensure(self.generation > self.from_, "generation")
+        self.parent = read_optional_reference(cursor, "parent", 1_048_576)
+        self.begun = read_exceptions(cursor)
+        count = cursor.number("removal count", 4)
+        part = cursor.part("removals", count * 12)
+        removals = part.many(count, "removals", lambda: self.read_removal(part), key=lambda one: one[:2])
+        self.removals = {(kind, tag): reason for kind, tag, reason in removals}
+        self.rest = cursor
+
+    @staticmethod
+    def read_removal(cursor):
+        """(kind, tag, reason)"""
+        kind = cursor.number("removal kind", 1)
+        cursor.ensure(kind in KINDS and kind not in KINDS_OF_NAMES, "removal kind")
+        reason = cursor.number("removal reason", 1)
+        cursor.ensure(reason in REMOVAL_REASONS if kind in KINDS_OF_KEYS else reason == GONE, "removal reason")
+        return kind, cursor.take("removal tag", 10), reason
+
+
+class Delta(Refusals):
+    def __init__(self, reference, data):
+        super().__init__(reference, data)
+        cursor = self.rest
+        self.ended = read_exceptions(cursor)
+        both = [class_ for class_ in self.begun if set(self.begun[class_]) & set(self.ended[class_])]
+        cursor.ensure(not both, "exceptions", "not canonical")
+        count = cursor.number("page count", 2)
+        # (kind, first place, page)
+        self.pages = cursor.many(count, "pages", lambda: self.read_page(cursor), key=lambda one: one[:2])
+        for (kind, _, page), (next_kind, first, _) in zip(self.pages, self.pages[1:]):
+            is_below = kind != next_kind or kind not in KINDS_OF_NAMES or page.entries[-1]["number"] << 32 < first
+            cursor.ensure(is_below, "page", "not canonical")
+        self.check_removals(cursor)
+        cursor.finish()
+
+    @staticmethod
+    def read_page(cursor):
+        kind = cursor.number("page kind", 1)
+        cursor.ensure(kind in KINDS, "page kind")
+        first = cursor.number("page first place", 8)
+        length = cursor.number("page length", 4)
+        cursor.ensure(1 <= length <= (149_001 if kind in KINDS_OF_NAMES else 218_174), "page length")
+        data = cursor.take("page", length)
+        page = (Names if kind in KINDS_OF_NAMES else Page)(kind, Reference.to(data), data)
+        if kind in KINDS_OF_NAMES:
+            cursor.ensure(first <= page.entries[0]["number"] << 32, "page", "not canonical")
+        return kind, first, page
+
+    def check_removals(self, cursor):
+        refused = []
+        for kind, _, page in self.pages:
+            for index, record in enumerate(page.records if kind not in KINDS_OF_NAMES else []):
+                reason = {"active": None, "disabled": DISABLED, "revoked": REVOKED}[page.entry(index)["state"]]
+                cursor.ensure(self.removals.get((kind, record[0])) == reason, "removals", "not canonical")
+                refused += [(kind, record[0])] if reason else []
+        expected = [removal for removal, reason in self.removals.items() if reason != GONE]
+        cursor.ensure(sorted(refused) == sorted(expected), "removals", "not canonical")
+
+    def page(self, kind, place):
+        pages = [page for page_kind, first, page in self.pages if page_kind == kind and first <= place]
+        return pages[-1] if pages else None
+
+
 # --- look-up -----------------------------------------------------------------------------------------------------
 
 
@@ -778,11 +914,43 @@ def pepper_id(pepper):
 
 
 class Snapshot:
-    """A manifest and whatever objects are at hand, by digest."""
+    """A manifest, whatever objects are at hand, by digest, and deltas, the newest first."""
 
     def __init__(self, manifest, objects):
         self.manifest = Manifest(Reference.to(manifest), manifest)
         self.objects = {blake3(data).digest(): data for data in objects}
+        self.deltas = []
+
+    def follow(self, installation, generation, base, tip):
+        """Takes in the deltas from a tip on, of which every one is at hand: all must be what a statement names."""
+        refuse = lambda reason: Refused("chain", reason=reason)
+        parent = tip
+        while parent is not None:
+            if len(self.deltas) == 4:
+                raise refuse("too many")
+            self.deltas.append(Delta(parent, self.objects[parent.digest]))
+            parent = self.deltas[-1].parent
+        if any(part.installation != installation for part in (self.manifest, *self.deltas)):
+            raise refuse("installation")
+        if any(delta.pepper_id != self.manifest.pepper_id for delta in self.deltas):
+            raise refuse("pepper id")
+        if any(delta.base != base for delta in self.deltas):
+            raise refuse("base")
+        for delta, before in zip(self.deltas, [*self.deltas[1:], self.manifest]):
+            if delta.from_ != before.generation:
+                raise refuse("continuity")
+        if [*self.deltas, self.manifest][0].generation != generation:
+            raise refuse("generation")
+        if not all(canary.holds(self.find(canary)) for canary in self.manifest.canaries):
+            raise refuse("canary")
+
+    def exceptions(self):
+        """Those in force: numbers by class."""
+        in_force = {class_: set(numbers) for class_, numbers in self.manifest.exceptions.items()}
+        for delta in reversed(self.deltas):
+            for class_ in in_force:
+                in_force[class_] = (in_force[class_] | set(delta.begun[class_])) - set(delta.ended[class_])
+        return {class_: sorted(numbers) for class_, numbers in in_force.items()}
 
     def page(self, kind, place):
         """The reference of the page for a place, or None."""
@@ -801,12 +969,25 @@ class Snapshot:
         return page[2] if page[0] <= place else None
 
     def find(self, question):
+        for delta in self.deltas:
+            removal = delta.removals.get((question.kind, question.tag))
+            if removal == GONE:
+                return None
+            page = delta.page(question.kind, question.place)
+            found = page and page.find(question.tag, question.b)
+            if found or removal is not None:
+                return found
         reference = self.page(question.kind, question.place)
         if reference is None:
             return None
         return Page(question.kind, reference, self.objects[reference.digest]).find(question.tag, question.b)
 
     def names(self, kind, number):
+        for delta in self.deltas:
+            page = delta.page(kind, number << 32)
+            found = page and page.find(number)
+            if found:
+                return found
         reference = self.page(kind, number << 32)
         return reference and Names(kind, reference, self.objects[reference.digest]).find(number)
 

@@ -61,12 +61,20 @@ def reference(case, data):
 
 
 def describe_reference(reference):
-    return {"length": reference.length, "digest": reference.digest.hex()}
+    return reference and {"length": reference.length, "digest": reference.digest.hex()}
 
 
 def describe_key(key):
     described = {"public": key["public"].hex(), "not_before": wide(key["not_before"]), "not_after": wide(key["not_after"])}
     return {**described, "role": key["role"]} if "role" in key else described
+
+
+def describe_exceptions(exceptions):
+    return {
+        "organizations_suspended": exceptions[1], "projects_archived": exceptions[2],
+        "projects_closed_to_externals": exceptions[3], "organizations_out_of_budget": exceptions[4],
+        "projects_out_of_budget": exceptions[5],
+    }  # fmt: skip
 
 
 # --- one function a file -----------------------------------------------------------------------------------------
@@ -95,6 +103,9 @@ def head():
         reader.ORGANIZATION: lambda number: {"organization": number},
     }
 
+    def previous(manifest, tip, until):
+        return {"manifest": describe_reference(manifest), "tip": describe_reference(tip), "until": wide(until)}
+
     def read(case, data):
         head = reader.Head(data, roots[case["root"]])
         statement = head.statement
@@ -109,8 +120,9 @@ def head():
             "statement": {
                 "installation": statement.installation.hex(), "generation": wide(statement.generation),
                 "issued": wide(statement.issued), "use_by": wide(statement.use_by),
-                "manifest": describe_reference(statement.manifest), "audit_size": wide(statement.audit_size),
-                "audit_root": statement.audit_root.hex(),
+                "manifest": describe_reference(statement.manifest), "tip": describe_reference(statement.tip),
+                "previous": statement.previous and previous(*statement.previous),
+                "audit_size": wide(statement.audit_size), "audit_root": statement.audit_root.hex(),
             },
         }  # fmt: skip
 
@@ -129,17 +141,23 @@ def manifest():
         nodes = [{"first_place": wide(first), "node": describe_reference(node)} for first, node in section["nodes"]]
         return {"kind": section["kind"], "records": wide(section["records"]), "nodes": nodes}
 
+    def canary(canary):
+        expected = canary.expected and {**canary.expected, "permissions": f"{canary.expected['permissions']:032x}"}
+        return {
+            "kind": canary.kind, "place": wide(canary.place), "bucket_hash": canary.b, "tag": canary.tag.hex(),
+            "expected": expected,
+        }  # fmt: skip
+
     def read(case, data):
         manifest = reader.Manifest(reference(case, data), data)
         return {
             "installation": manifest.installation.hex(), "generation": wide(manifest.generation),
             "pepper_id": manifest.pepper_id.hex(), "grace": manifest.grace, "prefix": manifest.prefix,
             "sections": [section(one) for one in manifest.sections],
-            "organizations_suspended": manifest.exceptions[1], "projects_archived": manifest.exceptions[2],
-            "projects_closed_to_externals": manifest.exceptions[3],
-            "organizations_out_of_budget": manifest.exceptions[4], "projects_out_of_budget": manifest.exceptions[5],
+            "exceptions": describe_exceptions(manifest.exceptions),
             "session_keys": [describe_key(key) for key in manifest.session_keys],
-            "edge_keys": [describe_key(key) for key in manifest.edge_keys], "rules": manifest.rules,
+            "edge_keys": [describe_key(key) for key in manifest.edge_keys],
+            "canaries": [canary(one) for one in manifest.canaries], "rules": manifest.rules,
         }  # fmt: skip
 
     run("snapshot/manifest.json", read)
@@ -211,6 +229,83 @@ def names():
     run("snapshot/names.json", lambda case, data: reader.Names(case["kind"], reference(case, data), data).entries)
 
 
+def describe_refusals(refusals):
+    removal = lambda kind, tag, reason: [kind, reader.REMOVAL_REASONS[reason], tag.hex()]
+    return {
+        "installation": refusals.installation.hex(), "pepper_id": refusals.pepper_id.hex(),
+        "base": describe_reference(refusals.base), "from": wide(refusals.from_),
+        "generation": wide(refusals.generation), "parent": describe_reference(refusals.parent),
+        "begun": describe_exceptions(refusals.begun),
+        "removals": [removal(*one, reason) for one, reason in refusals.removals.items()],
+    }  # fmt: skip
+
+
+def delta():
+    def records(page):
+        return [{**describe_entry(page.entry(at)), "tag": page.records[at][0].hex()} for at in range(len(page.records))]
+
+    def read(case, data):
+        named = reference(case, data)
+        alone = verdict(lambda: describe_refusals(reader.Refusals(named, data)))
+        if "refused" in case:
+            expected = {"accepted": case["alone"]} if case["alone"] else {"refused": case["refused"]}
+            check(f"refusals alone: {case['name']}", alone, expected)
+        delta = reader.Delta(named, data)
+        pages = [page for page in delta.pages if page[0] not in reader.KINDS_OF_NAMES]
+        return {
+            **alone["accepted"], "ended": describe_exceptions(delta.ended),
+            "pages": [{"kind": kind, "first_place": wide(first), "records": records(page)} for kind, first, page in pages],
+            "names": [page.entries for kind, _, page in delta.pages if kind in reader.KINDS_OF_NAMES],
+        }  # fmt: skip
+
+    run("snapshot/delta.json", read)
+
+
+def chain():
+    file = load("snapshot/chain.json")
+    pepper, installation = bytes.fromhex(file["pepper"]), bytes.fromhex(file["installation"])
+    manifests = {reader.blake3(data).digest(): data for data in map(bytes.fromhex, file["manifests"])}
+    objects = [bytes.fromhex(data) for name in ("objects", "deltas") for data in file[name]]
+
+    def answer(snapshot, asked):
+        if asked["kind"] in reader.KINDS_OF_NAMES:
+            found = snapshot.names(asked["kind"], asked["number"])
+        else:
+            found = describe_entry(snapshot.find(question(pepper, asked)))
+        return found and file["found"].index(found)
+
+    def read(case):
+        named = lambda named: named and reader.Reference(named["length"], bytes.fromhex(named["digest"]))
+        base = named(case["manifest"])
+        snapshot = reader.Snapshot(manifests[base.digest], objects)
+        snapshot.follow(installation, int(case["generation"]), base, named(case["tip"]))
+        return {
+            "deltas": len(snapshot.deltas), "exceptions": describe_exceptions(snapshot.exceptions()),
+            "answers": [answer(snapshot, asked) for asked in file["questions"]],
+        }  # fmt: skip
+
+    for case in file["cases"]:
+        expected = {key: case[key] for key in ("accepted", "refused") if key in case}
+        check(f"chain: {case['name']}", verdict(lambda: read(case)), expected)
+
+
+def question(pepper, asked):
+    if asked["kind"] == reader.NATIVE_KEY:
+        id_ = reader.decode_base62(asked["id"].encode())
+        return reader.Question.of_key(pepper, id_, bytes.fromhex(asked["digest"]))
+    if asked["kind"] == reader.IMPORTED_KEY:
+        return reader.Question.of_imported_key(pepper, asked["text"])
+    if asked["kind"] == reader.MEMBERSHIP:
+        return reader.Question.of_membership(pepper, asked["identity"], asked["organization"])
+    if asked["kind"] == reader.COLLABORATION:
+        return reader.Question.of_collaboration(pepper, asked["identity"], asked["project"])
+    if asked["kind"] == reader.ENDED_SESSION:
+        return reader.Question.of_session(pepper, asked["session"])
+    if asked["kind"] == reader.RESOURCE:
+        return reader.Question.of_resource(pepper, asked["project"], asked["type"], asked["id"])
+    return reader.Question.of_project(pepper, asked["text"])
+
+
 def lookup():
     file = load("snapshot/lookup.json")
     pepper = bytes.fromhex(file["pepper"])
@@ -218,25 +313,9 @@ def lookup():
     check("pepper id", reader.pepper_id(pepper).hex(), file["pepper_id"])
     check("manifest's pepper id", snapshot.manifest.pepper_id.hex(), file["pepper_id"])
 
-    def question(asked):
-        if asked["kind"] == reader.NATIVE_KEY:
-            id_ = reader.decode_base62(asked["id"].encode())
-            return reader.Question.of_key(pepper, id_, bytes.fromhex(asked["digest"]))
-        if asked["kind"] == reader.IMPORTED_KEY:
-            return reader.Question.of_imported_key(pepper, asked["text"])
-        if asked["kind"] == reader.MEMBERSHIP:
-            return reader.Question.of_membership(pepper, asked["identity"], asked["organization"])
-        if asked["kind"] == reader.COLLABORATION:
-            return reader.Question.of_collaboration(pepper, asked["identity"], asked["project"])
-        if asked["kind"] == reader.ENDED_SESSION:
-            return reader.Question.of_session(pepper, asked["session"])
-        if asked["kind"] == reader.RESOURCE:
-            return reader.Question.of_resource(pepper, asked["project"], asked["type"], asked["id"])
-        return reader.Question.of_project(pepper, asked["text"])
-
     digest = lambda reference: reference and reference.digest.hex()
     for case in file["records"]:
-        asked = question(case["asked"])
+        asked = question(pepper, case["asked"])
         got = {
             "name": case["name"], "asked": case["asked"], "tag": asked.tag.hex(), "place": wide(asked.place),
             "bucket_hash": asked.b, "page": digest(snapshot.page(asked.kind, asked.place)),
@@ -304,7 +383,8 @@ def load(path):
 FILES = {
     "key-format.json": key_format, "session-token.json": session_token, "snapshot/root.json": root, "snapshot/head.json": head,
     "snapshot/order.json": order, "snapshot/manifest.json": manifest, "snapshot/node.json": node,
-    "snapshot/page.json": page, "snapshot/names.json": names, "snapshot/lookup.json": lookup,
+    "snapshot/page.json": page, "snapshot/names.json": names, "snapshot/delta.json": delta, "snapshot/chain.json": chain,
+    "snapshot/lookup.json": lookup,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -88,9 +88,16 @@ pub fn head(head: &Head) -> Value {
         "statement": {
             "installation": hex(statement.installation.0), "generation": wide(statement.generation.0),
             "issued": wide(statement.issued.0), "use_by": wide(statement.use_by.0),
-            "manifest": reference(&statement.manifest), "audit_size": wide(statement.audit_size),
-            "audit_root": hex(statement.audit_root),
+            "manifest": reference(&statement.manifest),
+            "tip": statement.tip.as_ref().map(reference), "previous": statement.previous.as_ref().map(previous),
+            "audit_size": wide(statement.audit_size), "audit_root": hex(statement.audit_root),
         },
+    })
+}
+
+fn previous(previous: &Previous) -> Value {
+    json!({
+        "manifest": reference(&previous.manifest), "tip": reference(&previous.tip), "until": wide(previous.until.0),
     })
 }
 
@@ -106,19 +113,77 @@ fn inline(inline: &Inline) -> Value {
 /// A manifest.
 pub fn manifest(manifest: &Manifest) -> Value {
     let keys = |keys: &[TokenKey]| keys.iter().map(token_key).collect::<Vec<_>>();
-    let numbers = |class| manifest.exceptions.numbers(class).to_vec();
     json!({
         "installation": hex(manifest.installation.0), "generation": wide(manifest.generation.0),
         "pepper_id": hex(manifest.pepper_id), "grace": manifest.grace_secs, "prefix": manifest.prefix.as_str(),
         "sections": manifest.sections.iter().map(section).collect::<Vec<_>>(),
+        "exceptions": exceptions(&manifest.exceptions),
+        "session_keys": keys(&manifest.session_keys), "edge_keys": keys(&manifest.edge_keys),
+        "canaries": manifest.canaries.iter().map(canary).collect::<Vec<_>>(),
+        "rules": manifest.rules.iter().map(rule).collect::<Vec<_>>(),
+    })
+}
+
+/// What is refused as a whole: numbers by class.
+pub fn exceptions(exceptions: &Exceptions) -> Value {
+    let numbers = |class| exceptions.numbers(class).to_vec();
+    json!({
         "organizations_suspended": numbers(ExceptionClass::OrganizationSuspended),
         "projects_archived": numbers(ExceptionClass::ProjectArchived),
         "projects_closed_to_externals": numbers(ExceptionClass::ProjectClosedToExternals),
         "organizations_out_of_budget": numbers(ExceptionClass::OrganizationOutOfBudget),
         "projects_out_of_budget": numbers(ExceptionClass::ProjectOutOfBudget),
-        "session_keys": keys(&manifest.session_keys), "edge_keys": keys(&manifest.edge_keys),
-        "rules": manifest.rules.iter().map(rule).collect::<Vec<_>>(),
     })
+}
+
+fn canary(canary: &Canary) -> Value {
+    let expected = canary.expected.map(|expected| {
+        let mut described = binding(&expected.binding);
+        described["state"] = state(expected.state).into();
+        described
+    });
+    let Query { kind, place, bucket, tag } = canary.query;
+    json!({
+        "kind": kind as u8, "place": wide(place), "bucket_hash": bucket, "tag": hex(tag), "expected": expected,
+    })
+}
+
+/// Where a delta belongs and what it refuses.
+pub fn removals(removals: &Removals) -> Value {
+    let removal = |removal: &Removal| {
+        let reason = match removal.reason {
+            RemovalReason::Gone => "gone",
+            RemovalReason::Revoked => "revoked",
+            RemovalReason::Disabled => "disabled",
+        };
+        json!([removal.kind as u8, reason, hex(removal.tag)])
+    };
+    json!({
+        "installation": hex(removals.installation.0), "pepper_id": hex(removals.pepper_id),
+        "base": reference(&removals.base), "from": wide(removals.from.0),
+        "generation": wide(removals.generation.0), "parent": removals.parent.as_ref().map(reference),
+        "begun": exceptions(&removals.begun), "removals": removals.list().iter().map(removal).collect::<Vec<_>>(),
+    })
+}
+
+/// A delta: what it refuses, and what it says besides.
+pub fn delta(delta: &Delta) -> Value {
+    let page = |(first_place, page): &(u64, Page)| {
+        let records: Vec<Value> = page
+            .entries()
+            .map(|(tag, found)| {
+                let mut described = entry(page, &found);
+                described["tag"] = hex(tag).into();
+                described
+            })
+            .collect();
+        json!({ "kind": page.kind() as u8, "first_place": wide(*first_place), "records": records })
+    };
+    let mut described = removals(&delta.removals);
+    described["ended"] = exceptions(&delta.lifted);
+    described["pages"] = delta.pages().iter().map(page).collect();
+    described["names"] = delta.names().iter().map(names).collect();
+    described
 }
 
 fn token_key(key: &TokenKey) -> Value {
@@ -173,19 +238,22 @@ pub fn node(node: &Node) -> Value {
 
 /// What a page says of one thing.
 pub fn entry(page: &Page, entry: &Entry) -> Value {
-    let state = match entry.state {
-        KeyState::Active => "active",
-        KeyState::Disabled => "disabled",
-        KeyState::Revoked => "revoked",
-    };
     let mut described = binding(&entry.binding);
     described["expiry_minute"] = entry.expiry.map(|minute| minute.0).into();
-    described["state"] = state.into();
+    described["state"] = state(entry.state).into();
     described["out_of_budget"] = entry.is_out_of_budget.into();
     described["external"] = entry.is_external.into();
     described["key_id"] = page.imported_key_id(entry).map(|id| id.to_string()).into();
     described["narrowing"] = page.narrowing(entry).as_ref().map(narrowing).into();
     described
+}
+
+const fn state(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Active => "active",
+        KeyState::Disabled => "disabled",
+        KeyState::Revoked => "revoked",
+    }
 }
 
 fn narrowing(narrowing: &Narrowing<'_>) -> Value {

@@ -139,7 +139,7 @@ fn refuse_statement(cases: &mut Cases) {
         cases.refuse(name, first(), &head_over(&statement, &[]), field("statement", at, fault));
     };
     refuse("an empty statement", vec![], "magic", Fault::Truncated);
-    refuse("a statement with another magic", statement_with(0, b"LKS2"), "magic", Fault::Magic);
+    refuse("a statement with another magic", statement_with(0, b"LKS1"), "magic", Fault::Magic);
     refuse("use by at issued", statement_with(USE_BY, &ISSUED.to_le_bytes()), "use by", Fault::OutOfRange);
     refuse("use by before issued", statement_with(USE_BY, &1u64.to_le_bytes()), "use by", Fault::OutOfRange);
     let too_late = (ISSUED + 86_401).to_le_bytes();
@@ -157,20 +157,74 @@ fn refuse_statement(cases: &mut Cases) {
         Fault::OutOfRange,
     );
     refuse("an empty manifest", statement_with(MANIFEST, &[0; 4]), "manifest", Fault::OutOfRange);
-    refuse("a delta tip", statement_with(DELTA_TIP, &[1]), "delta tip", Fault::OutOfRange);
+    let too_long = ((1u32 << 20) + 1).to_le_bytes();
     refuse(
-        "a delta tip in its last byte",
+        "a delta tip of more than 1 MiB",
+        statement_with(DELTA_TIP, &too_long),
+        "delta tip",
+        Fault::OutOfRange,
+    );
+    refuse(
+        "a delta tip of a digest alone",
         statement_with(DELTA_TIP + 35, &[1]),
         "delta tip",
         Fault::OutOfRange,
     );
-    refuse("a previous manifest", statement_with(PREVIOUS, &[1]), "previous", Fault::OutOfRange);
+    let good = previous(1234, b"another manifest", 1 << 20, ISSUED + 600);
+    let mut refuse = |name: &str, change: &dyn Fn(&mut [u8]), at: &str, fault| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        refuse(name, statement_with(PREVIOUS, &bytes), at, fault);
+    };
+    refuse("a previous digest alone", &|bytes| bytes[..4].fill(0), "previous manifest", Fault::OutOfRange);
     refuse(
-        "until when of a previous manifest",
-        statement_with(PREVIOUS + 79, &[1]),
-        "previous",
+        "a previous manifest of more than 4 MiB",
+        &|bytes| bytes[..4].copy_from_slice(&((4u32 << 20) + 1).to_le_bytes()),
+        "previous manifest",
         Fault::OutOfRange,
     );
+    let same = previous(1234, b"a manifest", 1 << 20, ISSUED + 600);
+    refuse(
+        "the manifest as the previous one",
+        &|bytes| bytes.copy_from_slice(&same),
+        "previous manifest",
+        Fault::NotCanonical,
+    );
+    refuse(
+        "a previous manifest without a delta",
+        &|bytes| bytes[36..72].fill(0),
+        "previous delta tip",
+        Fault::OutOfRange,
+    );
+    refuse(
+        "a previous delta tip of more than 1 MiB",
+        &|bytes| bytes[36] = 1,
+        "previous delta tip",
+        Fault::OutOfRange,
+    );
+    for (name, until) in [
+        ("nothing but an end of the previous", None),
+        ("a previous base until issued", Some(ISSUED)),
+        ("a previous base until more than a day after issued", Some(ISSUED + 86_401)),
+        ("a previous base for ever", Some(u64::MAX)),
+    ] {
+        let change = |bytes: &mut [u8]| match until {
+            Some(until) => bytes[72..].copy_from_slice(&until.to_le_bytes()),
+            None => bytes[..72].fill(0),
+        };
+        let at = if until.is_some() { "previous until" } else { "previous manifest" };
+        refuse(name, &change, at, Fault::OutOfRange);
+    }
+}
+
+/// The 80 bytes of a base before: of these lengths, until then.
+fn previous(manifest_len: u32, manifest: &[u8], tip_len: u32, until: u64) -> Vec<u8> {
+    let mut bytes = manifest_len.to_le_bytes().to_vec();
+    bytes.extend(blake3::hash(manifest).as_bytes());
+    bytes.extend(tip_len.to_le_bytes());
+    bytes.extend(blake3::hash(b"its tip").as_bytes());
+    bytes.extend(until.to_le_bytes());
+    bytes
 }
 
 fn refuse_inline(cases: &mut Cases) {
@@ -333,6 +387,12 @@ fn accept(cases: &mut Cases) {
     };
     accept("no revocation", "first", &head_over(&statement(), &[]));
     accept("one revocation", "first", &head_over(&statement(), &[(6, 1, 2, [0xab; 10])]));
+    let tip = [&124u32.to_le_bytes()[..], blake3::hash(b"a delta").as_bytes()].concat();
+    accept("a delta tip", "first", &head_over(&statement_with(DELTA_TIP, &tip), &[]));
+    let both = [&tip[..], &previous(4 << 20, b"another manifest", 1 << 20, ISSUED + 86_400)].concat();
+    accept("a delta tip and a base before", "first", &head_over(&statement_with(DELTA_TIP, &both), &[]));
+    let before = previous(1, b"a manifest", 1, ISSUED + 1);
+    accept("a base before, and no delta tip", "first", &head_over(&statement_with(PREVIOUS, &before), &[]));
     let every: [Inline; 6] = [
         (6, 1, 2, [1; 10]),
         (6, 1, 3, [2; 10]),

@@ -10,6 +10,8 @@
 )]
 
 mod case;
+mod chain;
+mod delta;
 pub mod describe;
 mod head;
 mod key;
@@ -35,7 +37,7 @@ pub struct File {
 
 /// Every file of vectors.
 pub fn files() -> Vec<File> {
-    let all: [(&'static str, Value); 10] = [
+    let all: [(&'static str, Value); 12] = [
         ("key-format.json", key::vectors()),
         ("session-token.json", token::vectors()),
         ("snapshot/root.json", root::vectors()),
@@ -45,6 +47,8 @@ pub fn files() -> Vec<File> {
         ("snapshot/node.json", node::vectors()),
         ("snapshot/page.json", page::vectors()),
         ("snapshot/names.json", names::vectors()),
+        ("snapshot/delta.json", delta::vectors()),
+        ("snapshot/chain.json", chain::vectors()),
         ("snapshot/lookup.json", lookup::vectors()),
     ];
     all.into_iter().map(|(path, value)| File { path, text: case::render(&value) }).collect()

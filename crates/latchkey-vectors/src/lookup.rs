@@ -14,11 +14,11 @@ use latchkey_snapshot::*;
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
 
-const PEPPER: [u8; 32] = [0x55; 32];
+pub(crate) const PEPPER: [u8; 32] = [0x55; 32];
 /// Keys with a permission set each, so that a page of fewer than 4,096 records must be cut.
 const KEYS: u32 = 300;
 /// A key of another system.
-const IMPORTED: &str = "sk-0123456789abcdef";
+pub(crate) const IMPORTED: &str = "sk-0123456789abcdef";
 /// One more than a page of names holds.
 const ORGANIZATIONS: u32 = 513;
 
@@ -36,7 +36,7 @@ pub(crate) fn vectors() -> Value {
     })
 }
 
-fn key(index: u32) -> (KeyId, KeyDigest) {
+pub(crate) fn key(index: u32) -> (KeyId, KeyDigest) {
     let mut dice = Dice::from_seed(&[9; 32]);
     let mut seed = [0; 32];
     dice.fill(&mut seed);
@@ -86,7 +86,7 @@ fn rated(family: KeyId) -> build::Narrowing {
     NarrowingContent { rate, ..NarrowingContent::default() }.encode().unwrap().unwrap()
 }
 
-fn imported(text: &str) -> Record<'static> {
+pub(crate) fn imported(text: &str) -> Record<'static> {
     let (id, _) = key(text.len() as u32);
     Record::ImportedKey {
         id,
@@ -104,11 +104,11 @@ fn imported(text: &str) -> Record<'static> {
     }
 }
 
-fn identity(letter: u8) -> IdentityId {
+pub(crate) fn identity(letter: u8) -> IdentityId {
     IdentityId::from_body([letter; 16]).unwrap()
 }
 
-fn session(letter: u8) -> SessionId {
+pub(crate) fn session(letter: u8) -> SessionId {
     SessionId::from_body([letter; 16]).unwrap()
 }
 
@@ -126,7 +126,7 @@ fn people() -> [Record<'static>; 4] {
     ]
 }
 
-fn resource(id: &'static str, project: u32) -> Record<'static> {
+pub(crate) fn resource(id: &'static str, project: u32) -> Record<'static> {
     Record::Resource {
         resource: ResourceType::File,
         id: ResourceId::parse(id).unwrap(),
@@ -135,7 +135,7 @@ fn resource(id: &'static str, project: u32) -> Record<'static> {
     }
 }
 
-fn reference(text: &'static str, project: u32) -> Record<'static> {
+pub(crate) fn reference(text: &'static str, project: u32) -> Record<'static> {
     Record::ProjectReference { text, project: ProjectNumber(project), organization: OrganizationNumber(1) }
 }
 
@@ -201,15 +201,30 @@ fn page(built: &Built, kind: Kind, place: u64) -> Option<node::PageRef> {
 
 fn answer(built: &Built, name: &str, asked: Value, query: &Query) -> Value {
     let page = page(built, query.kind, query.place);
-    let found = page.and_then(|page| {
+    json!({
+        "name": name, "asked": asked, "tag": hex(query.tag), "place": wide(query.place), "bucket_hash": query.bucket,
+        "page": page.map(|page| page.object.digest().to_string()), "found": found_in(built, query),
+    })
+}
+
+/// What a snapshot says of a record.
+pub(crate) fn found_in(built: &Built, query: &Query) -> Value {
+    let found = page(built, query.kind, query.place).and_then(|page| {
         let bytes = bytes(built, &page.object).to_vec().into();
         let page = Page::parse(query.kind, &page.object, bytes).unwrap();
         page.find(query).map(|entry| describe::entry(&page, &entry))
     });
-    json!({
-        "name": name, "asked": asked, "tag": hex(query.tag), "place": wide(query.place), "bucket_hash": query.bucket,
-        "page": page.map(|page| page.object.digest().to_string()), "found": found,
-    })
+    found.into()
+}
+
+/// What a snapshot says of a number's names.
+pub(crate) fn answer_names(built: &Built, kind: Kind, number: u32) -> Value {
+    let found = page(built, kind, Query::names_place(number)).and_then(|page| {
+        let names = Names::parse(kind, &page.object, bytes(built, &page.object)).unwrap();
+        let project = names.project(ProjectNumber(number)).map(describe::project_names);
+        project.or_else(|| names.organization(OrganizationNumber(number)).map(describe::organization_names))
+    });
+    found.into()
 }
 
 fn record_queries(built: &Built) -> Value {
@@ -298,15 +313,9 @@ fn name_queries(built: &Built) -> Value {
     let ask = |kind: Kind, number: u32| {
         let place = Query::names_place(number);
         let page = page(built, kind, place);
-        let found = page.and_then(|page| {
-            let names = Names::parse(kind, &page.object, bytes(built, &page.object)).unwrap();
-            let project = names.project(ProjectNumber(number)).map(describe::project_names);
-            project
-                .or_else(|| names.organization(OrganizationNumber(number)).map(describe::organization_names))
-        });
         json!({
             "asked": { "kind": kind as u8, "number": number }, "place": wide(place),
-            "page": page.map(|page| page.object.digest().to_string()), "found": found,
+            "page": page.map(|page| page.object.digest().to_string()), "found": answer_names(built, kind, number),
         })
     };
     let unknown = [

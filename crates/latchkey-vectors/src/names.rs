@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 const PROJECTS: Kind = Kind::ProjectNames;
 const ORGANIZATIONS: Kind = Kind::OrganizationNames;
-const ID: &[u8; 16] = b"0123456789ABCDEF";
+pub(crate) const ID: &[u8; 16] = b"0123456789ABCDEF";
 
 fn text(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_le_bytes(), bytes].concat()
 }
 
-fn project(number: u32, id: &[u8; 16], slug: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn project(number: u32, id: &[u8; 16], slug: &[u8], name: &[u8]) -> Vec<u8> {
     [&number.to_le_bytes()[..], &7u32.to_le_bytes(), id, &text(slug), &text(name)].concat()
 }
 
@@ -25,8 +25,15 @@ fn page(kind: u8, entries: &[Vec<u8>]) -> Vec<u8> {
     [b"LKT1", &[kind][..], &(entries.len() as u32).to_le_bytes(), &entries.concat()].concat()
 }
 
-fn projects(entries: &[Vec<u8>]) -> Vec<u8> {
+/// A page of projects.
+pub(crate) fn projects(entries: &[Vec<u8>]) -> Vec<u8> {
     page(PROJECTS as u8, entries)
+}
+
+/// A page of organizations with these numbers.
+pub(crate) fn organizations(numbers: &[u32]) -> Vec<u8> {
+    let entries: Vec<Vec<u8>> = numbers.iter().map(|number| organization(*number, b"o")).collect();
+    page(ORGANIZATIONS as u8, &entries)
 }
 
 pub(crate) fn vectors() -> Value {

@@ -1,6 +1,6 @@
 //! Vectors of the page of records. Those of its narrowings are in `narrowing`.
 
-mod fields;
+pub(crate) mod fields;
 mod narrowing;
 
 use crate::case::{Cases, field, reason};

@@ -207,7 +207,84 @@ fn names_vectors_hold() {
     });
 }
 
-/// The snapshot of lookup.json: its manifest, and its objects by digest.
+#[test]
+fn delta_vectors_hold() {
+    run("snapshot/delta.json", "delta", |case, bytes| {
+        let named = reference(case, bytes);
+        let alone = Removals::parse(&named, bytes);
+        let delta = Delta::parse(&named, bytes);
+        match (case.get("alone"), &alone) {
+            // What refuses is read as it is of the whole, whatever is wrong behind it.
+            (Some(Value::Null), Err(why)) => assert_eq!(Some(why), delta.as_ref().err(), "{}", case["name"]),
+            (Some(said), Ok(removals)) => assert_eq!(describe::removals(removals), *said, "{}", case["name"]),
+            (Some(_), _) => panic!("{}: {alone:?}", case["name"]),
+            (None, _) => assert!(alone.is_ok() || delta.is_err(), "{}", case["name"]),
+        }
+        delta.map(|delta| describe::delta(&delta)).map_err(|error| describe::object_error("delta", &error))
+    });
+}
+
+/// The objects of a file by digest.
+fn by_digest(objects: &Value) -> HashMap<ObjectDigest, Vec<u8>> {
+    list(objects).iter().map(unhex).map(|bytes| (ObjectDigest::of(&bytes), bytes)).collect()
+}
+
+/// The deltas that a tip leads to, the oldest first.
+fn deltas(tip: &Value, objects: &HashMap<ObjectDigest, Vec<u8>>) -> Vec<Delta> {
+    let mut next = tip.get("digest").map(|digest| ObjectDigest::parse_hex(text(digest)).unwrap());
+    let mut chain = Vec::new();
+    while let Some(digest) = next {
+        let bytes = &objects[&digest];
+        let delta = Delta::parse(&ObjectRef::to(bytes), bytes).unwrap();
+        next = delta.removals.parent.map(|parent| parent.digest());
+        chain.push(delta);
+    }
+    chain.reverse();
+    chain
+}
+
+#[test]
+fn chain_vectors_hold() {
+    let file = file("snapshot/chain.json");
+    let pepper = Pepper::new(array(&file["pepper"]));
+    let (manifests, all) = (by_digest(&file["manifests"]), by_digest(&file["deltas"]));
+    for case in list(&file["cases"]) {
+        let bytes = &manifests[&ObjectDigest::parse_hex(text(&case["manifest"]["digest"])).unwrap()];
+        let base = ObjectRef::to(bytes);
+        let manifest = Manifest::parse(&base, bytes).unwrap();
+        let snapshot = Snapshot { manifest, objects: by_digest(&file["objects"]) };
+        let deltas = deltas(&case["tip"], &all);
+        let removals: Vec<&Removals> = deltas.iter().map(|delta| &delta.removals).collect();
+        let statement = (Installation(array(&file["installation"])), Generation(number(&case["generation"])));
+        let whole = chain::check(statement, &base, &snapshot.manifest, &removals);
+        let why = whole.err().map(ChainError::as_str);
+        let hold = snapshot.manifest.canaries.iter().all(|canary| {
+            let (found, _) = snapshot.ask(&deltas, &canary.query);
+            canary.holds(found.as_ref())
+        });
+        let why = why.or((!hold).then_some("canary"));
+        let refused = why.map(|why| json!({ "object": "chain", "reason": why }));
+        assert_eq!(refused.as_ref(), case.get("refused"), "{}", case["name"]);
+        if refused.is_none() {
+            let begun = deltas.iter().fold(snapshot.manifest.exceptions.clone(), |in_force, delta| {
+                in_force.plus(&delta.removals.begun).minus(&delta.lifted)
+            });
+            let ask = |asked: &Value| match kind(&asked["kind"]) {
+                Kind::ProjectNames | Kind::OrganizationNames => snapshot.ask_names(&deltas, asked),
+                _ => snapshot.ask(&deltas, &query(&pepper, asked)).1,
+            };
+            let known = list(&file["found"]);
+            let answer = |asked: &Value| known.iter().position(|known| *known == ask(asked));
+            let said = json!({
+                "deltas": deltas.len(), "exceptions": describe::exceptions(&begun),
+                "answers": list(&file["questions"]).iter().map(answer).collect::<Vec<_>>(),
+            });
+            assert_eq!(said, case["accepted"], "{}", case["name"]);
+        }
+    }
+}
+
+/// The snapshot of a file: its manifest, and its objects by digest.
 struct Snapshot {
     manifest: Manifest,
     objects: HashMap<ObjectDigest, Vec<u8>>,
@@ -216,11 +293,48 @@ struct Snapshot {
 impl Snapshot {
     fn of(file: &Value) -> Self {
         let bytes = unhex(&file["manifest"]);
-        let objects = list(&file["objects"]).iter().map(unhex);
         Self {
             manifest: Manifest::parse(&ObjectRef::to(&bytes), &bytes).unwrap(),
-            objects: objects.map(|bytes| (ObjectDigest::of(&bytes), bytes)).collect(),
+            objects: by_digest(&file["objects"]),
         }
+    }
+
+    /// What the snapshot and these deltas over it say of a record, and how the vectors write it.
+    fn ask(&self, deltas: &[Delta], query: &Query) -> (Option<Entry>, Value) {
+        for delta in deltas.iter().rev() {
+            match delta.find(query) {
+                Found::Here(page, entry) => return (Some(entry), describe::entry(page, &entry)),
+                Found::Gone => return (None, Value::Null),
+                Found::Unknown => {}
+            }
+        }
+        let page = self.page(query.kind, query.place);
+        let page = page.map(|(reference, bytes)| Page::parse(query.kind, &reference, bytes.into()).unwrap());
+        let found = page.as_ref().and_then(|page| Some((page, page.find(query)?)));
+        found.map_or((None, Value::Null), |(page, entry)| (Some(entry), describe::entry(page, &entry)))
+    }
+
+    fn ask_names(&self, deltas: &[Delta], asked: &Value) -> Value {
+        let (kind, number) = (kind(&asked["kind"]), small(&asked["number"]));
+        let newest = deltas.iter().rev();
+        let said = match kind {
+            Kind::ProjectNames => newest
+                .filter_map(|delta| delta.project_names(ProjectNumber(number)))
+                .map(describe::project_names)
+                .next(),
+            _ => newest
+                .filter_map(|delta| delta.organization_names(OrganizationNumber(number)))
+                .map(describe::organization_names)
+                .next(),
+        };
+        said.unwrap_or_else(|| self.names(kind, number).into())
+    }
+
+    fn names(&self, kind: Kind, number: u32) -> Option<Value> {
+        let (reference, bytes) = self.page(kind, Query::names_place(number))?;
+        let names = Names::parse(kind, &reference, bytes).unwrap();
+        let project = names.project(ProjectNumber(number)).map(describe::project_names);
+        project.or_else(|| names.organization(OrganizationNumber(number)).map(describe::organization_names))
     }
 
     fn page(&self, kind: Kind, place: u64) -> Option<(ObjectRef, &[u8])> {
@@ -242,10 +356,7 @@ fn lookup_vectors_hold() {
     for case in list(&file["records"]) {
         let query = query(&pepper, &case["asked"]);
         let page = snapshot.page(query.kind, query.place);
-        let found = page.and_then(|(reference, bytes)| {
-            let page = Page::parse(query.kind, &reference, bytes.into()).unwrap();
-            page.find(&query).map(|entry| describe::entry(&page, &entry))
-        });
+        let (_, found) = snapshot.ask(&[], &query);
         let got = json!({
             "name": case["name"], "asked": case["asked"], "tag": hex(&query.tag), "place": wide(query.place),
             "bucket_hash": query.bucket, "page": page.map(|(reference, _)| reference.digest().to_string()),
@@ -292,15 +403,10 @@ fn names_are_looked_up_as_the_vectors_say() {
         let (kind, number) = (kind(&case["asked"]["kind"]), small(&case["asked"]["number"]));
         let place = Query::names_place(number);
         let page = snapshot.page(kind, place);
-        let found = page.and_then(|(reference, bytes)| {
-            let names = Names::parse(kind, &reference, bytes).unwrap();
-            let project = names.project(ProjectNumber(number)).map(describe::project_names);
-            project
-                .or_else(|| names.organization(OrganizationNumber(number)).map(describe::organization_names))
-        });
         let got = json!({
             "asked": case["asked"], "place": wide(place),
-            "page": page.map(|(reference, _)| reference.digest().to_string()), "found": found,
+            "page": page.map(|(reference, _)| reference.digest().to_string()),
+            "found": snapshot.names(kind, number),
         });
         assert_eq!(got, *case);
     }

@@ -3,43 +3,43 @@
 use latchkey_core::{PermissionSet, Role};
 use latchkey_snapshot::page::bucket_count;
 
-pub(super) const NEVER: u32 = 0x00ff_ffff;
+pub(crate) const NEVER: u32 = 0x00ff_ffff;
 
 #[derive(Clone)]
-pub(super) struct Record {
-    pub(super) tag: [u8; 10],
-    pub(super) binding: u16,
-    pub(super) expiry: u32,
-    pub(super) flags: u8,
+pub(crate) struct Record {
+    pub(crate) tag: [u8; 10],
+    pub(crate) binding: u16,
+    pub(crate) expiry: u32,
+    pub(crate) flags: u8,
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Binding {
-    pub(super) project: u32,
-    pub(super) organization: u32,
-    pub(super) role: u8,
-    pub(super) set: u8,
-    pub(super) narrowing: u16,
+pub(crate) struct Binding {
+    pub(crate) project: u32,
+    pub(crate) organization: u32,
+    pub(crate) role: u8,
+    pub(crate) set: u8,
+    pub(crate) narrowing: u16,
 }
 
 /// The fields of a page, free to hold nonsense.
 #[derive(Clone)]
-pub(super) struct Fields {
-    pub(super) kind: u8,
-    pub(super) binding_count: u16,
-    pub(super) record_count: u32,
-    pub(super) bucket_count: u32,
-    pub(super) epoch: u32,
-    pub(super) directory: Vec<u16>,
-    pub(super) records: Vec<Record>,
-    pub(super) bindings: Vec<Binding>,
-    pub(super) sets: Vec<u128>,
-    pub(super) ids: Vec<u64>,
+pub(crate) struct Fields {
+    pub(crate) kind: u8,
+    pub(crate) binding_count: u16,
+    pub(crate) record_count: u32,
+    pub(crate) bucket_count: u32,
+    pub(crate) epoch: u32,
+    pub(crate) directory: Vec<u16>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) bindings: Vec<Binding>,
+    pub(crate) sets: Vec<u128>,
+    pub(crate) ids: Vec<u64>,
     /// Each with its length in front.
-    pub(super) narrowings: Vec<Vec<u8>>,
+    pub(crate) narrowings: Vec<Vec<u8>>,
 }
 
-pub(super) fn record(tag: u8, binding: u16) -> Record {
+pub(crate) fn record(tag: u8, binding: u16) -> Record {
     Record { tag: [tag; 10], binding, expiry: NEVER, flags: 0 }
 }
 
@@ -49,7 +49,7 @@ fn binding(project: u32, organization: u32, role: u8, set: u8) -> Binding {
 
 impl Fields {
     /// Four keys in one bucket: two projects, both roles, every state; one of them out of budget.
-    pub(super) fn keys() -> Self {
+    pub(crate) fn keys() -> Self {
         let records = vec![
             Record { expiry: 0, ..record(1, 0) },
             Record { expiry: 1440, flags: 1, ..record(2, 1) },
@@ -61,19 +61,19 @@ impl Fields {
     }
 
     /// Two resources of two projects.
-    pub(super) fn resources() -> Self {
+    pub(crate) fn resources() -> Self {
         Self::of(3, &[2], vec![record(1, 1), record(2, 0)], &[(10, 1, 0, 0), (11, 1, 0, 0)], &[])
     }
 
     /// Sixteen keys in three buckets, the second of them empty.
-    pub(super) fn buckets() -> Self {
+    pub(crate) fn buckets() -> Self {
         let tags = [9, 10, 11, 12, 13, 14, 15, 16, 17, 1, 2, 3, 4, 5, 6, 7];
         let records = tags.into_iter().map(|tag| record(tag, 0)).collect();
         Self::of(1, &[9, 9, 16], records, &[(10, 1, 1, 0)], &[0])
     }
 
     /// Two keys of another system, with ids of their own.
-    pub(super) fn imported() -> Self {
+    pub(crate) fn imported() -> Self {
         let records = vec![Record { flags: 4, ..record(1, 0) }, record(2, 1)];
         let sets = [PermissionSet::of_key(Role::Member).bits()];
         let ids = vec![u64::MAX, 0x9e37_0123_4567_89ab];
@@ -81,13 +81,13 @@ impl Fields {
     }
 
     /// An admin and a member of one organization, and an admin of another.
-    pub(super) fn members() -> Self {
+    pub(crate) fn members() -> Self {
         let records = vec![record(1, 1), record(2, 0), record(3, 2)];
         Self::of(7, &[3], records, &[(0, 1, 1, 0), (0, 1, 2, 0), (0, 2, 2, 0)], &[])
     }
 
     /// A member, an external with an end and one without.
-    pub(super) fn collaborators() -> Self {
+    pub(crate) fn collaborators() -> Self {
         let external = Record { flags: 8, ..record(2, 1) };
         let ending = Record { expiry: 0, flags: 8, ..record(3, 0) };
         let records = vec![record(1, 0), external, ending];
@@ -95,13 +95,13 @@ impl Fields {
     }
 
     /// Two sessions that were ended before their time.
-    pub(super) fn ended() -> Self {
+    pub(crate) fn ended() -> Self {
         let records = vec![Record { expiry: 30, ..record(1, 0) }, Record { expiry: 0, ..record(2, 0) }];
         Self { epoch: 30_000_000, ..Self::of(9, &[2], records, &[(0, 0, 0, 0)], &[]) }
     }
 
     /// As many keys of one project as there are narrowings, each with its own.
-    pub(super) fn narrowed(narrowings: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn narrowed(narrowings: Vec<Vec<u8>>) -> Self {
         let count = narrowings.len() as u16;
         let records = (0..count).map(|at| record(at as u8 + 1, at)).collect();
         let sets = [PermissionSet::of_key(Role::Member).bits()];
@@ -136,7 +136,7 @@ impl Fields {
         }
     }
 
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut bytes = b"LKP2".to_vec();
         bytes.extend([self.kind, self.sets.len() as u8]);
         bytes.extend(self.binding_count.to_le_bytes());
@@ -164,7 +164,7 @@ impl Fields {
     }
 }
 
-pub(super) fn changed(mut fields: Fields, change: impl FnOnce(&mut Fields)) -> Vec<u8> {
+pub(crate) fn changed(mut fields: Fields, change: impl FnOnce(&mut Fields)) -> Vec<u8> {
     change(&mut fields);
     fields.bytes()
 }

@@ -1,0 +1,499 @@
+//! Vectors of the chain: a base and deltas over it, what they say together, and what is no chain.
+
+use crate::case::{hex, reason};
+use crate::describe;
+use crate::lookup::{
+    self, IMPORTED, PEPPER, answer_names, found_in, identity, imported, key, reference, session,
+};
+use crate::root::INSTALLATION;
+use latchkey_core::key::Prefix;
+use latchkey_core::{
+    ExpiryMinute, Generation, ImportedDigest, OrganizationId, OrganizationNumber, Pepper, PermissionSet,
+    ProjectId, ProjectNumber, ResourceId, ResourceType, Role, Slug,
+};
+use latchkey_snapshot::build::{Built, Content, DeltaContent, Edition, Object, Record, Standing, Touched};
+use latchkey_snapshot::*;
+use serde_json::{Value, json};
+
+/// The generation of the base.
+const BASE: u64 = 5;
+const PROJECT: ProjectNumber = ProjectNumber(10);
+const ORGANIZATION: OrganizationNumber = OrganizationNumber(1);
+
+pub(crate) fn vectors() -> Value {
+    let mut stage = Stage::new();
+    let mut cases = Vec::new();
+    stage.refuse(&mut cases);
+    stage.accept(&mut cases);
+    let bytes =
+        |objects: &[Object]| objects.iter().map(|object| hex(&object.bytes).into()).collect::<Vec<Value>>();
+    json!({
+        "about": "a case is what a statement of the file's installation names: a generation, a manifest, a delta tip. \
+                  answers: what is found of the file's questions, in their order, as an index into found; null where it \
+                  is nothing. An object's name is its digest",
+        "installation": hex(INSTALLATION),
+        "pepper": hex(PEPPER),
+        "manifests": bytes(&stage.manifests),
+        "objects": bytes(&stage.base.objects),
+        "deltas": bytes(&stage.deltas),
+        "questions": questions().into_iter().map(|(asked, _)| asked).collect::<Vec<_>>(),
+        "found": stage.found,
+        "cases": cases,
+    })
+}
+
+/// A base, and what changed in two steps after it.
+struct Stage {
+    base: Built,
+    /// The content at each step, what was touched by it, and the exceptions then; the base's first.
+    steps: Vec<(Content, Touched, Exceptions)>,
+    manifests: Vec<Object>,
+    deltas: Vec<Object>,
+    /// Everything that is found of any question.
+    found: Vec<Value>,
+}
+
+/// The object that is named and what is said of it.
+type Header<'h> = &'h dyn Fn(&mut DeltaContent<'_>);
+
+impl Stage {
+    fn new() -> Self {
+        let mut steps = Vec::new();
+        for step in 0..=2 {
+            let mut content = Content::new(Pepper::new(PEPPER));
+            content.load(records());
+            (1..step).for_each(|earlier| change(&mut content, earlier));
+            content.take_touched();
+            if step > 0 {
+                change(&mut content, step);
+            }
+            let touched = content.take_touched();
+            steps.push((content, touched, exceptions(step)));
+        }
+        let (content, ..) = &mut steps[0];
+        let base = edition(content, INSTALLATION, &canaries(true));
+        let manifests = vec![base.manifest.clone()];
+        Self { base, steps, manifests, deltas: vec![], found: vec![] }
+    }
+
+    /// Another manifest over the same pages.
+    fn manifest(&mut self, installation: [u8; 16], canaries: &[Canary]) -> ObjectRef {
+        let (content, ..) = &mut self.steps[0];
+        let manifest = edition(content, installation, canaries).manifest;
+        self.manifests.push(manifest.clone());
+        manifest.reference
+    }
+
+    /// The delta of what a step touched and of all that steps from `first` on touched, as `header` has it.
+    fn delta(&mut self, first: usize, step: usize, header: Header<'_>) -> ObjectRef {
+        let mut touched = Touched::default();
+        (first..=step).for_each(|step| touched.extend(&self.steps[step].1));
+        let (content, _, now) = &self.steps[step];
+        let mut said = DeltaContent {
+            installation: Installation(INSTALLATION),
+            base: self.base.manifest.reference,
+            from: Generation(BASE + first as u64 - 1),
+            generation: Generation(BASE + step as u64),
+            parent: None,
+            before: &self.steps[first - 1].2,
+            now,
+        };
+        header(&mut said);
+        let delta = content.delta(&said, &touched).unwrap();
+        self.keep(delta)
+    }
+
+    /// A delta that says nothing but where it belongs.
+    fn empty(&mut self, from: u64, generation: u64, parent: Option<ObjectRef>) -> ObjectRef {
+        let (content, _, now) = &self.steps[2];
+        let said = DeltaContent {
+            installation: Installation(INSTALLATION),
+            base: self.base.manifest.reference,
+            from: Generation(from),
+            generation: Generation(generation),
+            parent,
+            before: now,
+            now,
+        };
+        let delta = content.delta(&said, &Touched::default()).unwrap();
+        self.keep(delta)
+    }
+
+    fn keep(&mut self, delta: Object) -> ObjectRef {
+        let reference = delta.reference;
+        if self.deltas.iter().all(|kept| kept.reference != reference) {
+            self.deltas.push(delta);
+        }
+        reference
+    }
+
+    fn refuse(&mut self, cases: &mut Vec<Value>) {
+        let base = self.base.manifest.reference;
+        let mut refuse =
+            |name: &str, generation: u64, manifest: ObjectRef, tip: Option<ObjectRef>, why: &str| {
+                let mut case = case(name, generation, &manifest, tip.as_ref());
+                case["refused"] = reason("chain", why);
+                cases.push(case);
+            };
+        let first = self.delta(1, 1, &|_| {});
+        let second = self.delta(2, 2, &|delta| delta.parent = Some(first));
+        refuse("a base below the statement", 6, base, None, "generation");
+        refuse("a base above the statement", 4, base, None, "generation");
+        refuse("a tip below the statement", 7, base, Some(first), "generation");
+        refuse("a tip above the statement", 6, base, Some(second), "generation");
+
+        let orphan = self.delta(2, 2, &|_| {});
+        refuse("a delta that begins above its base", 7, base, Some(orphan), "continuity");
+        let early = self.delta(1, 1, &|delta| delta.from = Generation(4));
+        refuse("a delta that begins below its base", 6, base, Some(early), "continuity");
+        let gap = self.empty(7, 8, Some(first));
+        refuse("a delta that begins above its parent", 8, base, Some(gap), "continuity");
+        let overlap = self.delta(1, 2, &|delta| delta.parent = Some(first));
+        refuse("a delta that begins below its parent", 7, base, Some(overlap), "continuity");
+        let over_orphan = self.empty(7, 8, Some(orphan));
+        refuse("a parent that begins above its base", 8, base, Some(over_orphan), "continuity");
+
+        let third = self.empty(7, 8, Some(second));
+        let fourth = self.empty(8, 9, Some(third));
+        let fifth = self.empty(9, 10, Some(fourth));
+        refuse("five deltas", 10, base, Some(fifth), "too many");
+
+        let foreign = self.delta(1, 1, &|delta| delta.installation = Installation([8; 16]));
+        refuse("a delta of another installation", 6, base, Some(foreign), "installation");
+        let over_foreign = self.delta(2, 2, &|delta| delta.parent = Some(foreign));
+        refuse("a parent of another installation", 7, base, Some(over_foreign), "installation");
+        let abroad = self.manifest([8; 16], &canaries(true));
+        refuse("a manifest of another installation", 5, abroad, None, "installation");
+        let peppered = self.keep(other_pepper(&base));
+        refuse("a delta under another pepper", 6, base, Some(peppered), "pepper id");
+
+        let wrong = self.manifest(INSTALLATION, &canaries(false));
+        refuse("a delta of another base", 6, wrong, Some(first), "base");
+        let elsewhere = self.delta(1, 1, &|delta| delta.base = wrong);
+        let over_elsewhere = self.delta(2, 2, &|delta| delta.parent = Some(elsewhere));
+        refuse("a parent of another base", 7, base, Some(over_elsewhere), "base");
+
+        refuse("a canary that the base does not hold", 5, wrong, None, "canary");
+        let revoked = self.manifest(INSTALLATION, &[canary(1, Some(KeyState::Active))]);
+        let over_revoked = self.delta(1, 1, &|delta| delta.base = revoked);
+        refuse("a canary that a delta ends", 6, revoked, Some(over_revoked), "canary");
+        let unknown = self.manifest(INSTALLATION, &[canary(9, None)]);
+        let over_unknown = self.delta(1, 1, &|delta| delta.base = unknown);
+        refuse("a canary that a delta begins", 6, unknown, Some(over_unknown), "canary");
+        let over_both = self.delta(2, 2, &|delta| (delta.base, delta.parent) = (revoked, Some(over_revoked)));
+        refuse("a canary that a parent ends", 7, revoked, Some(over_both), "canary");
+    }
+
+    fn accept(&mut self, cases: &mut Vec<Value>) {
+        let first = self.delta(1, 1, &|_| {});
+        let second = self.delta(2, 2, &|delta| delta.parent = Some(first));
+        let both = self.delta(1, 2, &|_| {});
+        let third = self.empty(7, 8, Some(second));
+        let fourth = self.empty(8, 9, Some(third));
+        let skips = self.empty(7, u64::MAX, Some(both));
+        let unknown = self.manifests[4].reference;
+        let begins = self.delta(1, 1, &|delta| delta.base = unknown);
+        let ends = self.delta(2, 2, &|delta| (delta.base, delta.parent) = (unknown, Some(begins)));
+        let elsewhere = self.keep(misplaced(&self.deltas, &first));
+        // After the base: one of another installation, one with a canary that does not hold, and these.
+        let [base, revoked] = [0, 3].map(|index| self.manifests[index].reference);
+        let mut accept = |name: &str, generation: u64, manifest: &ObjectRef, chain: &[ObjectRef]| {
+            let mut case = case(name, generation, manifest, chain.last());
+            case["accepted"] = self.say(chain);
+            cases.push(case);
+        };
+        accept("a base alone", 5, &base, &[]);
+        accept("a base whose canary a delta would end", 5, &revoked, &[]);
+        accept("a base whose canary a delta would begin", 5, &unknown, &[]);
+        accept("a canary that a parent would not hold", 7, &unknown, &[begins, ends]);
+        accept("one delta", 6, &base, &[first]);
+        accept("two deltas", 7, &base, &[first, second]);
+        accept("both in one", 7, &base, &[both]);
+        accept("four deltas", 9, &base, &[first, second, third, fourth]);
+        accept("a delta up to the last generation", u64::MAX, &base, &[both, skips]);
+        accept("a revoked key whose record lies elsewhere", 6, &base, &[elsewhere]);
+    }
+
+    /// What the base and these deltas, the oldest first, say together.
+    fn say(&mut self, chain: &[ObjectRef]) -> Value {
+        let deltas: Vec<Delta> = chain
+            .iter()
+            .map(|reference| {
+                let delta = self.deltas.iter().find(|delta| delta.reference == *reference).unwrap();
+                Delta::parse(reference, &delta.bytes).unwrap()
+            })
+            .collect();
+        let in_force = deltas
+            .iter()
+            .fold(exceptions(0), |in_force, delta| in_force.plus(&delta.removals.begun).minus(&delta.lifted));
+        let answers: Vec<Value> =
+            questions().into_iter().map(|(_, question)| self.index(&deltas, &question)).collect();
+        json!({ "deltas": deltas.len(), "exceptions": describe::exceptions(&in_force), "answers": answers })
+    }
+
+    fn index(&mut self, deltas: &[Delta], question: &Question) -> Value {
+        let found = self.answer(deltas, question);
+        if found.is_null() {
+            return found;
+        }
+        let known = self.found.iter().position(|known| *known == found);
+        let index = known.unwrap_or_else(|| {
+            self.found.push(found);
+            self.found.len() - 1
+        });
+        index.into()
+    }
+
+    fn answer(&self, deltas: &[Delta], question: &Question) -> Value {
+        let query = match question {
+            Question::Record(query) => query,
+            Question::Names(kind, number) => {
+                let said = deltas.iter().rev().find_map(|delta| match kind {
+                    Kind::ProjectNames => {
+                        delta.project_names(ProjectNumber(*number)).map(describe::project_names)
+                    }
+                    _ => delta
+                        .organization_names(OrganizationNumber(*number))
+                        .map(describe::organization_names),
+                });
+                return said.unwrap_or_else(|| answer_names(&self.base, *kind, *number));
+            }
+        };
+        for delta in deltas.iter().rev() {
+            match delta.find(query) {
+                Found::Here(page, entry) => return describe::entry(page, &entry),
+                Found::Gone => return Value::Null,
+                Found::Unknown => {}
+            }
+        }
+        found_in(&self.base, query)
+    }
+}
+
+fn case(name: &str, generation: u64, manifest: &ObjectRef, tip: Option<&ObjectRef>) -> Value {
+    json!({
+        "name": name, "generation": describe::wide(generation), "manifest": describe::reference(manifest),
+        "tip": tip.map(describe::reference),
+    })
+}
+
+fn edition(content: &mut Content, installation: [u8; 16], canaries: &[Canary]) -> Built {
+    let edition = Edition {
+        installation: Installation(installation),
+        generation: Generation(BASE),
+        pepper_id: content.pepper_id(),
+        grace_secs: 900,
+        prefix: Prefix::parse("lk").unwrap(),
+        exceptions: &exceptions(0),
+        session_keys: &[],
+        edge_keys: &[],
+        canaries,
+        rules: &[],
+    };
+    content.build(&edition).unwrap()
+}
+
+/// Key 5 is there and in force, key 100 is not; or, if they are not to hold, key 5 is revoked.
+fn canaries(hold: bool) -> [Canary; 2] {
+    let state = if hold { KeyState::Active } else { KeyState::Revoked };
+    [canary(5, Some(state)), canary(100, None)]
+}
+
+fn canary(index: u32, state: Option<KeyState>) -> Canary {
+    let expected = state.map(|state| Expected { binding: binding(Role::Member), state });
+    Canary { query: key_query(index), expected }
+}
+
+fn key_query(index: u32) -> Query {
+    let (id, digest) = key(index);
+    Query::native_key(&Pepper::new(PEPPER), id, &digest)
+}
+
+/// The same change under another pepper.
+fn other_pepper(base: &ObjectRef) -> Object {
+    let mut content = Content::new(Pepper::new([0x56; 32]));
+    content.load(records());
+    change(&mut content, 1);
+    let touched = content.take_touched();
+    let said = DeltaContent {
+        installation: Installation(INSTALLATION),
+        base: *base,
+        from: Generation(BASE),
+        generation: Generation(BASE + 1),
+        parent: None,
+        before: &exceptions(0),
+        now: &exceptions(1),
+    };
+    content.delta(&said, &touched).unwrap()
+}
+
+/// The delta with its page of keys at the last place: its records are not found where questions lead.
+fn misplaced(deltas: &[Object], reference: &ObjectRef) -> Object {
+    let delta = deltas.iter().find(|delta| delta.reference == *reference).unwrap();
+    let mut bytes = delta.bytes.to_vec();
+    let magic = bytes.windows(5).position(|window| window == b"LKP2\x01").unwrap();
+    bytes[magic - 12..magic - 4].fill(0xff);
+    Object { reference: ObjectRef::to(&bytes), bytes: bytes.into() }
+}
+
+fn binding(role: Role) -> Binding {
+    Binding {
+        project: PROJECT,
+        organization: ORGANIZATION,
+        role: Some(role),
+        permissions: PermissionSet::of_key(Role::Member),
+    }
+}
+
+fn key_record(index: u32, state: KeyState) -> Record<'static> {
+    let (id, digest) = key(index);
+    Record::Key {
+        id,
+        digest,
+        binding: binding(Role::Member),
+        expiry: None,
+        state,
+        out_of_budget: false,
+        narrowing: None,
+    }
+}
+
+fn names(number: u32, slug: &str) -> Record<'static> {
+    Record::ProjectNames(ProjectNames {
+        number: ProjectNumber(number),
+        organization: ORGANIZATION,
+        id: ProjectId::from_body([b'0' + number as u8 % 10; 16]).unwrap(),
+        slug: Slug::parse(slug).unwrap(),
+        name: slug.into(),
+    })
+}
+
+/// The base: key 4 is disabled, all others are in force.
+fn records() -> Vec<Record<'static>> {
+    let keys =
+        (0..6).map(|index| key_record(index, if index == 4 { KeyState::Disabled } else { KeyState::Active }));
+    let organization = OrganizationNames {
+        number: ORGANIZATION,
+        id: OrganizationId::from_body([b'1'; 16]).unwrap(),
+        name: "One".into(),
+    };
+    let rest = [
+        lookup::resource("file-1", PROJECT.0),
+        reference("alpha", PROJECT.0),
+        Record::Membership { identity: identity(b'A'), organization: ORGANIZATION, role: Role::Admin },
+        collaboration(b'A'),
+        ended(b'S'),
+        names(PROJECT.0, "alpha"),
+        Record::OrganizationNames(organization),
+    ];
+    keys.chain(rest).collect()
+}
+
+fn collaboration(letter: u8) -> Record<'static> {
+    Record::Collaboration {
+        identity: identity(letter),
+        project: PROJECT,
+        organization: ORGANIZATION,
+        role: Role::Member,
+        standing: Standing::Member,
+    }
+}
+
+fn ended(letter: u8) -> Record<'static> {
+    Record::EndedSession { session: session(letter), forget: ExpiryMinute(30_000_060) }
+}
+
+/// First: 1 is revoked, 3 gone, 9 new; the slug is free; the membership is less; session T is ended; a new name.
+/// Then: 2 is disabled, 4 enabled, 9 gone, 3 there again; the slug leads elsewhere; what is left of Ada goes, and
+/// session S is forgotten; an imported key and a project are new.
+fn change(content: &mut Content, step: usize) {
+    let remove_key = |content: &mut Content, index: u32| {
+        let (id, digest) = key(index);
+        content.remove_key(id, &digest);
+    };
+    if step == 1 {
+        content.put(key_record(1, KeyState::Revoked));
+        remove_key(content, 3);
+        content.put(key_record(9, KeyState::Active));
+        content.remove_project_reference("alpha");
+        let identity = identity(b'A');
+        content.put(Record::Membership { identity, organization: ORGANIZATION, role: Role::Member });
+        content.put(ended(b'T'));
+        content.put(names(PROJECT.0, "beta"));
+    } else {
+        content.put(key_record(2, KeyState::Disabled));
+        content.put(key_record(4, KeyState::Active));
+        remove_key(content, 9);
+        content.put(key_record(3, KeyState::Active));
+        content.put(reference("alpha", 11));
+        content.remove_resource(PROJECT, ResourceType::File, ResourceId::parse("file-1").unwrap());
+        content.remove_membership(&identity(b'A'), ORGANIZATION);
+        content.remove_collaboration(&identity(b'A'), PROJECT);
+        content.put(collaboration(b'B'));
+        content.remove_ended_session(&session(b'S'));
+        content.put(imported(IMPORTED));
+        content.put(names(11, "alpha"));
+    }
+}
+
+/// What is refused as a whole at each step.
+fn exceptions(step: usize) -> Exceptions {
+    let organizations: &[u32] = [&[3][..], &[3, 4], &[4]][step];
+    let archived: &[u32] = [&[30][..], &[], &[30, 31]][step];
+    let organizations = organizations.iter().copied().map(OrganizationNumber);
+    let archived = archived.iter().copied().map(ProjectNumber);
+    Exceptions::default().with_suspended(organizations).with_archived(archived)
+}
+
+enum Question {
+    Record(Query),
+    Names(Kind, u32),
+}
+
+/// What is asked of every chain.
+fn questions() -> Vec<(Value, Question)> {
+    let pepper = Pepper::new(PEPPER);
+    let keys = [0, 1, 2, 3, 4, 5, 9, 100].into_iter().map(|index| {
+        let (id, digest) = key(index);
+        (
+            json!({ "kind": 1, "id": id.to_string(), "digest": hex(digest.0) }),
+            Question::Record(key_query(index)),
+        )
+    });
+    let people = [b'A', b'B'].into_iter().flat_map(|letter| {
+        let identity = identity(letter);
+        let text = identity.to_string();
+        [
+            (
+                json!({ "kind": 7, "identity": text, "organization": ORGANIZATION.0 }),
+                Question::Record(Query::membership(&pepper, &identity, ORGANIZATION)),
+            ),
+            (
+                json!({ "kind": 8, "identity": text, "project": PROJECT.0 }),
+                Question::Record(Query::collaboration(&pepper, &identity, PROJECT)),
+            ),
+        ]
+    });
+    let sessions = [b'S', b'T'].into_iter().map(|letter| {
+        let session = session(letter);
+        let asked = json!({ "kind": 9, "session": session.to_string() });
+        (asked, Question::Record(Query::ended_session(&pepper, &session)))
+    });
+    let file = ResourceId::parse("file-1").unwrap();
+    let rest = [
+        (
+            json!({ "kind": 2, "text": IMPORTED }),
+            Question::Record(Query::imported_key(&pepper, &ImportedDigest::of(IMPORTED.as_bytes()))),
+        ),
+        (
+            json!({ "kind": 3, "project": PROJECT.0, "type": ResourceType::File as u8, "id": "file-1" }),
+            Question::Record(Query::resource(&pepper, PROJECT, ResourceType::File, file)),
+        ),
+        (json!({ "kind": 4, "text": "alpha" }), Question::Record(Query::project_reference(&pepper, "alpha"))),
+    ];
+    let names =
+        [(Kind::ProjectNames, 10), (Kind::ProjectNames, 11), (Kind::OrganizationNames, 1)].into_iter().map(
+            |(kind, number)| (json!({ "kind": kind as u8, "number": number }), Question::Names(kind, number)),
+        );
+    keys.chain(people).chain(sessions).chain(rest).chain(names).collect()
+}
