@@ -79,11 +79,7 @@ impl Filter {
             let records: usize = delta.pages().iter().map(|(_, page)| page.records()).sum();
             records + delta.removals.list().len()
         };
-        let count: usize = deltas.iter().map(|delta| tags(delta)).sum();
-        if count == 0 {
-            return Self::default();
-        }
-        let mut filter = Self { words: vec![0; count.div_ceil(TAGS_A_WORD).next_power_of_two()].into() };
+        let mut filter = Self::for_tags(deltas.iter().map(|delta| tags(delta)).sum());
         for delta in deltas {
             delta.removals.list().iter().for_each(|removal| filter.add(&removal.tag));
             for (_, page) in delta.pages() {
@@ -91,6 +87,13 @@ impl Filter {
             }
         }
         filter
+    }
+
+    fn for_tags(count: usize) -> Self {
+        if count == 0 {
+            return Self::default();
+        }
+        Self { words: vec![0; count.div_ceil(TAGS_A_WORD).next_power_of_two()].into() }
     }
 
     fn add(&mut self, tag: &[u8; TAG_LEN]) {
@@ -110,5 +113,26 @@ impl Filter {
         let number = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         let at = (number >> 12) as usize & self.words.len().wrapping_sub(1);
         (at, 1 << (number & 63) | 1 << (number >> 6 & 63))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latchkey_core::Dice;
+
+    #[test]
+    fn filter_misses_nothing_and_seldom_asks_in_vain() {
+        let mut dice = Dice::from_seed(&[7; 32]);
+        let mut draw = |count: usize| (0..count).map(|_| dice.bytes()).collect::<Vec<[u8; TAG_LEN]>>();
+        for count in [1, 5, 100, 20_000_usize] {
+            let (known, unknown) = (draw(count), draw(20_000));
+            let mut filter = Filter::for_tags(count);
+            known.iter().for_each(|tag| filter.add(tag));
+            assert!(known.iter().all(|tag| filter.may_have(tag)));
+            let in_vain = unknown.iter().filter(|tag| filter.may_have(tag)).count();
+            assert!(in_vain * 30 < unknown.len(), "{in_vain} of {} with {count}", unknown.len());
+        }
+        assert!(!draw(1000).iter().any(|tag| Filter::default().may_have(tag)));
     }
 }

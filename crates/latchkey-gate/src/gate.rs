@@ -274,6 +274,14 @@ impl Gate {
         (self.memory_bytes_max - self.memory_bytes_max / 8).saturating_sub(serving.weight())
     }
 
+    /// Whether another look at the head would only say again what is held back: the source is well, and what it says
+    /// is refused. What it revokes is learned behind the answers.
+    pub(crate) fn is_futile(&self, now: UnixMillis) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            now.since_ms(held.rank.as_of) <= ASK_AFTER_MS && self.coming.fault_of(&held.statement).is_some()
+        })
+    }
+
     pub(crate) fn is_old(&self, now: UnixMillis) -> bool {
         self.serving.as_ref().is_none_or(|serving| self.is_old_for(serving, now))
     }

@@ -205,7 +205,7 @@ impl Gate {
     pub fn refresh_ended(&self, now: UnixMillis) {
         let now = self.clock.tick(now);
         self.clock.give_back();
-        if self.coming.hopeful().next().is_none() && self.is_old(now) {
+        if self.coming.hopeful().next().is_none() && self.is_old(now) && !self.is_futile(now) {
             self.clock.fail(now);
         }
     }

@@ -155,6 +155,9 @@ impl Gate {
 
     /// A gate without a manifest that it can believe asks for one; it answers nothing.
     fn warm_up(&self, unavailable: Unavailable, case: &mut Case<'_>) -> Halt {
+        if self.is_futile(case.now) {
+            return Halt::Refuse(Refusal::Unavailable(unavailable));
+        }
         match self.catch_up(Urge::Age, case) {
             Err(halt) => halt,
             Ok(()) => {
@@ -167,7 +170,7 @@ impl Gate {
     /// Whether what is held is young enough to answer from, asking first if it is not.
     pub(crate) fn check_age(&self, serving: &Serving, case: &mut Case<'_>) -> Decided<Standing> {
         let stale = self.is_old_for(serving, case.now);
-        if stale {
+        if stale && !self.is_futile(case.now) {
             self.catch_up(Urge::Age, case)?;
             self.note_failure(case);
         }

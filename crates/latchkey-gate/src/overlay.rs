@@ -171,3 +171,70 @@ impl Overlay {
             .binary_search_by_key(&(entry.subject, entry.generation), |held| (held.subject, held.generation))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use latchkey_core::{OrganizationNumber, ProjectNumber};
+    use latchkey_snapshot::ExceptionClass;
+
+    fn tag(number: u32) -> [u8; TAG_LEN] {
+        let mut tag = [0; TAG_LEN];
+        tag[..4].copy_from_slice(&number.to_be_bytes());
+        tag
+    }
+
+    fn removed(numbers: core::ops::Range<u32>) -> Vec<([u8; TAG_LEN], RemovalReason)> {
+        numbers.map(|number| (tag(number), RemovalReason::Disabled)).collect()
+    }
+
+    #[test]
+    fn more_removals_than_fit_are_said_and_none_is_forgotten() {
+        let mut overlay = Overlay::default();
+        let most = AHEAD_MAX as u32;
+        assert_eq!(overlay.remove(removed(0..most), &BTreeSet::new(), Generation(5)), Ok(()));
+        assert_eq!(overlay.remove(removed(0..most), &BTreeSet::new(), Generation(6)), Ok(()));
+        assert_eq!(overlay.remove(removed(0..most + 1), &BTreeSet::new(), Generation(7)), Err(TooMany));
+        assert!((0..=most).step_by(1000).chain([most]).all(|number| overlay.names(&tag(number))));
+    }
+
+    #[test]
+    fn removal_ends_with_the_generation_that_named_it_last() {
+        let mut overlay = Overlay::default();
+        let none = BTreeSet::new();
+        overlay.remove(removed(0..2), &none, Generation(7)).unwrap();
+        overlay.remove(removed(1..3), &none, Generation(5)).unwrap();
+        overlay.remove(removed(3..5), &BTreeSet::from([tag(3)]), Generation(9)).unwrap();
+        overlay.settle(Generation(4));
+        assert_eq!(
+            (0..5).map(|at| overlay.names(&tag(at))).collect::<Vec<_>>(),
+            [true, true, true, false, true]
+        );
+        overlay.settle(Generation(5));
+        assert_eq!(
+            (0..5).map(|at| overlay.names(&tag(at))).collect::<Vec<_>>(),
+            [true, true, false, false, true]
+        );
+        overlay.settle(Generation(9));
+        assert_eq!(overlay.ahead(), 0);
+    }
+
+    #[test]
+    fn exceptions_that_begun_end_no_sooner_than_their_generation_however_many() {
+        let mut overlay = Overlay::default();
+        for at in 1..=200 {
+            overlay
+                .begin(Exceptions::default().with_archived([ProjectNumber(at)]), Generation(u64::from(at)));
+        }
+        assert!(overlay.begun.len() <= BEGUN_MAX);
+        overlay.settle(Generation(100));
+        let held = Exceptions::default().with_suspended([OrganizationNumber(7)]);
+        let all = overlay.exceptions(&held);
+        assert!(all.suspends(OrganizationNumber(7)));
+        assert!((101..=200).all(|at| all.archives(ProjectNumber(at))));
+        overlay.settle(Generation(200));
+        assert!(
+            overlay.exceptions(&Exceptions::default()).numbers(ExceptionClass::ProjectArchived).is_empty()
+        );
+    }
+}

@@ -6,10 +6,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod canaries;
 mod deltas;
 mod freshness;
 mod imported;
 mod intake;
+mod memory;
 mod narrowing;
 mod order;
 mod paths;
@@ -18,4 +20,5 @@ mod routes;
 mod sessions;
 mod simulation;
 mod stage;
+mod storm;
 mod usage;
