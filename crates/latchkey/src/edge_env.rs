@@ -34,13 +34,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // The newest root: an edge that is deployed now need not walk there.
     let keyring = &installation.keys.keyring;
     let root = keyring.roots().last().context("there is no root")?;
-    let text = Zeroizing::new(format!(
-        "LATCHKEY_ROOT={}\nLATCHKEY_PEPPER={}\nLATCHKEY_MINT={}\nLATCHKEY_PUSH_TOKEN={}\n{USAGE}",
-        STANDARD.encode(root),
-        hex(keyring.pepper().expose()),
-        hex(installation.mint.expose()),
-        *installation.push_token,
-    ));
+    let mut text = Zeroizing::new(String::with_capacity(16 * 1024));
+    let mut set =
+        |name: &str, value: &str| ["LATCHKEY_", name, "=", value, "\n"].map(|part| text.push_str(part));
+    set("ROOT", &STANDARD.encode(root));
+    for (name, pepper) in ["PEPPER", "PEPPER_2"].into_iter().zip(keyring.peppers()) {
+        set(name, &Zeroizing::new(hex(pepper.expose())));
+    }
+    set("MINT", &Zeroizing::new(hex(installation.mint.expose())));
+    set("PUSH_TOKEN", &installation.push_token);
+    text.push_str(USAGE);
     match &arguments.out {
         None => Ok(stdout().write_all(text.as_bytes())?),
         Some(path) => {

@@ -24,6 +24,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A new key of tokens is told to the edges for as long before it signs: they read it in the manifest.
 pub(crate) const SETTLES_SECS: u64 = 60;
 
+/// The pepper in force.
+pub(crate) const PEPPER: &str = "secrets/pepper";
+/// The pepper that is to follow.
+pub(crate) const PEPPER_NEXT: &str = "secrets/pepper-next";
+/// The pepper that was before.
+pub(crate) const PEPPER_LAST: &str = "secrets/pepper-last";
+
 /// The keys as they are on disk.
 pub(crate) struct HeldKeys {
     pub(crate) keyring: Keyring,
@@ -65,9 +72,14 @@ impl HeldKeys {
             head: signers(folder, "head")?,
             session_keys: session.iter().map(TokenSigner::public).collect(),
             edge_keys: edge.iter().map(TokenSigner::public).collect(),
-            pepper: Pepper::new(*folder.secret("secrets/pepper")?),
+            pepper: Pepper::new(*folder.secret(PEPPER)?),
         };
-        Ok(Self { keyring: Keyring::new(keys)?, session })
+        let keyring = Keyring::new(keys)?;
+        let keyring = match other_pepper(folder)? {
+            Some(other) => keyring.with_other_pepper(other),
+            None => keyring,
+        };
+        Ok(Self { keyring, session })
     }
 }
 
@@ -77,6 +89,16 @@ impl TokenSigner {
         let Self { signer, not_before, not_after } = self;
         TokenKey { public: signer.public(), not_before: *not_before, not_after: *not_after }
     }
+}
+
+/// The pepper that is to follow, or that was before, while it is rotated: edges hold both.
+fn other_pepper(folder: &Folder) -> Result<Option<Pepper>> {
+    for name in [PEPPER_NEXT, PEPPER_LAST] {
+        if folder.path(name).exists() {
+            return Ok(Some(Pepper::new(*folder.secret(name)?)));
+        }
+    }
+    Ok(None)
 }
 
 /// Where the keys in force are read, and the end of it that replaces them.

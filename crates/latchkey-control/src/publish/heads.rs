@@ -131,7 +131,7 @@ impl Heads {
         self.check_not_overtaken()?;
         let mut state = self.state.lock().await;
         let (now, committed) = self.look(&mut state)?;
-        let Riding { inline, lacking } = state.ledger.riding(edition.generation);
+        let Riding { inline, lacking } = state.ledger.riding(edition.generation, &keyring.peppers());
         let as_of = state.stamp.give(now, edition.generation, lacking, after).map_err(HeadsError::Clock)?;
         let signers = keyring.signers(KeyRole::Head, as_of.seconds()).map_err(HeadsError::Signers)?;
         let statement = edition.signed(keyring, now.seconds())?;
@@ -156,7 +156,7 @@ impl Heads {
     pub(super) async fn newest_refusal(&self, edition: &Edition) -> Result<Option<Generation>, HeadsError> {
         let mut state = self.state.lock().await;
         self.look(&mut state)?;
-        let riding = state.ledger.riding(edition.generation);
+        let riding = state.ledger.riding(edition.generation, &self.keyring().peppers());
         Ok(riding.inline.iter().map(|inline| inline.generation).max())
     }
 
@@ -178,7 +178,7 @@ impl Heads {
         let view = self.store.read().map_err(HeadsError::Store)?;
         let committed = view.generation().map_err(HeadsError::Store)?;
         state.stamp.note(now, committed);
-        state.ledger.read(&view, self.keyring().pepper(), now).map_err(HeadsError::Store)?;
+        state.ledger.read(&view, now).map_err(HeadsError::Store)?;
         self.board.committed(committed);
         Ok((now, committed))
     }

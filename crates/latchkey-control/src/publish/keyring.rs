@@ -38,6 +38,8 @@ pub struct Keys {
 /// Keys that belong together. It shows nothing of its secrets.
 pub struct Keyring {
     keys: Keys,
+    /// The next pepper, or the last one, while it is rotated.
+    other_pepper: Option<Pepper>,
     roots: Vec<Root>,
     newest: Root,
 }
@@ -110,7 +112,7 @@ impl Keyring {
     pub fn new(keys: Keys) -> Result<Self, KeyringError> {
         let roots = parse(&keys.roots)?;
         let newest = roots.last().cloned().ok_or(KeyringError::NoRoot)?;
-        let keyring = Self { keys, roots, newest };
+        let keyring = Self { keys, other_pepper: None, roots, newest };
         for role in [KeyRole::Release, KeyRole::Head] {
             keyring.check_named(role)?;
             let held = keyring.held(role).len();
@@ -119,6 +121,13 @@ impl Keyring {
             }
         }
         Ok(keyring)
+    }
+
+    /// The same keyring while the pepper is rotated: nothing is published under the other one, the next or the last,
+    /// but refusals ride under it as well.
+    #[must_use]
+    pub fn with_other_pepper(self, other: Pepper) -> Self {
+        Self { other_pepper: Some(other), ..self }
     }
 
     /// `next`, if it may take the place of this one: it has all the roots that this one has.
@@ -141,6 +150,7 @@ impl Keyring {
         let tokens = |keys: &[TokenKey]| -> Vec<_> {
             keys.iter().map(|key| (key.public, key.not_before, key.not_after)).collect()
         };
+        let other_pepper = other.other_pepper.as_ref().map(Pepper::id);
         let (one, other) = (&self.keys, &other.keys);
         one.roots == other.roots
             && publics(&one.release) == publics(&other.release)
@@ -148,6 +158,7 @@ impl Keyring {
             && tokens(&one.session_keys) == tokens(&other.session_keys)
             && tokens(&one.edge_keys) == tokens(&other.edge_keys)
             && one.pepper.id() == other.pepper.id()
+            && self.other_pepper.as_ref().map(Pepper::id) == other_pepper
     }
 
     /// A place for this keyring that never changes.
@@ -183,6 +194,11 @@ impl Keyring {
     /// What every tag is under.
     pub const fn pepper(&self) -> &Pepper {
         &self.keys.pepper
+    }
+
+    /// The pepper, and the other one while it is rotated.
+    pub fn peppers(&self) -> Vec<&Pepper> {
+        std::iter::once(&self.keys.pepper).chain(&self.other_pepper).collect()
     }
 
     /// Every held signer of the role that the root in force believes at `at`, as many as an object takes.

@@ -29,7 +29,10 @@ pub use canaries::CANARY_KEYS_MAX;
 pub use chain::ChainLimits;
 pub use keyring::{EndingKey, Keyring, KeyringError, Keyrings, Keys};
 pub use publisher::{PublishError, Publisher, Schedule, Settings};
-pub use sink::{Held, Named, Sink, SinkError, directory::DirectorySink, edge::EdgeError, edge::EdgeSink};
+pub use sink::{
+    Held, Named, Sink, SinkError, directory::DirectorySink, edge::EdgeError, edge::EdgeSink,
+    edge::PepperReport, edge::PepperReports,
+};
 pub use status::{PublishStatus, Published, SinkStatus};
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use super::Role;
 use super::key::{NewKey, public};
 use crate::installation::{Folder, hex, replace, sync_folder};
-use crate::keys::{HeldKeys, TokenSigner, key_names, token_signer};
+use crate::keys::{HeldKeys, PEPPER, TokenSigner, key_names, token_signer};
 use anyhow::{Context, Result, ensure};
 use latchkey_control::publish::{Keyring, Keys};
 use latchkey_core::Pepper;
@@ -171,7 +171,7 @@ impl Bench {
             head: held(Role::Head)?,
             session_keys: Vec::new(),
             edge_keys: Vec::new(),
-            pepper: Pepper::new(*self.folder.secret("secrets/pepper")?),
+            pepper: Pepper::new(*self.folder.secret(PEPPER)?),
         };
         Keyring::new(keys).map(drop).context("a server would refuse these keys")
     }

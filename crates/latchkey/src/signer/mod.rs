@@ -6,6 +6,7 @@
 
 mod change;
 mod key;
+mod pepper;
 mod root;
 mod rotate;
 mod summary;
@@ -28,6 +29,9 @@ pub(crate) enum Command {
     Rotate(rotate::Rotate),
     /// Emergency: drops a key at once, and makes another in its place. What it signed before is outranked.
     Revoke(rotate::Revoke),
+    /// Replaces the pepper, without a new key for anybody.
+    #[command(subcommand)]
+    Pepper(pepper::Command),
 }
 
 /// Runs it.
@@ -40,6 +44,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Root(command) => root::run(command),
         Command::Rotate(arguments) => rotate::rotate(arguments),
         Command::Revoke(arguments) => rotate::revoke(arguments),
+        Command::Pepper(command) => pepper::run(command),
     }
 }
 

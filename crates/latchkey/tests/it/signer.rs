@@ -256,3 +256,38 @@ fn write_private(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
+
+#[test]
+fn pepper_is_not_switched_before_every_edge_was_asked_and_nothing_is_skipped() {
+    let vault = Vault::new(&[]);
+    let secret = |name: &str| fs::read_to_string(vault.dir().join("secrets").join(name)).ok();
+    let edge_env = || vault.run(&["edge-env", "--dir", "data"]).unwrap();
+    let old = secret("pepper").unwrap();
+    contains(vault.signer("pepper switch --dir data --force"), &["no next pepper"]);
+    contains(vault.signer("pepper finish --dir data"), &["no pepper waits"]);
+    assert!(!edge_env().contains("LATCHKEY_PEPPER_2"));
+    vault.signer("pepper new --dir data").unwrap();
+    let new = secret("pepper-next").unwrap();
+    contains(vault.signer("pepper new --dir data"), &["there is a next pepper"]);
+    assert!(edge_env().contains(&format!(
+        "LATCHKEY_PEPPER={}\nLATCHKEY_PEPPER_2={}\n",
+        old.trim(),
+        new.trim()
+    )));
+    contains(vault.signer("pepper switch --dir data"), &["no edge is named"]);
+    // Nobody listens there.
+    contains(vault.signer("pepper switch --dir data --edge http://127.0.0.1:1"), &["cannot be asked"]);
+    assert_eq!(secret("pepper"), Some(old.clone()));
+    vault.signer("pepper switch --dir data --force").unwrap();
+    assert_eq!((secret("pepper"), secret("pepper-last")), (Some(new.clone()), Some(old.clone())));
+    assert!(edge_env().contains(&format!(
+        "LATCHKEY_PEPPER={}\nLATCHKEY_PEPPER_2={}\n",
+        new.trim(),
+        old.trim()
+    )));
+    contains(vault.signer("pepper new --dir data"), &["not over"]);
+    contains(vault.signer("pepper finish --dir data"), &["wait another"]);
+    vault.signer("pepper finish --dir data --force").unwrap();
+    assert_eq!((secret("pepper"), secret("pepper-last"), secret("pepper-next")), (Some(new), None, None));
+    assert!(!edge_env().contains("LATCHKEY_PEPPER_2"));
+}

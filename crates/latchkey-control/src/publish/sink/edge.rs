@@ -34,6 +34,26 @@ pub enum EdgeError {
     Client,
 }
 
+/// Which peppers edges hold, as their reads of the hub tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PepperReports {
+    /// The hub's clock.
+    pub now: UnixMillis,
+    /// Every pepper that any edge named.
+    pub peppers: Vec<PepperReport>,
+}
+
+/// What is known of one pepper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PepperReport {
+    /// Its id.
+    pub id: [u8; 8],
+    /// The last read of an edge that holds it.
+    pub with_at: UnixMillis,
+    /// The last read of an edge that does not, if there was one.
+    pub without_at: Option<UnixMillis>,
+}
+
 impl EdgeSink {
     /// The edge at `url`, with the push token that it knows. `https`, or `http` on this machine.
     ///
@@ -90,12 +110,32 @@ impl EdgeSink {
         request.send().await.map_err(|error| unavailable(&error))
     }
 
-    async fn status(&self) -> Result<Held, SinkError> {
+    /// Which peppers the edges behind it hold, as their reads tell.
+    ///
+    /// # Errors
+    /// [`SinkError`]. An edge too old to say it names no pepper.
+    pub async fn peppers(&self) -> Result<PepperReports, SinkError> {
+        let status = self.status_body().await?;
+        let peppers = status.peppers.unwrap_or_default();
+        let report = |body: PepperBody| {
+            let id = u64::from_str_radix(&body.id, 16).ok()?.to_be_bytes();
+            let (with_at, without_at) = (UnixMillis(body.with_at), body.without_at.map(UnixMillis));
+            Some(PepperReport { id, with_at, without_at })
+        };
+        let now = UnixMillis(status.now.unwrap_or_default());
+        Ok(PepperReports { now, peppers: peppers.into_iter().filter_map(report).collect() })
+    }
+
+    async fn status_body(&self) -> Result<StatusBody, SinkError> {
         let response = self.send(self.client.get(self.url("status")), HEAD_TIMEOUT).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(response).await);
         }
-        let status: StatusBody = parse(&body(response).await?)?;
+        parse(&body(response).await?)
+    }
+
+    async fn status(&self) -> Result<Held, SinkError> {
+        let status = self.status_body().await?;
         let head = status.generation.zip(status.as_of);
         let head = head.map(|(generation, as_of)| (Generation(generation), UnixMillis(as_of)));
         Ok(Held { root_version: status.root_version.unwrap_or(0), head })
@@ -139,6 +179,15 @@ struct StatusBody {
     generation: Option<u64>,
     as_of: Option<u64>,
     root_version: Option<u32>,
+    now: Option<u64>,
+    peppers: Option<Vec<PepperBody>>,
+}
+
+#[derive(Deserialize)]
+struct PepperBody {
+    id: String,
+    with_at: u64,
+    without_at: Option<u64>,
 }
 
 /// What the hub answers to a head, if it answers more than that it took it.

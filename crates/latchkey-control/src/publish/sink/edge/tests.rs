@@ -88,6 +88,24 @@ async fn clock_and_status_are_read() {
     assert!(matches!(sink.held().await, Err(SinkError::Unavailable(_))));
 }
 
+#[tokio::test]
+async fn peppers_of_edges_are_read_and_an_old_hub_names_none() {
+    let (sink, _) = hub(200, "{\"generation\":4,\"as_of\":7,\"now\":8,\"root_version\":1}").await;
+    assert_eq!(sink.peppers().await, Ok(PepperReports { now: UnixMillis(8), peppers: Vec::new() }));
+    let told = "{\"now\":9,\"peppers\":[{\"id\":\"00000000000000ff\",\"with_at\":5,\"without_at\":null},\
+                {\"id\":\"no id\",\"with_at\":5},{\"id\":\"ff\",\"with_at\":6,\"without_at\":4}]}";
+    let (sink, _) = hub(200, told).await;
+    let report = |with_at, without_at: Option<u64>| PepperReport {
+        id: [0, 0, 0, 0, 0, 0, 0, 255],
+        with_at: UnixMillis(with_at),
+        without_at: without_at.map(UnixMillis),
+    };
+    let reports = vec![report(5, None), report(6, Some(4))];
+    assert_eq!(sink.peppers().await, Ok(PepperReports { now: UnixMillis(9), peppers: reports }));
+    let (sink, _) = hub(200, "<html>").await;
+    assert!(matches!(sink.peppers().await, Err(SinkError::Unavailable(_))));
+}
+
 #[test]
 fn url_that_would_show_the_token_is_refused() {
     let error = |url| EdgeSink::new(url, "t").map(drop).unwrap_err();
