@@ -39,6 +39,7 @@ mod deltas;
 mod gate;
 mod intake;
 mod judge;
+mod leaf;
 mod overlay;
 mod path;
 mod pending;

@@ -3,10 +3,11 @@
 
 use crate::deltas::{Deltas, Ends, Walk};
 use crate::gate::Serving;
+use crate::leaf::LeafError;
 use crate::quota::Asked;
 use crate::refusal::AdoptError;
 use crate::route::Routes;
-use crate::shelf::{LeafError, Part, Staged, Wanted, wanted_node, wanted_page};
+use crate::shelf::{Part, Staged, Wanted, wanted_node, wanted_page};
 use crate::shelves::{PerKind, Shelves};
 use alloc::vec::Vec;
 use latchkey_core::{Generation, UnixMillis};

@@ -1,7 +1,7 @@
 //! Why bytes are refused, and why what was published does not serve.
 
 use crate::INLINE_HELD_MAX;
-use crate::shelf::LeafError;
+use crate::leaf::LeafError;
 use core::fmt;
 use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::{HeadError, ObjectError};

@@ -1,6 +1,7 @@
 //! The shelves of every kind, and the one thing all kinds of records have in common: where they stand.
 
-use crate::shelf::{Account, Leaf, LeafError, Misplaced, Part, Shelf, Staged, Wanted};
+use crate::leaf::{Leaf, LeafError};
+use crate::shelf::{Account, Misplaced, Part, Shelf, Staged, Wanted};
 use alloc::vec::Vec;
 use latchkey_snapshot::{Kind, Manifest, Names, Node, Page};
 
