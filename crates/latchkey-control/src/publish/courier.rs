@@ -276,8 +276,16 @@ impl Desk {
         });
     }
 
+    /// Notes that one of the two tasks panicked.
+    pub(super) fn broke_off(&self) {
+        self.note("a task of ours broke off; it begins again".to_owned(), "deliveries broke off");
+    }
+
     fn report(&self, delay: &Delay, what: &'static str) {
-        let error = delay.to_string();
+        self.note(delay.to_string(), what);
+    }
+
+    fn note(&self, error: String, what: &'static str) {
         self.board.sink(self.index, |status| {
             // Said once, not at every attempt.
             if status.last_error.as_ref() != Some(&error) {

@@ -22,13 +22,13 @@ pub(super) struct Press {
 
 impl Press {
     /// Makes editions for as long as there are changes.
-    pub(super) async fn run(mut self, mut backoff: Backoff) {
-        let mut newest = self.shop.store.newest();
+    pub(super) async fn run(self: Arc<Self>, mut backoff: Backoff) {
+        let (mut newest, mut keyring) = (self.shop.store.newest(), self.keyring.clone());
         let mut trimmed = Instant::now();
-        let mut builder = Builder::new(Arc::clone(&self.shop), 0);
+        let mut builder = self.builder();
         loop {
             newest.mark_unchanged();
-            self.keyring.mark_unchanged();
+            keyring.mark_unchanged();
             let outcome;
             (builder, outcome) = self.build(builder).await;
             match self.publish(outcome).await {
@@ -45,7 +45,7 @@ impl Press {
             }
             tokio::select! {
                 changed = newest.changed() => if changed.is_err() { return },
-                () = replaced(&mut self.keyring) => {}
+                () = replaced(&mut keyring) => {}
                 () = tokio::time::sleep(self.schedule.statement_every) => {}
             }
         }
@@ -54,15 +54,25 @@ impl Press {
     /// Builds where it blocks nobody, and gives the builder back. One that broke off takes what it knew with it: the
     /// next begins with the whole state.
     async fn build(&self, mut builder: Builder) -> (Builder, Result<Fresh, EditionError>) {
-        let built = self.announce.borrow().as_ref().map_or(0, |edition| edition.number);
         let work = move || {
             let outcome = builder.build();
             (builder, outcome)
         };
         match tokio::task::spawn_blocking(work).await {
             Ok(done) => done,
-            Err(_) => (Builder::new(Arc::clone(&self.shop), built), Err(EditionError::Panicked)),
+            Err(_) => (self.builder(), Err(EditionError::Panicked)),
         }
+    }
+
+    /// A builder that knows nothing yet; its editions count on.
+    fn builder(&self) -> Builder {
+        let built = self.announce.borrow().as_ref().map_or(0, |edition| edition.number);
+        Builder::new(Arc::clone(&self.shop), built)
+    }
+
+    /// Notes that the task panicked.
+    pub(super) fn broke_off(&self) {
+        self.board.build_failed(EditionError::Panicked.to_string());
     }
 
     async fn publish(&self, outcome: Result<Fresh, EditionError>) -> Result<(), EditionError> {

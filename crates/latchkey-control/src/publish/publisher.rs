@@ -128,10 +128,13 @@ impl Publisher {
         let minded = settings.keyring.clone();
         let shop = Arc::new(Shop::new(store, Arc::clone(&clock), Arc::new(settings)));
         let keyring = heads.keyrings();
-        let press = Press { shop, heads, keyring, announce, board: board.clone(), schedule };
-        let backoff = Backoff::new(dice(seeds)?);
-        tasks.spawn(press.run(backoff));
-        tasks.spawn(mind_keys(minded, clock, board.clone()));
+        let press = Arc::new(Press { shop, heads, keyring, announce, board: board.clone(), schedule });
+        let broke_off = Arc::clone(&press);
+        let print = move |backoff| Arc::clone(&press).run(backoff);
+        tasks.spawn(kept_going(seed(seeds)?, print, move || broke_off.broke_off()));
+        let kept = board.clone();
+        let mind = move |_| mind_keys(minded.clone(), Arc::clone(&clock), kept.clone());
+        tasks.spawn(kept_going(seed(seeds)?, mind, || tracing::error!("minding the keys broke off")));
         Ok(Self { board, tasks })
     }
 
@@ -190,15 +193,43 @@ fn spawn_desk(
     every: Duration,
     seeds: &dyn Seeds,
 ) -> Result<(), PublishError> {
-    let (one, other) = (Backoff::new(dice(seeds)?), Backoff::new(dice(seeds)?));
     let uploads = Arc::clone(&desk);
-    tasks.spawn(async move { uploads.upload_editions(editions, one).await });
-    tasks.spawn(async move { desk.push_heads(newest, every, other).await });
+    let upload = move |backoff| {
+        let (desk, editions) = (Arc::clone(&uploads), editions.clone());
+        async move { desk.upload_editions(editions, backoff).await }
+    };
+    let broke_off = Arc::clone(&desk);
+    tasks.spawn(kept_going(seed(seeds)?, upload, move || broke_off.broke_off()));
+    let broke_off = Arc::clone(&desk);
+    let push = move |backoff| {
+        let (desk, newest) = (Arc::clone(&desk), newest.clone());
+        async move { desk.push_heads(newest, every, backoff).await }
+    };
+    tasks.spawn(kept_going(seed(seeds)?, push, move || broke_off.broke_off()));
     Ok(())
 }
 
-fn dice(seeds: &dyn Seeds) -> Result<Dice, PublishError> {
-    Ok(Dice::from_seed(&seeds.seed().map_err(PublishError::Seed)?))
+fn seed(seeds: &dyn Seeds) -> Result<[u8; 32], PublishError> {
+    seeds.seed().map_err(PublishError::Seed)
+}
+
+/// Runs a task. One that panics is told of and begun again, so that a fault of ours never ends publishing in silence.
+async fn kept_going<F: Future<Output = ()> + Send + 'static>(
+    seed: [u8; 32],
+    begin: impl Fn(Backoff) -> F,
+    broke_off: impl Fn(),
+) {
+    let backoff = || Backoff::new(Dice::from_seed(&seed));
+    let mut pauses = backoff();
+    loop {
+        let mut task = JoinSet::new();
+        task.spawn(begin(backoff()));
+        match task.join_next().await {
+            Some(Err(error)) if error.is_panic() => broke_off(),
+            _ => return,
+        }
+        tokio::time::sleep(pauses.next()).await;
+    }
 }
 
 /// Warns of keys that end soon: at the start, when keys are replaced, and every day.

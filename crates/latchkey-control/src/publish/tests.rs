@@ -162,6 +162,26 @@ async fn sink_that_lost_its_objects_gets_them_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn panic_anywhere_is_reported_and_publishing_goes_on() {
+    let stage = Stage::new().await;
+    let hub = Hub::new(&stage);
+    let schedule = Schedule { statement_every: Duration::from_millis(5), ..quick() };
+    let publisher = stage.start_with(vec![hub.clone()], schedule);
+    hub.head(|_| true).await;
+    stage.clock.is_broken.store(true, Ordering::SeqCst);
+    let mut status = publisher.watch();
+    let all_told = |status: &PublishStatus| {
+        let told = |error: Option<&str>| error.is_some_and(|error| error.contains("broke off"));
+        told(status.fault()) && told(status.sinks[0].last_error.as_deref())
+    };
+    status.wait_for(all_told).await.unwrap();
+    stage.clock.is_broken.store(false, Ordering::SeqCst);
+    let generation = stage.commit([created(2)]).await;
+    hub.statement(generation).await;
+    status.wait_for(|status| status.fault().is_none() && status.lag() == 0).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_sink_does_not_hold_back_another() {
     let stage = Stage::new().await;
     let (broken, healthy) = (Hub::named(&stage, "broken"), Hub::named(&stage, "healthy"));

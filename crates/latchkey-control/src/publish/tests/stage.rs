@@ -32,21 +32,26 @@ const INSTALLATION: Installation = Installation([7; 16]);
 
 /// A clock that moves only when told.
 #[derive(Debug, Clone)]
-pub(crate) struct ManualClock(Arc<AtomicU64>);
+pub(crate) struct ManualClock {
+    at: Arc<AtomicU64>,
+    /// While set, whoever reads it panics.
+    pub(crate) is_broken: Arc<AtomicBool>,
+}
 
 impl ManualClock {
     pub(crate) fn set(&self, at: u64) {
-        self.0.store(at, Ordering::SeqCst);
+        self.at.store(at, Ordering::SeqCst);
     }
 
     pub(crate) fn advance_ms(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::SeqCst);
+        self.at.fetch_add(ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixMillis {
-        UnixMillis(self.0.load(Ordering::SeqCst))
+        assert!(!self.is_broken.load(Ordering::SeqCst), "the clock is broken");
+        UnixMillis(self.at.load(Ordering::SeqCst))
     }
 }
 
@@ -69,7 +74,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new() -> Self {
-        let clock = ManualClock(Arc::new(AtomicU64::new(NOW.0)));
+        let clock = ManualClock { at: Arc::new(AtomicU64::new(NOW.0)), is_broken: Arc::default() };
         let seeds = Arc::new(CountedSeeds(AtomicU64::new(0)));
         let store = Arc::new(Store::in_memory(Arc::new(clock.clone()), seeds).unwrap());
         let keyring = watch::Sender::new(Arc::new(keyring(&[2], &[3], vec![first_root()])));
