@@ -56,7 +56,7 @@ fn publish(world: &World, signers: &Signers, refreshes: u32) -> Result<(Vec<u8>,
                 objects.extend(object.reference.digest().0);
                 frame(&mut objects, &object.bytes)?;
             }
-            statement = signers.statement(&built, generation)?;
+            statement = signers.statement(&built.manifest, generation)?;
         }
         let as_of = NOW.plus_ms(HEAD_EVERY_MS * u64::from(number));
         frame(&mut heads, &signers.head(&statement, as_of, &[])?)?;

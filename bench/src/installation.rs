@@ -3,7 +3,9 @@
 use crate::world::{self, NOW};
 use anyhow::{Result, anyhow};
 use latchkey_core::{Generation, OrganizationNumber, Permission, ResourceType, UnixMillis, UnixSeconds};
-use latchkey_snapshot::build::{Built, Content, Edition, HeadContent, RootContent, Signer, StatementContent};
+use latchkey_snapshot::build::{
+    Built, Content, Edition, HeadContent, Object, RootContent, Signer, StatementContent,
+};
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::{Credentials, Freshness, Inline, Installation, ProjectSource, ResourceSource, Rule};
@@ -80,6 +82,15 @@ impl Signers {
 
     /// The content's edition of this generation.
     pub(crate) fn build(&self, content: &mut Content, generation: u64) -> Result<Built> {
+        self.with_edition(generation, |edition| content.build(edition).map_err(|error| anyhow!("{error}")))
+    }
+
+    /// Makes something of the edition of this generation.
+    pub(crate) fn with_edition<T>(
+        &self,
+        generation: u64,
+        make: impl FnOnce(&Edition<'_>) -> Result<T>,
+    ) -> Result<T> {
         let exceptions =
             Exceptions::default().with_suspended((0..20).map(|number| OrganizationNumber(1 << 20 | number)));
         let session = TokenKey {
@@ -90,7 +101,7 @@ impl Signers {
         let edition = Edition {
             installation: INSTALLATION,
             generation: Generation(generation),
-            pepper_id: content.pepper_id(),
+            pepper_id: world::pepper().id(),
             grace_secs: GRACE_SECS,
             prefix: world::prefix()?,
             exceptions: &exceptions,
@@ -99,17 +110,17 @@ impl Signers {
             canaries: &[],
             rules: &rules(),
         };
-        content.build(&edition).map_err(|error| anyhow!("{error}"))
+        make(&edition)
     }
 
     /// The signed statement about an edition.
-    pub(crate) fn statement(&self, built: &Built, generation: u64) -> Result<Vec<u8>> {
+    pub(crate) fn statement(&self, manifest: &Object, generation: u64) -> Result<Vec<u8>> {
         let content = StatementContent {
             installation: INSTALLATION,
             generation: Generation(generation),
             issued: NOW.seconds(),
             use_by: NOW.seconds().plus_secs(3600),
-            manifest: built.manifest.reference,
+            manifest: manifest.reference,
             tip: None,
             previous: None,
             audit_size: 1_000_000,

@@ -7,7 +7,9 @@ mod creation;
 mod edge;
 mod export;
 mod installation;
+mod memory;
 mod row;
+mod scale;
 mod snapshots;
 mod timing;
 mod verdicts;
@@ -54,6 +56,18 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
+    /// Builds big installations, publishes them to a directory and asks a gate over it; prints the rows.
+    Scale {
+        /// How many keys; several sizes one after the other.
+        #[arg(long, required = true)]
+        sizes: Vec<u64>,
+        /// Where the files go meanwhile: 120 bytes for each key.
+        #[arg(long)]
+        directory: Option<PathBuf>,
+        /// Keys that the gate is asked for.
+        #[arg(long, default_value_t = 20_000)]
+        asks: usize,
+    },
     /// Repeats one measurement, for a profiler to look at.
     Spin {
         /// Its name; a wrong one prints them all.
@@ -66,10 +80,20 @@ enum Command {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Command::Creation { seconds } = arguments.command {
-        let rows = creation::rows(Duration::from_secs(seconds))?;
-        rows.iter().for_each(row::Row::print);
-        return Ok(());
+    match &arguments.command {
+        Command::Creation { seconds } => {
+            let rows = creation::rows(Duration::from_secs(*seconds))?;
+            rows.iter().for_each(row::Row::print);
+            return Ok(());
+        }
+        Command::Scale { sizes, directory, asks } => {
+            let directory = directory.clone().unwrap_or_else(std::env::temp_dir);
+            for keys in sizes {
+                scale::rows(*keys, &directory, *asks)?.iter().for_each(row::Row::print);
+            }
+            return Ok(());
+        }
+        Command::Rows { .. } | Command::Export { .. } | Command::Spin { .. } => {}
     }
     let start = Instant::now();
     let world = World::new(arguments.projects, arguments.keys)?;
@@ -81,7 +105,7 @@ fn main() -> Result<()> {
             rows.iter().for_each(row::Row::print);
             Ok(())
         }
-        Command::Creation { .. } => Ok(()),
+        Command::Creation { .. } | Command::Scale { .. } => Ok(()),
         Command::Export { directory, refreshes } => export::write(&world, &directory, refreshes),
         Command::Spin { measurement, seconds } => {
             verdicts::spin(&world, &measurement, Duration::from_secs(seconds))

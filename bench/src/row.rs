@@ -4,15 +4,15 @@ use serde_json::json;
 
 /// A measured value. What it is held against is xtask's to say.
 pub(crate) struct Row {
-    id: &'static str,
+    id: String,
     value: f64,
     detail: String,
 }
 
 impl Row {
     /// A value, and how it came about.
-    pub(crate) fn new(id: &'static str, value: f64, detail: impl Into<String>) -> Self {
-        Self { id, value, detail: detail.into() }
+    pub(crate) fn new(id: impl Into<String>, value: f64, detail: impl Into<String>) -> Self {
+        Self { id: id.into(), value, detail: detail.into() }
     }
 
     /// Prints it as one line of JSON.

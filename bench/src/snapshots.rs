@@ -98,7 +98,7 @@ fn wire(world: &World, signers: &Signers, content: &Content, built: &Built) -> R
         subject: InlineSubject::Tag(content.key_tag(key.id, &key.digest)),
         reason: Reason::Revoked,
     };
-    let statement = signers.statement(built, 1)?;
+    let statement = signers.statement(&built.manifest, 1)?;
     let (without, with) = (signers.head(&statement, NOW, &[])?, signers.head(&statement, NOW, &[inline])?);
     let detail = format!("a signed head with one inline revocation; {} without it", without.len());
     Ok(Row::new("revocation_wire_bytes", with.len() as f64, detail))
@@ -112,7 +112,7 @@ fn republish(world: &World, signers: &Signers, content: &mut Content) -> Result<
         let start = Instant::now();
         content.put(revoked(key));
         let built = signers.build(content, generation)?;
-        signers.head(&signers.statement(&built, generation)?, NOW, &[])?;
+        signers.head(&signers.statement(&built.manifest, generation)?, NOW, &[])?;
         ms.push(start.elapsed().as_secs_f64() * 1e3);
         ensure!(built.dirty_pages == 1, "{} pages were encoded for one change", built.dirty_pages);
     }

@@ -159,7 +159,7 @@ impl Rig {
         drop(content);
         let mut depot = Depot::default();
         depot.add(&built);
-        let head = signers.head(&signers.statement(&built, 1)?, NOW, &[])?;
+        let head = signers.head(&signers.statement(&built.manifest, 1)?, NOW, &[])?;
         let gate = edge::filled(&signers, &head, &depot)?;
         let words = gate.status(NOW).bytes_held / 8;
         Ok(Self { gate, table: (0..words).collect() })

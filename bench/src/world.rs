@@ -11,7 +11,7 @@ use latchkey_snapshot::{Binding, KeyState, OrganizationNames, ProjectNames};
 
 /// The moment at which everything happens.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
-const NOW_MINUTE: u32 = 30_000_000;
+pub(crate) const NOW_MINUTE: u32 = 30_000_000;
 const PREFIX: &str = "lk_live";
 /// Characters of a key with this prefix.
 pub(crate) const KEY_LEN: usize = 58;
@@ -28,6 +28,7 @@ pub(crate) struct World {
 
 pub(crate) struct Project {
     number: ProjectNumber,
+    organization: OrganizationNumber,
     id: ProjectId,
     id_text: String,
     pub(crate) slug: String,
@@ -72,7 +73,8 @@ impl World {
     /// Everything as the records that a snapshot is built from.
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let of_projects = self.projects.iter().flat_map(|project| project.records(&self.files));
-        let organizations = self.projects.iter().filter_map(Project::organization_names);
+        let first = self.projects.iter().step_by(PROJECTS_PER_ORGANIZATION as usize);
+        let organizations = first.map(Project::organization_names);
         self.keys.iter().map(Key::record).chain(of_projects).chain(organizations)
     }
 
@@ -101,16 +103,18 @@ impl World {
 
 impl Project {
     fn new(number: u32, dice: &mut Dice) -> Self {
-        let id = ProjectId::generate(dice);
-        Self { number: ProjectNumber(number), id, id_text: id.to_string(), slug: format!("project-{number}") }
+        Self::of(number, OrganizationNumber(number / PROJECTS_PER_ORGANIZATION), dice)
     }
 
-    fn organization(&self) -> OrganizationNumber {
-        OrganizationNumber(self.number.0 / PROJECTS_PER_ORGANIZATION)
+    /// The project with this number, of this organization.
+    pub(crate) fn of(number: u32, organization: OrganizationNumber, dice: &mut Dice) -> Self {
+        let (number, id) = (ProjectNumber(number), ProjectId::generate(dice));
+        Self { number, organization, id, id_text: id.to_string(), slug: format!("project-{}", number.0) }
     }
 
-    fn records<'a>(&'a self, files: &'a [String]) -> impl Iterator<Item = Record<'a>> {
-        let (project, organization) = (self.number, self.organization());
+    /// What is said of it and of these files in it.
+    pub(crate) fn records<'a>(&'a self, files: &'a [String]) -> impl Iterator<Item = Record<'a>> {
+        let (project, organization) = (self.number, self.organization);
         let references = [&self.id_text, &self.slug];
         let references =
             references.into_iter().map(move |text| Record::ProjectReference { text, project, organization });
@@ -122,19 +126,19 @@ impl Project {
     fn names(&self) -> Option<Record<'_>> {
         Some(Record::ProjectNames(ProjectNames {
             number: self.number,
-            organization: self.organization(),
+            organization: self.organization,
             id: self.id,
             slug: Slug::parse(&self.slug).ok()?,
             name: format!("Project {}", self.number.0).into(),
         }))
     }
 
-    fn organization_names(&self) -> Option<Record<'_>> {
-        let number = self.organization();
-        let first = self.number.0.is_multiple_of(PROJECTS_PER_ORGANIZATION);
+    /// What its organization is called.
+    pub(crate) fn organization_names(&self) -> Record<'_> {
+        let number = self.organization;
         let id = OrganizationId::generate(&mut Dice::from_seed(&[number.0 as u8; 32]));
         let name = format!("Organization {}", number.0).into();
-        first.then_some(Record::OrganizationNames(OrganizationNames { number, id, name }))
+        Record::OrganizationNames(OrganizationNames { number, id, name })
     }
 
     /// The path of one of its files.
@@ -146,7 +150,7 @@ impl Project {
 impl Key {
     /// One key in five is an admin's, one in ten is narrowed, one in three expires, one in fifty is out of force.
     fn new(project: &Project, prefix: &Prefix, dice: &mut Dice) -> Self {
-        let organization = project.organization();
+        let organization = project.organization;
         let plain = PlainKey::generate(prefix, organization.hint(), &mint(), dice);
         let [role, narrowed, expires, state, after, ..] = dice.bytes::<8>();
         let role = if role % 5 == 0 { Role::Admin } else { Role::Member };
@@ -170,8 +174,9 @@ impl Key {
 }
 
 /// What a narrowed key of the data set may do.
-fn narrow() -> PermissionSet {
-    [Permission::InferenceInvoke, Permission::FilesRead, Permission::ModelsView]
-        .into_iter()
-        .fold(PermissionSet::EMPTY, PermissionSet::with)
+pub(crate) const fn narrow() -> PermissionSet {
+    PermissionSet::EMPTY
+        .with(Permission::InferenceInvoke)
+        .with(Permission::FilesRead)
+        .with(Permission::ModelsView)
 }

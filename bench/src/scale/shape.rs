@@ -1,0 +1,41 @@
+//! How big pages are, and the manifest that leads to them.
+
+use crate::row::Row;
+use anyhow::{Context, Result};
+use latchkey_snapshot::build::Object;
+use latchkey_snapshot::{Kind, Manifest, Node};
+use std::fs;
+use std::path::Path;
+
+/// Bytes that a page of keys should have (DESIGN §3).
+const WANTED: std::ops::RangeInclusive<u32> = 10_000..=80_000;
+
+/// The part of the pages of keys that are neither small nor big.
+pub(super) fn row(size: &str, manifest: &Object, objects: &Path) -> Result<Row> {
+    let read = Manifest::parse(&manifest.reference, &manifest.bytes)?;
+    let section = read.section(Kind::NativeKey).context("a snapshot without keys")?;
+    let mut lengths = Vec::new();
+    for node in &section.nodes {
+        let bytes = fs::read(objects.join(node.object.digest().to_string()))?;
+        let node = Node::parse(Kind::NativeKey, &node.object, &bytes)?;
+        lengths.extend(node.pages().iter().map(|page| page.object.len_bytes()));
+    }
+    lengths.sort_unstable();
+    let at = |part: f64| lengths.get(((lengths.len() - 1) as f64 * part) as usize).copied().unwrap_or(0);
+    let within = lengths.iter().filter(|length| WANTED.contains(length)).count();
+    let total: u64 = lengths.iter().copied().map(u64::from).sum();
+    let detail = format!(
+        "part of {} pages of keys that have 10 to 80 KB: least {:.1} KB, one in 100 below {:.1}, median {:.1}, one in 100 \
+         above {:.1}, most {:.1}; {:.2} bytes a key; {} nodes; manifest {} bytes",
+        lengths.len(),
+        f64::from(at(0.0)) / 1e3,
+        f64::from(at(0.01)) / 1e3,
+        f64::from(at(0.5)) / 1e3,
+        f64::from(at(0.99)) / 1e3,
+        f64::from(at(1.0)) / 1e3,
+        total as f64 / section.records as f64,
+        section.nodes.len(),
+        manifest.bytes.len()
+    );
+    Ok(Row::new(format!("pages_{size}"), within as f64 / lengths.len() as f64, detail))
+}
