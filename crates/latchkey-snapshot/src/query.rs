@@ -122,20 +122,15 @@ impl Query {
         resource: ResourceType,
         id: ResourceId<'_>,
     ) -> Self {
-        let mut hasher = blake3::Hasher::new_keyed(pepper.expose());
-        hasher.update(&[Kind::Resource as u8]);
-        hasher.update(&project.0.to_le_bytes());
-        hasher.update(&[resource as u8]);
-        hasher.update(id.as_str().as_bytes());
-        Self::of(Kind::Resource, hasher.finalize(), Some(project.hint()))
+        let [a, b, c, d] = project.0.to_le_bytes();
+        let keyed = keyed_text(pepper, [Kind::Resource as u8, a, b, c, d, resource as u8], id.as_str());
+        Self::of(Kind::Resource, keyed, Some(project.hint()))
     }
 
     /// The look-up of a project by its permanent id or its slug. The two cannot be confused: a slug has no `_`.
     pub fn project_reference(pepper: &Pepper, text: &str) -> Self {
-        let mut hasher = blake3::Hasher::new_keyed(pepper.expose());
-        hasher.update(&[Kind::ProjectReference as u8]);
-        hasher.update(text.as_bytes());
-        Self::of(Kind::ProjectReference, hasher.finalize(), None)
+        let keyed = keyed_text(pepper, [Kind::ProjectReference as u8], text);
+        Self::of(Kind::ProjectReference, keyed, None)
     }
 
     /// The place of a number's names.
@@ -170,6 +165,24 @@ fn keyed_person(pepper: &Pepper, kind: Kind, identity: &IdentityId, number: u32)
     message[17..].copy_from_slice(&number.to_le_bytes());
     blake3::keyed_hash(pepper.expose(), &message)
 }
+
+/// Of `head` and the text behind it. Nearly every text is short: then the whole message is made first, which spares the
+/// state of a hash that could go on.
+fn keyed_text<const N: usize>(pepper: &Pepper, head: [u8; N], text: &str) -> blake3::Hash {
+    let mut message = [0; MESSAGE_LEN];
+    if let Some((start, rest)) = message.split_first_chunk_mut()
+        && let Some(part) = rest.get_mut(..text.len())
+    {
+        *start = head;
+        part.copy_from_slice(text.as_bytes());
+        return blake3::keyed_hash(pepper.expose(), &message[..N + text.len()]);
+    }
+    let mut hasher = blake3::Hasher::new_keyed(pepper.expose());
+    hasher.update(&head).update(text.as_bytes()).finalize()
+}
+
+/// Two blocks of BLAKE3.
+const MESSAGE_LEN: usize = 128;
 
 fn u64_at(bytes: &[u8; 32], at: usize) -> u64 {
     let mut out = [0; 8];

@@ -129,7 +129,8 @@ impl<'a> Tables<'a> {
             let (role, set) = (u128::from(slot.role), u128::from(set));
             project << 64 | organization << 32 | role << 24 | set << 16 | u128::from(narrowing)
         };
-        let (bindings, binding_of) = number(items.iter().map(binding));
+        let fold = |binding: Binding| (binding >> 64) as u64 ^ binding as u64;
+        let (bindings, binding_of) = number(items.iter().map(binding), fold);
         Ok(Self { bindings, sets, narrowings, binding_of })
     }
 
@@ -175,24 +176,12 @@ fn look_up<V: Copy + Default>(list: &[(u32, V)], number: u32) -> V {
     found.map_or_else(V::default, |at| list[at].1)
 }
 
-/// The different bindings, ascending, and the index there of each.
-fn number(bindings: impl Iterator<Item = Binding>) -> (Vec<Binding>, Vec<u16>) {
-    // A binding that was seen not long ago is found again by its hash; one that was forgotten is listed twice, until
-    // the list is sorted.
-    let (mut seen, mut recent) = (Vec::<Binding>::new(), [u16::MAX; RECENT]);
-    let mut seen_at: Vec<u16> = Vec::new();
-    for binding in bindings {
-        let folded = (binding >> 64) as u64 ^ binding as u64;
-        let place = &mut recent[(folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - RECENT_BITS)) as usize];
-        if seen.get(usize::from(*place)) != Some(&binding) {
-            *place = seen.len() as u16;
-            seen.push(binding);
-        }
-        seen_at.push(*place);
-    }
+/// The different ones, ascending, and the index there of each.
+fn number<B: Ord + Copy>(bindings: impl Iterator<Item = B>, fold: fn(B) -> u64) -> (Vec<B>, Vec<u16>) {
+    let (seen, mut seen_at) = see(bindings, fold);
     let mut order: Vec<u16> = (0..seen.len() as u16).collect();
     order.sort_unstable_by_key(|at| seen[usize::from(*at)]);
-    let (mut listed, mut index) = (Vec::<Binding>::new(), vec![0u16; seen.len()]);
+    let (mut listed, mut index) = (Vec::<B>::new(), vec![0u16; seen.len()]);
     for at in order {
         let binding = seen[usize::from(at)];
         if listed.last() != Some(&binding) {
@@ -202,6 +191,31 @@ fn number(bindings: impl Iterator<Item = Binding>) -> (Vec<Binding>, Vec<u16>) {
     }
     seen_at.iter_mut().for_each(|at| *at = index[usize::from(*at)]);
     (listed, seen_at)
+}
+
+/// How many different ones there are.
+pub(super) fn count_different<B: Ord + Copy>(bindings: impl Iterator<Item = B>, fold: fn(B) -> u64) -> usize {
+    let (mut seen, _) = see(bindings, fold);
+    seen.sort_unstable();
+    seen.dedup();
+    seen.len()
+}
+
+/// The different ones as they come, and the index there of each. One that was seen not long ago is found again by its
+/// hash; one that was forgotten is listed twice.
+fn see<B: Ord + Copy>(bindings: impl Iterator<Item = B>, fold: fn(B) -> u64) -> (Vec<B>, Vec<u16>) {
+    let (mut seen, mut recent) = (Vec::<B>::new(), [u16::MAX; RECENT]);
+    let mut seen_at: Vec<u16> = Vec::with_capacity(bindings.size_hint().0);
+    for binding in bindings {
+        let hash = fold(binding).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - RECENT_BITS);
+        let place = &mut recent[hash as usize];
+        if seen.get(usize::from(*place)) != Some(&binding) {
+            *place = seen.len() as u16;
+            seen.push(binding);
+        }
+        seen_at.push(*place);
+    }
+    (seen, seen_at)
 }
 
 const RECENT_BITS: u32 = 9;

@@ -2,10 +2,11 @@
 
 use super::intern::Interner;
 use super::narrowing::Narrowing;
+use super::page::count_different;
 use super::trie::Item;
 use crate::names::{NAMES_MAX, OrganizationNames, ProjectNames};
 use crate::narrowing::NARROWINGS_LEN_MAX;
-use crate::page::RECORDS_MAX;
+use crate::page::{BINDING_LEN, RECORD_LEN, RECORDS_MAX};
 use crate::query::{Kind, Query, TAG_LEN};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -64,6 +65,7 @@ impl Shared {
     pub(super) fn fit<T: Paged>(&self, items: &[T]) -> bool {
         items.len() <= RECORDS_MAX
             && (items.len() <= PAGE_SETS_MAX || distinct_sets(items) <= PAGE_SETS_MAX)
+            && bindings_fit(items)
             && self.narrowings_fit(items)
     }
 
@@ -74,6 +76,21 @@ impl Shared {
         used().map(len).sum::<usize>() <= NARROWINGS_LEN_MAX
             || used().collect::<BTreeSet<u32>>().into_iter().map(len).sum::<usize>() <= NARROWINGS_LEN_MAX
     }
+}
+
+/// Whether records and bindings together are no more than a page should have. Keys of a big organization are spread over
+/// all its projects, so that nearly each may have a binding of its own.
+fn bindings_fit<T: Paged>(items: &[T]) -> bool {
+    let Some(room) = OWNED_LEN_MAX.checked_sub(items.len() * RECORD_LEN) else { return false };
+    let room = room / BINDING_LEN;
+    let binding = |item: &T| {
+        let Slot { project, organization, role, set, narrowing, .. } = *item.slot();
+        (project, organization, role, set, narrowing)
+    };
+    let fold = |(project, organization, role, set, narrowing): (u32, u32, u8, u32, u32)| {
+        u64::from(project) << 32 ^ u64::from(organization ^ set << 8 ^ narrowing << 16 ^ u32::from(role) << 4)
+    };
+    items.len() <= room || count_different(items.iter().map(binding), fold) <= room
 }
 
 /// Whether these names fit one page.
@@ -94,6 +111,8 @@ fn distinct_sets<T: Paged>(items: &[T]) -> usize {
 
 /// Permission sets a page may have.
 const PAGE_SETS_MAX: usize = 255;
+/// Bytes of records and bindings that a page may have, so that it stays below 80 KB.
+const OWNED_LEN_MAX: usize = 77_824;
 
 impl Slot {
     /// A record of which nothing is said but that it is there.

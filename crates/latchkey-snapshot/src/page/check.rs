@@ -64,6 +64,28 @@ fn read_header(cursor: &mut Cursor<'_>, kind: Kind) -> Result<Counts, ParseError
 }
 
 fn check_directory(cursor: &mut Cursor<'_>, buckets: usize, records: usize) -> Result<(), ParseError> {
+    let len = (buckets + 1) * 2;
+    if cursor.rest().get(..len).is_some_and(|bytes| is_directory(bytes, records)) {
+        return cursor.take("directory", len).map(drop);
+    }
+    name_directory_fault(cursor, buckets, records)
+}
+
+/// Whether all is well with a directory. An edge checks hundreds of pages when it starts: what is wrong, if anything, is
+/// found out afterwards.
+fn is_directory(bytes: &[u8], records: usize) -> bool {
+    let (entries, _) = bytes.as_chunks::<2>();
+    let mut entries = entries.iter().map(|entry| u16::from_le_bytes(*entry));
+    let (mut last, mut ascending) = (0, entries.next() == Some(0));
+    for first in entries {
+        ascending &= last <= first;
+        last = first;
+    }
+    ascending && usize::from(last) == records
+}
+
+/// Goes through a directory field by field, and names the first that is wrong.
+fn name_directory_fault(cursor: &mut Cursor<'_>, buckets: usize, records: usize) -> Result<(), ParseError> {
     let mut last = 0;
     for index in 0..=buckets {
         let before = cursor.clone();
@@ -77,6 +99,57 @@ fn check_directory(cursor: &mut Cursor<'_>, buckets: usize, records: usize) -> R
 }
 
 fn check_records(
+    cursor: &mut Cursor<'_>,
+    directory: &[u8],
+    counts: &Counts,
+    kind: Kind,
+) -> Result<(), ParseError> {
+    let len = counts.records * RECORD_LEN;
+    if cursor.rest().get(..len).is_some_and(|bytes| are_records(bytes, directory, counts, kind)) {
+        return cursor.take("records", len).map(drop);
+    }
+    name_record_fault(cursor, directory, counts, kind)
+}
+
+/// Whether all is well with the records, whose directory is.
+fn are_records(bytes: &[u8], directory: &[u8], counts: &Counts, kind: Kind) -> bool {
+    let (records, _) = bytes.as_chunks::<RECORD_LEN>();
+    let (entries, _) = directory.as_chunks::<2>();
+    let flags = [0, EXPIRY_NEVER].map(|expiry| flag_sets(kind, expiry));
+    let latest = (u32::MAX - counts.epoch).min(EXPIRY_NEVER - 1);
+    let mut used = vec![false; counts.bindings];
+    let mut earliest = EXPIRY_NEVER;
+    let mut first = 0;
+    for end in entries.iter().skip(1).map(|entry| usize::from(u16::from_le_bytes(*entry))) {
+        let Some(bucket) = records.get(first..end) else { return false };
+        let mut last = None;
+        for [a, b, c, d, e, f, g, h, i, j, b0, b1, e0, e1, e2, flag] in bucket {
+            let tag = (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), u16::from_be_bytes([*i, *j]));
+            let expiry = u32::from_le_bytes([*e0, *e1, *e2, 0]);
+            let never = expiry == EXPIRY_NEVER;
+            let fits = never | (expiry <= latest);
+            let known = flags[usize::from(never)].checked_shr(u32::from(*flag)).unwrap_or(0) & 1 == 1;
+            let Some(used) = used.get_mut(usize::from(u16::from_le_bytes([*b0, *b1]))) else { return false };
+            if !(fits & known) || last.is_some_and(|last| last >= tag) {
+                return false;
+            }
+            *used = true;
+            earliest = earliest.min(expiry);
+            last = Some(tag);
+        }
+        first = end;
+    }
+    let canonical = if earliest == EXPIRY_NEVER { counts.epoch == 0 } else { earliest == 0 };
+    first == records.len() && canonical && used.iter().all(|used| *used)
+}
+
+/// The flags that a record may have beside this expiry, as a bit for each value.
+fn flag_sets(kind: Kind, expiry: u32) -> u32 {
+    (0..32).filter(|flags| are_flags(kind, *flags, expiry)).fold(0, |set, flags| set | 1 << flags)
+}
+
+/// Goes through the records field by field, and names the first that is wrong.
+fn name_record_fault(
     cursor: &mut Cursor<'_>,
     directory: &[u8],
     counts: &Counts,
@@ -224,4 +297,64 @@ fn check_narrowings(cursor: &mut Cursor<'_>, count: usize) -> Result<Box<[u32]>,
     let fits = cursor.at() - start.at() <= NARROWINGS_LEN_MAX;
     start.ensure("narrowings", fits, Fault::OutOfRange)?;
     Ok(begins.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two buckets of three records, with two bindings; the first expires at the epoch.
+    fn sample() -> (Vec<u8>, Vec<u8>, Counts) {
+        let counts = Counts { sets: 1, bindings: 2, records: 6, buckets: 2, epoch: 7, narrowings: 0 };
+        let record = |tag: u8, binding: u8, expiry: [u8; 3], flags: u8| {
+            let mut record = [0; RECORD_LEN];
+            (record[0], record[9], record[10], record[15]) = (tag, tag, binding, flags);
+            record[12..15].copy_from_slice(&expiry);
+            record
+        };
+        let never = [0xFF; 3];
+        let records = [
+            record(1, 0, [0; 3], 0),
+            record(1 << 1, 1, never, 2),
+            record(5, 0, [9, 0, 0], 4),
+            record(1, 1, never, 1),
+            record(2, 1, [0, 1, 0], 0),
+            record(3, 0, never, 6),
+        ];
+        (vec![0, 0, 3, 0, 6, 0], records.concat(), counts)
+    }
+
+    #[track_caller]
+    fn check_agree(directory: &[u8], records: &[u8], counts: &Counts) {
+        for kind in Kind::ALL {
+            let named = name_record_fault(&mut Cursor::inside("page", records), directory, counts, kind);
+            assert_eq!(are_records(records, directory, counts, kind), named.is_ok(), "{named:?} {records:?}");
+        }
+    }
+
+    #[test]
+    fn quick_check_and_the_one_that_names_faults_agree_on_every_flipped_bit() {
+        let (directory, records, counts) = sample();
+        assert!(are_records(&records, &directory, &counts, Kind::NativeKey));
+        check_agree(&directory, &records, &counts);
+        for bit in 0..records.len() * 8 {
+            let mut flipped = records.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            check_agree(&directory, &flipped, &counts);
+        }
+        for epoch in [0, u32::MAX - 1, u32::MAX - 255, u32::MAX - 256] {
+            check_agree(&directory, &records, &Counts { epoch, ..sample().2 });
+        }
+        check_agree(&directory, &records, &Counts { bindings: 3, ..sample().2 });
+    }
+
+    #[test]
+    fn quick_check_of_directories_agrees_on_every_change() {
+        for (at, value) in (0..6).flat_map(|at| (0..=255).map(move |value| (at, value))) {
+            let (mut directory, _, counts) = sample();
+            directory[at] = value;
+            let named = name_directory_fault(&mut Cursor::inside("page", &directory), 2, counts.records);
+            assert_eq!(is_directory(&directory, counts.records), named.is_ok(), "{directory:?}");
+        }
+    }
 }

@@ -237,3 +237,20 @@ fn permission_set_that_no_sorter_knows_is_refused() {
     let refused = stranger.cut(*partition, rows, &mut drop).map(drop);
     assert_eq!(refused, Err(BuildError::Lost("shared value")));
 }
+
+#[test]
+fn pages_stay_below_80_kb_though_nearly_every_key_has_a_binding_of_its_own() {
+    let mut world = World::new(8, 1);
+    let mut all = Vec::new();
+    for number in 0..2 * RECORDS_MAX as u32 {
+        let Record::Key { id, digest, binding, expiry, state, out_of_budget, .. } = world.key() else {
+            continue;
+        };
+        let binding = Binding { project: ProjectNumber(number), ..binding };
+        all.push(Record::Key { id, digest, binding, expiry, state, out_of_budget, narrowing: None });
+    }
+    check_same(&all, 3, usize::MAX);
+    let (_, objects) = streamed(&all, 3, usize::MAX).unwrap();
+    let longest = objects.iter().map(|object| object.bytes.len()).max().unwrap();
+    assert!((40_000..80_000).contains(&longest), "{longest}");
+}
