@@ -40,7 +40,7 @@ pub(crate) fn rows(keys: u64, directory: &Path, asks: usize) -> Result<Vec<Row>>
     let seconds = start.elapsed().as_secs_f64();
     let peak_mb = memory::peak_mb()?;
     fs::remove_file(&table)?;
-    publish(&signers, &built, &published)?;
+    let statement = publish(&signers, &built, &published)?;
 
     let detail = format!(
         "{keys} keys and {} projects, their records read from a file, {} objects of {:.0} MB written to a directory \
@@ -54,16 +54,16 @@ pub(crate) fn rows(keys: u64, directory: &Path, asks: usize) -> Result<Vec<Row>>
         Row::new(format!("build_{size}_memory_mb"), peak_mb, "peak resident memory of that build"),
     ];
     rows.push(shape::row(&size, &built.manifest, &objects)?);
-    rows.extend(verify::rows(&size, &ledger, &signers, &published, asks)?);
+    rows.extend(verify::rows(&size, &ledger, &signers, &statement, &published, asks)?);
     Ok(rows)
 }
 
-/// Writes root and head.
-fn publish(signers: &Signers, built: &build::Built, published: &Path) -> Result<()> {
+/// Writes root and head; the signed statement.
+fn publish(signers: &Signers, built: &build::Built, published: &Path) -> Result<Vec<u8>> {
     fs::write(published.join("roots/1"), signers.root()?)?;
     let statement = signers.statement(&built.manifest, 1)?;
     fs::write(published.join("head"), signers.head(&statement, NOW, &[])?)?;
-    Ok(())
+    Ok(statement)
 }
 
 /// How rows name a number of keys.

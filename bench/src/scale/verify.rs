@@ -7,10 +7,10 @@ use crate::row::Row;
 use crate::timing::median;
 use crate::world::{self, NOW};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use latchkey_core::{Dice, PlainKey};
+use latchkey_core::{Dice, PlainKey, UnixMillis};
 use latchkey_gate::{
-    Ask, Attempt, Floor, Gate, GateConfig, Grant, Header, Outcome, Question, RefreshEnd, Refusal, Request,
-    Step, Unproven, Wanted,
+    Ask, Attempt, Floor, Gate, GateConfig, Grant, Header, MEMORY_BYTES_DEFAULT, Outcome, Question,
+    RefreshEnd, Refusal, Request, Step, Unproven, Wanted,
 };
 use latchkey_snapshot::KeyState;
 use latchkey_snapshot::head::Reason;
@@ -21,10 +21,16 @@ use std::time::Instant;
 /// Steps that one key may take before something is wrong.
 const STEPS_MAX: usize = 16;
 
+/// How far apart the requests are, for the gate's clock: one that brings more unknown keys fetches less for each.
+const EVERY_MS: u64 = 25;
+
 /// A gate and where it reads from.
 struct Reader<'a> {
     gate: Gate,
+    signers: &'a Signers,
+    statement: &'a [u8],
     published: &'a Path,
+    now: UnixMillis,
     bytes: u64,
     objects: u64,
 }
@@ -34,12 +40,13 @@ pub(super) fn rows(
     size: &str,
     ledger: &Ledger,
     signers: &Signers,
+    statement: &[u8],
     published: &Path,
     asks: usize,
 ) -> Result<Vec<Row>> {
     memory::forget_peak()?;
     let before_mb = memory::peak_mb()?;
-    let mut reader = Reader::new(signers, published)?;
+    let mut reader = Reader::new(signers, statement, published)?;
     let mut dice = Dice::from_seed(&[0x66; 32]);
     let (mut read_us, mut held_us, mut counts) = (Vec::new(), Vec::new(), [0u64; 3]);
     let start = Instant::now();
@@ -49,6 +56,7 @@ pub(super) fn rows(
         let number = (u128::from(random) * u128::from(ledger.keys()) >> 64) as u64;
         let number = if ask % 4 == 3 { ledger.keys() + number } else { number };
         let (key, objects) = (ledger.key(number), reader.objects);
+        reader.now = reader.now.plus_ms(EVERY_MS);
         let asked = Instant::now();
         let outcome = reader.ask(&key)?;
         let micros = asked.elapsed().as_secs_f64() * 1e6;
@@ -62,16 +70,18 @@ pub(super) fn rows(
         "not all kinds of keys were asked for"
     );
     let peak_mb = memory::peak_mb()?;
-    let status = reader.gate.status(NOW);
+    let status = reader.gate.status(reader.now);
     let detail = format!(
-        "peak resident memory while a gate over the directory answered {allowed} keys in force, {revoked} revoked and \
+        "peak resident memory while a gate capped at {} MB over the directory answered {allowed} keys in force, {revoked} revoked and \
          {unknown} unknown, each checked, in {seconds:.1} s ({before_mb:.0} MB before); it read {} objects of {:.0} MB and \
-         holds {} of {} pages, {:.0} MB; median {:.0} µs with a read, {:.1} µs without",
+         holds {} of {} pages, {:.0} MB, after {} evictions; median {:.0} µs with a read, {:.1} µs without",
+        MEMORY_BYTES_DEFAULT / 1_000_000,
         reader.objects,
         reader.bytes as f64 / 1e6,
         status.pages_held,
         status.pages_named,
         status.bytes_held as f64 / 1e6,
+        status.evictions,
         median(&read_us),
         median(&held_us),
     );
@@ -100,16 +110,17 @@ fn check(ledger: &Ledger, number: u64, key: &PlainKey, outcome: Outcome) -> Resu
 }
 
 impl<'a> Reader<'a> {
-    fn new(signers: &Signers, published: &'a Path) -> Result<Self> {
+    fn new(signers: &'a Signers, statement: &'a [u8], published: &'a Path) -> Result<Self> {
         let config = GateConfig {
             root: signers.root()?,
             peppers: vec![world::pepper()],
             mint: world::mint(),
             floor: Floor::default(),
+            memory_bytes_max: MEMORY_BYTES_DEFAULT,
             seed: 1,
         };
         let gate = Gate::new(config).map_err(|error| anyhow!("{error}"))?;
-        Ok(Self { gate, published, bytes: 0, objects: 0 })
+        Ok(Self { gate, signers, statement, published, now: NOW, bytes: 0, objects: 0 })
     }
 
     fn ask(&mut self, key: &PlainKey) -> Result<Outcome> {
@@ -117,13 +128,13 @@ impl<'a> Reader<'a> {
         let request = Request::new("GET", b"/v1/whoami", Header::One(authorization.as_bytes()));
         let mut attempt = Attempt::default();
         for _ in 0..STEPS_MAX {
-            match self.gate.decide(&request, Question::Whoami, NOW, &mut attempt) {
+            match self.gate.decide(&request, Question::Whoami, self.now, &mut attempt) {
                 Step::Answer(verdict) => return Ok(verdict.outcome),
                 Step::Ask(Ask::Objects(list)) => list.iter().try_for_each(|wanted| self.read(wanted))?,
                 Step::Ask(Ask::Head(_)) => {
-                    let head = fs::read(self.published.join("head"))?;
-                    self.gate.accept_head(&head, NOW).map_err(|error| anyhow!("{error}"))?;
-                    self.gate.ask_ended(RefreshEnd::Answered, NOW);
+                    let head = self.signers.head(self.statement, self.now, &[])?;
+                    self.gate.accept_head(&head, self.now).map_err(|error| anyhow!("{error}"))?;
+                    self.gate.ask_ended(RefreshEnd::Answered, self.now);
                 }
             }
         }
@@ -135,6 +146,6 @@ impl<'a> Reader<'a> {
         let bytes = fs::read(self.published.join("objects").join(name))?;
         self.bytes += bytes.len() as u64;
         self.objects += 1;
-        self.gate.accept_object(wanted, bytes, NOW).map_err(|error| anyhow!("{error}"))
+        self.gate.accept_object(wanted, bytes, self.now).map_err(|error| anyhow!("{error}"))
     }
 }
