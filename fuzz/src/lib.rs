@@ -3,6 +3,8 @@
 //! A target states what must hold for any bytes; that nothing panics is only the first of it. Start with
 //! `cargo xtask fuzz <target>`; `--smoke` runs each target for a moment, as CI does.
 
+pub mod script;
+
 use latchkey_core::key::Prefix;
 use latchkey_core::{
     Generation, IdentityId, KeyId, MintSecret, OrganizationNumber, Pepper, Permission, PermissionSet,

@@ -24,6 +24,12 @@ const AT_ONCE: usize = 2;
 const INPUT_LEN_MAX: usize = 16_384;
 /// Where the narrowing begins in a page of one narrowed key.
 const NARROWING_AT: usize = 72;
+/// Where the exceptions that begin stand in a delta: the removals come next.
+const REMOVALS_AT: usize = 116;
+/// Where the statement begins in a head.
+const STATEMENT_AT: usize = 18;
+/// Bytes of a statement before its signatures.
+const STATEMENT_LEN: usize = 236;
 /// After so many seconds one input counts as a hang.
 const INPUT_SECS_MAX: u32 = 5;
 
@@ -168,7 +174,7 @@ fn plant(name: &str, seeds: &[Vec<u8>]) -> Result<()> {
 /// What each target starts from.
 fn seeds() -> Result<BTreeMap<&'static str, Vec<Vec<u8>>>> {
     let mut seeds = BTreeMap::new();
-    for name in ["root", "head", "manifest", "node", "page", "names"] {
+    for name in ["root", "head", "manifest", "node", "page", "names", "delta"] {
         let file = vectors_file(&format!("snapshot/{name}.json"))?;
         let cases = list(&file, "cases")?.iter().filter_map(|case| unhex(case.get("bytes")?));
         seeds.insert(name, cases.filter(|bytes| bytes.len() <= INPUT_LEN_MAX).collect());
@@ -176,6 +182,18 @@ fn seeds() -> Result<BTreeMap<&'static str, Vec<Vec<u8>>>> {
     let pages: &[Vec<u8>] = seeds.get("page").map_or(&[], Vec::as_slice);
     let narrowings = pages.iter().filter_map(|page| page.get(NARROWING_AT..)).map(<[u8]>::to_vec).collect();
     seeds.insert("narrowing", narrowings);
+    let behind = |name: &str, at: usize| -> Vec<Vec<u8>> {
+        let objects = seeds.get(name).map_or(&[][..], Vec::as_slice).iter();
+        objects.filter_map(|bytes| bytes.get(at..)).map(<[u8]>::to_vec).collect()
+    };
+    let (removals, drafts) = (behind("delta", REMOVALS_AT), behind("root", 0));
+    let statements = behind("head", STATEMENT_AT);
+    let bodies = statements.into_iter().filter_map(|bytes| Some(bytes.get(..STATEMENT_LEN)?.to_vec()));
+    let bodies = bodies.collect();
+    seeds.insert("removals", removals);
+    seeds.insert("root_draft", drafts);
+    seeds.insert("statement", bodies);
+    seeds.insert("chain", SCRIPTS.iter().map(|script| script.to_vec()).collect());
     let tokens = vectors_file("session-token.json")?;
     let text = |case: &Value| Some(case.get("text")?.as_str()?.into());
     seeds.insert("session_token", list(&tokens, "cases")?.iter().filter_map(text).collect());
@@ -197,6 +215,16 @@ fn requests(key: &str) -> Vec<Vec<u8>> {
     let with = |text: &str| text.replace("KEY", key).into_bytes();
     REQUESTS.iter().map(|text| with(text)).collect()
 }
+
+/// Scripts of edits: four bytes that change the newest delta, then what, which and how of each edit.
+const SCRIPTS: [&[u8]; 5] = [
+    b"\x00\x00\x00\x02\x00\x01\x00\x00\x01\x04\x0e\x00\x00\x00\x01\x02\x00\x02\x03\x0e\x00\x01",
+    b"\x80\x00\x01\x02\x00\x01\x00\x0f\x00\x03\x00\x01\x01\x0e\x00\x00\x00\x01\x00\x0f\x00\x00",
+    b"\x20\x01\x00\x00\x0c\x00\x04\x0e\x00\x00\x0c\x00\x01\x0f\x00\x00\x0c\x00\x03",
+    b"\x75\x00\x01\x01\x0d\x00\x01\x08\x01\x02\x0a\x01\x00\x0e\x00\x00\x0a\x01\x00\x0b\x02\x00",
+    b"\x01\x00\x40\x03\x02\x01\x10\x03\x01\x00\x04\x01\x02\x05\x01\x04\x06\x01\x18\x07\x01\x00\
+      \x0e\x00\x00\x02\x01\x03\x03\x01\x01\x04\x01\x01\x05\x01\x01\x06\x01\x01\x07\x01\x01",
+];
 
 const REQUESTS: [&str; 17] = [
     "GET\n/v1/files\nS\n\nalpha",
