@@ -18,6 +18,8 @@ pub const HEAD_BUDGET_MS: u64 = 500;
 /// An `as_of` further ahead of the clock than this is refused.
 pub const AS_OF_AHEAD_MS_MAX: u64 = 1000;
 const LEASE_MS: u64 = 1000;
+/// A look that began this long ago may be taken over; a little less than one may take, as timers are not exact.
+const GIVEN_UP_AFTER_MS: u64 = HEAD_BUDGET_MS - 50;
 const FORCED_EVERY_MS: u64 = 250;
 const BREAKER_MS_MIN: u64 = 1000;
 const BREAKER_MS_MAX: u64 = 10_000;
@@ -141,12 +143,14 @@ impl Clock {
     }
 
     /// Takes a look before an answer. Whoever has waited for another's look in vain takes that one's lease
-    /// over: its holder is gone.
+    /// over: its holder is gone. Of many that waited, one does, and the others wait for that one.
     pub(crate) fn take_ask(&self, urge: Urge, waited: Waited, now: UnixMillis) -> Leave {
         if self.is_open(now) {
             return Leave::Denied;
         }
-        if waited == Waited::NotYet && self.is_in_flight(now) {
+        let is_given_up =
+            waited == Waited::InVain && has_elapsed(self.begun.load(Relaxed), now, GIVEN_UP_AFTER_MS);
+        if self.is_in_flight(now) && !is_given_up {
             return Leave::InFlight;
         }
         if urge == Urge::Forced {

@@ -268,7 +268,7 @@ impl Gate {
 
     /// Asks for whatever could make the gate know more, until this attempt has tried it all.
     pub(crate) fn catch_up(&self, urge: Urge, case: &mut Case<'_>) -> Decided<()> {
-        if case.attempt.is_spent(case.now) {
+        if case.attempt.has_caught_up_enough(case.now) {
             return Ok(());
         }
         for pending in self.coming.hopeful().rev() {

@@ -115,6 +115,12 @@ impl Attempt {
         !self.fetched.contains(&wanted.reference().digest())
     }
 
+    /// Whether it must do with what is held: what it asks for from here on is only what its answer needs of that. Else
+    /// it would run after a stream of publications until nothing is left to ask for a page with.
+    pub(crate) fn has_caught_up_enough(&self, now: UnixMillis) -> bool {
+        self.asks >= CATCH_UP_ASKS_MAX || self.is_spent(now)
+    }
+
     pub(crate) fn is_spent(&self, now: UnixMillis) -> bool {
         self.asks >= ASKS_MAX || self.begun.is_some_and(|begun| now.since_ms(begun) >= ATTEMPT_MS_MAX)
     }
@@ -123,6 +129,8 @@ impl Attempt {
 /// Asks of one request at most: a cold gate needs thirteen for a session, a project, a resource and the names, and one
 /// for each delta but the newest.
 pub(crate) const ASKS_MAX: u8 = 20;
+/// Of these, asks that follow what was published: a head, a manifest, four deltas, and nodes and pages that changed.
+const CATCH_UP_ASKS_MAX: u8 = 8;
 /// How long one request goes on asking, in milliseconds.
 pub(crate) const ATTEMPT_MS_MAX: u64 = 5000;
 

@@ -155,6 +155,48 @@ fn others_join_a_look_in_flight_and_take_over_when_its_holder_is_gone() {
 }
 
 #[test]
+fn of_many_that_waited_in_vain_one_looks_and_the_others_wait_for_it() {
+    let (mut stage, shell, key) = staged();
+    stage.now = after(10_000);
+    // Whoever has the lease is gone, or takes longer than an answer can wait.
+    assert!(shell.gate.refresh_due(stage.now));
+    let bearer = format!("Bearer {}", key.text);
+    let request = Request::new("POST", b"/v1/inference", Header::One(bearer.as_bytes()));
+    let mut attempts: Vec<Attempt> = (0..50).map(|_| Attempt::default()).collect();
+    for (waited_ms, starting) in [(0, 0), (HEAD_BUDGET_MS, 1)] {
+        let now = stage.now.plus_ms(waited_ms);
+        let mut decide = |attempt| shell.gate.decide(&request, Question::Route, now, attempt);
+        let steps: Vec<Step> = attempts.iter_mut().map(&mut decide).collect();
+        let starts = steps.iter().filter(|step| **step == Step::Ask(Ask::Head(HeadAsk::Start))).count();
+        let joins = steps.iter().filter(|step| **step == Step::Ask(Ask::Head(HeadAsk::Join))).count();
+        assert_eq!((starts, joins), (starting, 50 - starting), "after {waited_ms} ms");
+    }
+}
+
+#[test]
+fn unknown_resource_is_told_though_publications_never_end() {
+    let (mut stage, mut shell, key) = staged();
+    stage.now = after(300);
+    let bearer = format!("Bearer {}", key.text);
+    let request = Request::new("GET", b"/v1/files/none", Header::One(bearer.as_bytes()));
+    let mut attempt = Attempt::default();
+    for round in 0..40 {
+        match shell.gate.decide(&request, Question::Route, stage.now, &mut attempt) {
+            Step::Answer(verdict) => {
+                return assert_refused(&verdict, Refusal::NotFound(Absent::Resource));
+            }
+            Step::Ask(Ask::Head(_)) => shell.gate.ask_ended(RefreshEnd::Answered, stage.now),
+            Step::Ask(Ask::Objects(list)) => list.iter().for_each(|wanted| shell.fetch(&stage, wanted)),
+        }
+        stage.add_resource(1, ResourceType::File, &format!("file-{round}"));
+        stage.publish();
+        stage.now = stage.now.plus_ms(50);
+        shell.gate.accept_head(&stage.head(), stage.now).unwrap();
+    }
+    panic!("the loop does not end");
+}
+
+#[test]
 fn breaker_opens_after_a_failed_ask_and_doubles_to_ten_seconds() {
     let (mut stage, mut shell, key) = staged();
     shell.network = Line::HeadDown;

@@ -599,7 +599,10 @@ impl Shell {
         for _ in 0..40 {
             match self.gate.decide(request, question, stage.now, &mut attempt) {
                 Step::Answer(verdict) => return verdict,
-                Step::Ask(Ask::Head(HeadAsk::Join)) => self.joins += 1,
+                Step::Ask(Ask::Head(HeadAsk::Join)) => {
+                    self.joins += 1;
+                    stage.now = stage.now.plus_ms(HEAD_BUDGET_MS);
+                }
                 Step::Ask(Ask::Head(HeadAsk::Start)) => {
                     self.heads += 1;
                     stage.now = stage.now.plus_ms(self.head_ms);
