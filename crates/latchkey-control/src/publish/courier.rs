@@ -140,14 +140,20 @@ impl Desk {
         Ok(())
     }
 
-    /// Makes sure that the sink holds nothing newer than this run began with, and learns which roots it has.
+    /// Hands over the roots that the sink does not have, and makes sure that it holds nothing newer than this run
+    /// began with. What was signed under an older root is outranked, so a thief's head does not count.
     async fn greet(&self) -> Result<(), Delay> {
         let mut standing = self.standing.lock().await;
-        let held = self.sink.held().await.map_err(Delay::Sink)?;
+        let mut held = self.sink.held().await.map_err(Delay::Sink)?;
+        standing.root_version = held.root_version;
+        let keyring = self.heads.keyring();
+        if held.root_version < keyring.root().version() {
+            self.hand_over_roots(&mut standing, &keyring).await?;
+            held = self.sink.held().await.map_err(Delay::Sink)?;
+        }
         if let Some((generation, _)) = held.head {
             self.heads.meet(generation).await.map_err(Delay::Heads)?;
         }
-        standing.root_version = held.root_version;
         Ok(())
     }
 

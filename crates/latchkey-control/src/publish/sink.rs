@@ -69,7 +69,8 @@ impl Named {
 pub struct Held {
     /// The newest root it has; 0 for none.
     pub root_version: u32,
-    /// Its head's generation and `as_of`, if it holds one.
+    /// Its head's generation and `as_of`, if it holds one that was signed under its newest root. Any other is outranked by
+    /// the next one.
     pub head: Option<(Generation, UnixMillis)>,
 }
 

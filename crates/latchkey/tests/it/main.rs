@@ -3,6 +3,8 @@
 
 mod audit;
 mod crash;
+mod edge;
 mod leaks;
 mod served;
 mod signer;
+mod trust;

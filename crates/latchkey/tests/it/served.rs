@@ -46,6 +46,30 @@ impl Installation {
         self.scratch.path().join(name)
     }
 
+    /// Runs `latchkey signer` with this line, in which `DIR` is the installation.
+    pub(crate) fn signer(&self, line: &str) {
+        let data = self.path("data");
+        let line = line.replace("DIR", data.to_str().unwrap());
+        let output = latchkey().arg("signer").args(line.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// 32 secret bytes of the installation.
+    pub(crate) fn secret(&self, name: &str) -> [u8; 32] {
+        let text = fs::read_to_string(self.path("data").join(name)).unwrap();
+        let byte = |at: usize| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap();
+        std::array::from_fn(byte)
+    }
+
+    /// Waits until the log of the running server says this.
+    pub(crate) fn log_says(&self, words: &str) {
+        let (start, log) = (Instant::now(), self.path(&format!("log-{}", self.starts)));
+        while !String::from_utf8_lossy(&fs::read(&log).unwrap()).contains(words) {
+            assert!(start.elapsed() < START_MAX, "the log never said `{words}`");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Starts the server (again); each start has its own log.
     pub(crate) fn start(&mut self) {
         self.starts += 1;

@@ -111,7 +111,7 @@ impl Shelf {
         let keyring = self.keyring.borrow().clone();
         let head = UnverifiedHead::parse(&bytes).ok().and_then(|head| {
             let root = keyring.root_of(head.root_version())?;
-            head.verify(root).ok()
+            head.verify(root).ok().filter(|head| head.root_version >= root_version)
         });
         let head = head.map(|head| (head.statement.generation, head.as_of));
         Ok(Held { root_version, head })

@@ -136,7 +136,9 @@ impl EdgeSink {
 
     async fn status(&self) -> Result<Held, SinkError> {
         let status = self.status_body().await?;
-        let head = status.generation.zip(status.as_of);
+        let is_outranked =
+            status.head_root_version.is_some_and(|version| Some(version) < status.root_version);
+        let head = status.generation.zip(status.as_of).filter(|_| !is_outranked);
         let head = head.map(|(generation, as_of)| (Generation(generation), UnixMillis(as_of)));
         Ok(Held { root_version: status.root_version.unwrap_or(0), head })
     }
@@ -179,6 +181,7 @@ struct StatusBody {
     generation: Option<u64>,
     as_of: Option<u64>,
     root_version: Option<u32>,
+    head_root_version: Option<u32>,
     now: Option<u64>,
     peppers: Option<Vec<PepperBody>>,
 }

@@ -1,12 +1,13 @@
 //! Keys that are replaced while the publisher runs.
 
 use super::published;
-use crate::publish::Publisher;
 use crate::publish::tests::stage::{
-    Hub, NOW, Stage, created, keyring, quick, revoked, root_bytes, root_until,
+    Hub, NOW, Stage, created, keyring, quick, revoked, root_bytes, root_until, signer,
 };
-use latchkey_core::UnixSeconds;
+use crate::publish::{Named, Publisher, Sink};
+use latchkey_core::{Generation, UnixSeconds};
 use latchkey_snapshot::Head;
+use latchkey_snapshot::build::{HeadContent, StatementContent};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -91,4 +92,35 @@ async fn restart_under_a_root_older_than_heads_were_signed_under_is_refused() {
     let started = Publisher::start(stage.store.clone(), clock, &seeds, stage.settings(quick()), Vec::new());
     let error = started.map(drop).unwrap_err().to_string();
     assert!(error.contains("newest root here is 1") && error.contains("under 2"), "{error}");
+}
+
+/// Whoever stole both keys may have pushed anything. A new root outranks it; else nothing would ever be signed again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thiefs_head_holds_back_nothing_once_a_root_without_the_stolen_keys_is_there() {
+    let (stage, hub, publisher, generation) = published().await;
+    publisher.stop().await;
+    let last = hub.last();
+    let forged = StatementContent {
+        installation: last.statement.installation,
+        generation: Generation(generation.0 + 1_000),
+        issued: NOW.seconds(),
+        use_by: NOW.seconds().plus_secs(3_600),
+        manifest: last.statement.manifest,
+        tip: None,
+        previous: None,
+        audit_size: 0,
+        audit_root: [0; 32],
+    };
+    let statement = forged.sign(&[&signer(2)]).unwrap();
+    let as_of = last.as_of.plus_ms(1);
+    let head = HeadContent { root_version: 1, as_of, statement: &statement, inline: &[] };
+    hub.put_head(&head.sign(&[&signer(3)]).unwrap(), &Named::default()).await.unwrap();
+    let publisher = stage.start(vec![hub.clone()]);
+    let mut status = publisher.watch();
+    let told = |error: &String| error.contains("older copy");
+    status.wait_for(|status| status.sinks[0].last_error.as_ref().is_some_and(told)).await.unwrap();
+    publisher.stop().await;
+    stage.rotate(root_bytes(2, &[4], &[5]), &[4], &[5]);
+    let _publisher = stage.start(vec![hub.clone()]);
+    assert_eq!(hub.head(is_under(2)).await.statement.generation, generation);
 }

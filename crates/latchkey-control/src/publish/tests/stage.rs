@@ -375,8 +375,10 @@ impl Sink for Hub {
     fn held(&self) -> Answer<'_, Held> {
         Box::pin(async {
             self.may_answer()?;
-            let head = self.heads.borrow().last().map(|head| (head.statement.generation, head.as_of));
-            Ok(Held { root_version: self.roots.load(Ordering::SeqCst) as u32, head })
+            let root_version = self.roots.load(Ordering::SeqCst) as u32;
+            let heads = self.heads.borrow();
+            let head = heads.last().filter(|head| head.root_version >= root_version);
+            Ok(Held { root_version, head: head.map(|head| (head.statement.generation, head.as_of)) })
         })
     }
 

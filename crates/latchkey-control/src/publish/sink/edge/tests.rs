@@ -84,6 +84,14 @@ async fn clock_and_status_are_read() {
     assert_eq!(sink.held().await, Ok(held));
     let (sink, _) = hub(200, "{\"generation\":null,\"as_of\":null,\"root_version\":1}").await;
     assert_eq!(sink.held().await, Ok(Held { root_version: 1, head: None }));
+    // Under an older root than the hub's newest: outranked.
+    let (sink, _) =
+        hub(200, "{\"generation\":4,\"as_of\":7,\"root_version\":2,\"head_root_version\":1}").await;
+    assert_eq!(sink.held().await, Ok(Held { root_version: 2, head: None }));
+    let (sink, _) =
+        hub(200, "{\"generation\":4,\"as_of\":7,\"root_version\":2,\"head_root_version\":2}").await;
+    let held = Held { root_version: 2, head: Some((Generation(4), UnixMillis(7))) };
+    assert_eq!(sink.held().await, Ok(held));
     let (sink, _) = hub(200, "<html>").await;
     assert!(matches!(sink.held().await, Err(SinkError::Unavailable(_))));
 }
