@@ -109,12 +109,11 @@ fn public(signer: &Signer) -> String {
 fn planned_rotation_of_head_and_release_makes_no_answer_stale_or_refused() {
     let town = Town::new();
     let (mut edge, [key, _]) = (town.edge(), town.secrets());
-    let mut version = 1;
-    for line in ["--role head", "--role head --finish", "--role release", "--role release --finish"] {
+    let steps = ["--role head", "--role head --finish", "--role release", "--role release --finish"];
+    for (version, line) in (2..).zip(steps) {
         town.signer(&format!("rotate --dir DIR {line}"));
         // Changes go on meanwhile.
         let made = make_key(&town.client, &town.project, "more");
-        version += 1;
         let arrived = |edge: &mut Edge| edge.is_under(version) && edge.lets_in(&made.secret);
         edge.until(arrived, |edge| assert!(edge.lets_in(&key), "refused during `{line}`"));
     }

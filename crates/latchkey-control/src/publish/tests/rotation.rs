@@ -1,13 +1,13 @@
 //! Keys that are replaced while the publisher runs.
 
 use super::published;
+use crate::publish::Publisher;
 use crate::publish::tests::stage::{
     Hub, NOW, Stage, created, keyring, quick, revoked, root_bytes, root_until, signer,
 };
-use crate::publish::{Named, Publisher, Sink};
 use latchkey_core::{Generation, UnixSeconds};
-use latchkey_snapshot::Head;
 use latchkey_snapshot::build::{HeadContent, StatementContent};
+use latchkey_snapshot::{Head, UnverifiedHead};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -114,7 +114,9 @@ async fn thiefs_head_holds_back_nothing_once_a_root_without_the_stolen_keys_is_t
     let statement = forged.sign(&[&signer(2)]).unwrap();
     let as_of = last.as_of.plus_ms(1);
     let head = HeadContent { root_version: 1, as_of, statement: &statement, inline: &[] };
-    hub.put_head(&head.sign(&[&signer(3)]).unwrap(), &Named::default()).await.unwrap();
+    let head = head.sign(&[&signer(3)]).unwrap();
+    let head = UnverifiedHead::parse(&head).unwrap().verify(&stage.root()).unwrap();
+    hub.heads.send_modify(|heads| heads.push(head));
     let publisher = stage.start(vec![hub.clone()]);
     let mut status = publisher.watch();
     let told = |error: &String| error.contains("older copy");
