@@ -68,7 +68,8 @@ impl Gate {
                 // There may be another way.
                 self.pursue(now);
             }
-            let Some(at) = self.coming.next(self.serving.as_ref(), self.root.version()) else { return fault };
+            let Some(held) = &self.held else { return fault };
+            let Some(at) = self.coming.next(self.serving.as_ref(), held) else { return fault };
             let Some(pending) = self.coming.pending.get(at) else { return fault };
             let chain = Chain::new(self.coming.walk(pending, self.serving.as_ref()).deltas);
             match self.wrong_canary(pending, &chain) {

@@ -3,6 +3,7 @@
 
 use crate::deltas::{Deltas, Ends, Walk};
 use crate::gate::Serving;
+use crate::intake::Held;
 use crate::leaf::LeafError;
 use crate::quota::Asked;
 use crate::refusal::AdoptError;
@@ -56,6 +57,13 @@ pub(crate) struct Pending {
     pub(crate) fault: Option<AdoptError>,
     /// When a request asked for what it waits for.
     pub(crate) asked: Asked,
+}
+
+impl Pending {
+    /// Whether this is what the statement says, on a base that it offers.
+    fn is_of(&self, statement: &Statement) -> bool {
+        self.statement.generation == statement.generation && self.course.is_offered(statement)
+    }
 }
 
 /// Everything that does not serve yet.
@@ -170,15 +178,14 @@ impl Coming {
 
     /// The pending statement that should serve next: of those that wait for nothing more, the newest; on a new base
     /// rather than on the one that serves.
-    pub(crate) fn next(&self, serving: Option<&Serving>, root_version: u32) -> Option<usize> {
+    pub(crate) fn next(&self, serving: Option<&Serving>, held: &Held) -> Option<usize> {
         let is_here = |base: &ObjectRef| serving.is_some_and(|serving| serving.course.base == *base);
         let is_ready = |pending: &Pending| {
             let base = is_here(&pending.course.base)
                 || self.candidate(&pending.course.base).is_some_and(|candidate| candidate.missing.is_empty());
             let leads_on = serving.is_none_or(|serving| {
-                serving.is_behind(pending.statement.generation, root_version)
-                    || (serving.statement.generation == pending.statement.generation
-                        && serving.course != pending.course)
+                serving.is_behind(pending.statement.generation, held.rank.root_version)
+                    || (serving.course != pending.course && pending.is_of(&held.statement))
             });
             base && leads_on && pending.fault.is_none() && {
                 let walk = self.walk(pending, serving);
@@ -196,12 +203,10 @@ impl Coming {
         let walks = self.pending.iter().map(|pending| self.walk(pending, Some(serving)));
         let reached: Vec<_> = walks.flat_map(|walk| walk.deltas).collect();
         let is_useful = |pending: &Pending| {
-            let same = pending.statement.generation == serving.statement.generation;
-            let left = pending.statement.manifest == serving.course.base
-                && pending.course.base != serving.course.base;
-            !left
-                && (pending.statement.generation > serving.statement.generation
-                    || (same && pending.course.base != serving.course.base))
+            let here = pending.course.base == serving.course.base;
+            let left = pending.statement.manifest == serving.course.base && !here;
+            let moves = pending.is_of(held) && !here;
+            !left && (pending.statement.generation > serving.statement.generation || moves)
         };
         self.pending.retain(is_useful);
         let pending = &self.pending;

@@ -7,6 +7,7 @@ use latchkey_gate::*;
 use latchkey_snapshot::build::{Content, Record, Signer, Standing};
 use latchkey_snapshot::head::Reason;
 use latchkey_snapshot::{Exceptions, Installation, KeyState, ObjectRef};
+use proptest::prelude::*;
 
 const REVOKED: Refusal = Refusal::OutOfForce(Reason::Revoked);
 const DISABLED: Refusal = Refusal::OutOfForce(Reason::Disabled);
@@ -473,6 +474,34 @@ fn gate_on_neither_base_moves_at_once() {
 }
 
 #[test]
+fn older_statement_of_one_generation_does_not_follow_the_newer_one() {
+    let (mut stage, mut shell, key) = staged();
+    let before = stage.generation;
+    stage.generation = before.next();
+    stage.add_key(2, Role::Member);
+    stage.publish_same_generation();
+    shell.gate.accept_head(&stage.head(), stage.now).unwrap();
+    let first = shell.gate.wanted(1).pop().unwrap();
+    // The publisher begins anew and makes another base of the same generation.
+    stage.grace_secs += 1;
+    stage.publish_same_generation();
+    stage.now = after(200);
+    shell.gate.accept_head(&stage.head(), stage.now).unwrap();
+    let second = shell.gate.wanted(2).pop().unwrap();
+    assert_ne!(first, second);
+    shell.fetch(&stage, &second);
+    while let Some(wanted) = shell.gate.wanted(9).into_iter().find(|wanted| *wanted != first) {
+        shell.fetch(&stage, &wanted);
+    }
+    assert_eq!(shell.gate.status(stage.now).age_ms, Some(0));
+    shell.fetch(&stage, &first);
+    shell.load(&stage);
+    let status = shell.gate.status(stage.now);
+    assert_eq!((status.age_ms, status.pending, shell.gate.wanted(1).len()), (Some(0), None, 0));
+    assert_fresh(&shell.invoke(&mut stage, &key.text));
+}
+
+#[test]
 fn broken_deltas_of_the_base_before_make_the_gate_move() {
     let (mut stage, mut shell, key) = staged();
     stage.publish_delta();
@@ -602,6 +631,86 @@ fn new_root_drops_what_deltas_under_the_old_one_removed() {
     shell.refresh(&stage);
     assert_eq!(shell.gate.status(stage.now).removed_ahead, 0);
     assert_fresh(&shell.invoke(&mut stage, &key.text));
+}
+
+/// What a key's owner would see, were the edge the control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Absent,
+    Known(KeyState),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// However a state came to be published, and whatever of it a gate missed, its answers are those of the state.
+    #[test]
+    fn deltas_over_a_base_answer_as_the_state_itself(
+        steps in proptest::collection::vec((0..12_usize, 0..4_u8, 0..10_u8, 0..6_u8), 1..40),
+        seed: u64,
+    ) {
+        let mut stage = Stage::new();
+        let keys: Vec<Key> = (0..12).map(|at| stage.add_key(1 + at % 2, Role::Member)).collect();
+        let mut fates = [Fate::Known(KeyState::Active); 12];
+        let mut archived = false;
+        stage.publish();
+        let mut shell = Shell::new(Gate::new(GateConfig { seed, ..stage.config() }).unwrap());
+        for (at, change, how, looks) in steps {
+            stage.now = stage.now.plus_ms(300);
+            let key = &keys[at];
+            match change {
+                0 if fates[at] != Fate::Absent => {
+                    stage.content.remove_key(key.id, &key.digest);
+                    fates[at] = Fate::Absent;
+                }
+                1 => {
+                    archived = !archived;
+                    let numbers = archived.then_some(ProjectNumber(2));
+                    stage.exceptions = Exceptions::default().with_archived(numbers);
+                }
+                _ => {
+                    let state = [KeyState::Active, KeyState::Disabled, KeyState::Revoked][at % 3];
+                    let state = if change == 2 { KeyState::Active } else { state };
+                    stage.set_state(key, state);
+                    fates[at] = Fate::Known(state);
+                }
+            }
+            let links = stage.base.as_ref().unwrap().sealed;
+            match how {
+                0 => stage.publish(),
+                1 => {
+                    stage.publish_delta();
+                    stage.rebase(stage.now.seconds().plus_secs(60));
+                }
+                2 | 3 if links < 3 => {
+                    stage.publish_delta();
+                    stage.seal();
+                }
+                _ => stage.publish_delta(),
+            }
+            if looks == 0 {
+                continue;
+            }
+            shell.refresh(&stage);
+            prop_assert_eq!(shell.gate.status(stage.now).generation, Some(stage.generation));
+            for (key, fate) in keys.iter().zip(&fates) {
+                let closed = archived && key.binding.project == ProjectNumber(2);
+                let expected = match fate {
+                    Fate::Absent => Some(UNKNOWN),
+                    Fate::Known(KeyState::Revoked) => Some(REVOKED),
+                    Fate::Known(KeyState::Disabled) => Some(DISABLED),
+                    Fate::Known(KeyState::Active) if closed => Some(Refusal::OutOfForce(Reason::Suspended)),
+                    Fate::Known(KeyState::Active) => None,
+                };
+                let outcome = shell.invoke(&mut stage, &key.text).outcome;
+                let refused = match outcome {
+                    Outcome::Allow(_) => None,
+                    Outcome::Refuse(refusal) => Some(refusal),
+                };
+                prop_assert_eq!(refused, expected);
+            }
+        }
+    }
 }
 
 #[test]

@@ -81,6 +81,8 @@ pub(crate) struct Base {
     pub(crate) exceptions: Exceptions,
     pub(crate) touched: Touched,
     pub(crate) tip: Option<ObjectRef>,
+    /// How many deltas were sealed.
+    pub(crate) sealed: usize,
 }
 
 impl Stage {
@@ -315,6 +317,7 @@ impl Stage {
         let base = self.base.as_mut().unwrap();
         (base.parent, base.from, base.touched) = (base.tip, generation, Touched::default());
         base.exceptions = exceptions;
+        base.sealed += 1;
     }
 
     /// The same generation as a new base, while the one before is carried on until then.
@@ -359,6 +362,7 @@ impl Stage {
             exceptions: self.exceptions.clone(),
             touched: Touched::default(),
             tip: None,
+            sealed: 0,
         });
         self.statement_generation = self.generation;
         self.sign_statement();
