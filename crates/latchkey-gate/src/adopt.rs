@@ -211,7 +211,7 @@ fn wrong_canary(
 
 /// What the pages that serve say; `None` if the one that would know is not here.
 fn find_held(shelves: &Shelves, query: &Query) -> Option<Option<Entry>> {
-    match shelves.records.at(query.kind)?.at(query.place) {
+    match shelves.records.at(query.kind)?.peek(query.place) {
         Lookup::Held(page) => Some(page.find(query)),
         Lookup::Nothing => Some(None),
         Lookup::Missing(_) => None,

@@ -126,15 +126,26 @@ impl<T: Leaf> Shelf<T> {
         next
     }
 
-    /// What is at `place`.
+    /// What is at `place`. Whoever looks something up in a page keeps it from being let go.
     pub(crate) fn at(&self, place: u64) -> Lookup<'_, T> {
+        self.see(place, |held| {
+            // Written only where it changes something, so that the line stays clean.
+            if !held.used.load(Relaxed) {
+                held.used.store(true, Relaxed);
+            }
+        })
+    }
+
+    /// What is at `place`, looked at by nobody who needs it.
+    pub(crate) fn peek(&self, place: u64) -> Lookup<'_, T> {
+        self.see(place, |_| {})
+    }
+
+    fn see(&self, place: u64, note: impl Fn(&Held<T>)) -> Lookup<'_, T> {
         let Some(index) = self.index(place) else { return Lookup::Nothing };
         match self.slots.get(index) {
             Some(Slot::Held(held)) => {
-                // Written only where it changes something, so that the line stays clean.
-                if !held.used.load(Relaxed) {
-                    held.used.store(true, Relaxed);
-                }
+                note(held);
                 Lookup::Held(&held.page)
             }
             Some(slot @ (Slot::Node(_, asked) | Slot::Page(_, asked))) => self
@@ -203,8 +214,8 @@ impl<T: Leaf> Shelf<T> {
         index.filter_map(|index| self.wanted(index, self.slots.get(index)?))
     }
 
-    /// Lets go of one page, the next from `hand` on in which nothing was looked up since the hand last came past.
-    /// `None`: there was none up to the end, or what was looked at may stay for another round.
+    /// Lets go of one page, the next from `hand` on in which nothing was looked up since the hand last came past. Says
+    /// whether there was one before the end.
     pub(crate) fn evict(&mut self, hand: &mut usize) -> bool {
         let pinned: Vec<usize> = self.pins.iter().filter_map(|place| self.index(*place)).collect();
         while let Some(slot) = self.slots.get_mut(*hand) {
