@@ -12,9 +12,6 @@ use latchkey_core::UnixMillis;
 use latchkey_snapshot::head::Statement;
 use latchkey_snapshot::{Entry, Found, Manifest, ObjectRef, Previous, Query};
 
-/// How long before its end a gate has left the base before, in milliseconds.
-const MOVE_MARGIN_MS: u64 = 30_000;
-
 impl Gate {
     /// Waits for whatever leads to the statement that is held, unless that serves already.
     pub(crate) fn pursue(&mut self, now: UnixMillis) {
@@ -44,19 +41,19 @@ impl Gate {
         [Some(before).filter(|before| !(is_reached && course == *before)), moves.then_some(own)]
     }
 
+    /// The moment lies within the first seven eighths of what is left when the new base is first seen: the rest is for
+    /// those whom something holds up.
     fn is_time_to_move(&mut self, previous: &Previous, to: ObjectRef, now: UnixMillis) -> bool {
-        let latest = UnixMillis(previous.until.millis().0.saturating_sub(MOVE_MARGIN_MS));
-        let at = match self.moving {
-            Some((base, at)) if base == to => at,
-            _ => {
-                let [a, b, c, d, e, f, g, h, ..] = to.digest().0;
-                let salt = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-                let at = now.plus_ms(self.clock.spread(salt, latest.since_ms(now)));
-                self.moving = Some((to, at));
-                at
-            }
-        };
-        now >= at || now >= latest
+        if let Some((base, at)) = self.moving
+            && base == to
+        {
+            return now >= at;
+        }
+        let [a, b, c, d, e, f, g, h, ..] = to.digest().0;
+        let left_ms = previous.until.millis().since_ms(now);
+        let wait_ms = self.clock.spread(u64::from_le_bytes([a, b, c, d, e, f, g, h]), left_ms - left_ms / 8);
+        self.moving = Some((to, now.plus_ms(wait_ms)));
+        wait_ms == 0
     }
 
     /// Lets the newest statement serve that waits for nothing more. Says why one never will, if that is new.
