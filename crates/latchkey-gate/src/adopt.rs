@@ -37,7 +37,9 @@ impl Gate {
         let (Some(before), Some(previous)) = (before, statement.previous) else { return [Some(own), None] };
         let is_broken = serving.quarantined.is_some()
             || self.coming.pending.iter().any(|pending| pending.course == before && pending.fault.is_some());
-        let moves = is_broken || self.is_time_to_move(&previous, statement.manifest, now);
+        // What was refused once is not tried again, and its deltas say nothing that these do not.
+        let is_refused = self.coming.refusal(&own.base).is_some();
+        let moves = is_broken || (!is_refused && self.is_time_to_move(&previous, statement.manifest, now));
         [Some(before).filter(|before| !(is_reached && course == *before)), moves.then_some(own)]
     }
 
