@@ -21,6 +21,7 @@ pub mod ownership;
 pub mod page;
 pub mod problem;
 pub mod project;
+pub mod publishing;
 pub mod ready;
 pub mod resource;
 pub mod revealed;
@@ -62,6 +63,7 @@ pub use project::{
     ChangeProjectSettings, Collaboration, CreateProject, DeleteProject, Project, ProjectSettings,
     SwitchExternal, Visibility,
 };
+pub use publishing::{PublishHold, PublishQuery, Publishing, PublishingKey, PublishingSink, PublishingWait};
 pub use ready::Ready;
 pub use resource::{
     ChangeResource, Cluster, ClusterLogin, ClusterOidc, KubeconfigKind, KubeconfigQuery, RegisterResource,

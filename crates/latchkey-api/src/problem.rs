@@ -129,6 +129,8 @@ codes! {
     KeyRevoked = "key_revoked", "the key is revoked for good";
     /// The storage failed; whether the change was made is not known.
     StorageFailed = "storage_failed", "the storage failed, and whether the change was made is not known";
+    /// Publishing needs an operator: `GET /v1/operator/publish` says why.
+    PublishingFailed = "publishing_failed", "changes do not reach the edges as they should";
     /// Our own mistake.
     Internal = "internal", "something went wrong on our side";
 }

@@ -13,6 +13,7 @@ use latchkey_control::iam::{
     authorize,
 };
 use latchkey_control::outside::Clock;
+use latchkey_control::publish::PublishStatus;
 use latchkey_control::store::{AuditEntry, Change, Ctx, Store, View, Write};
 use latchkey_control::tlog::CheckpointSigner;
 use latchkey_core::{IdentityId, MintSecret, OrganizationId, Prefix, ProjectId, Role, UserId};
@@ -21,6 +22,7 @@ use latchkey_snapshot::build::Signer;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// A control plane with one operator.
 pub struct Stage {
@@ -40,11 +42,13 @@ pub struct StageConfig {
     pub seed: u64,
     /// What a client may take.
     pub bounds: Bounds,
+    /// How far publishing has come, if somebody publishes.
+    pub publishing: Option<watch::Receiver<PublishStatus>>,
 }
 
 impl Default for StageConfig {
     fn default() -> Self {
-        Self { operator_sign_in: true, seed: 1, bounds: Bounds::default() }
+        Self { operator_sign_in: true, seed: 1, bounds: Bounds::default(), publishing: None }
     }
 }
 
@@ -199,8 +203,12 @@ fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
     let audit = CheckpointSigner::new("stage.test/audit", &[8; 32]).expect("a log's name");
     let chosen = ControlConfig { operator_sign_in: config.operator_sign_in, ..ControlConfig::new(prefix) };
     let edge_tokens = EdgeTokens::fixed(Installation([7; 16]), Signer::from_seed(&[9; 32]));
-    Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), audit, chosen)
-        .with_edge_tokens(edge_tokens)
+    let control = Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), audit, chosen)
+        .with_edge_tokens(edge_tokens);
+    match &config.publishing {
+        Some(publishing) => control.with_publishing(publishing.clone()),
+        None => control,
+    }
 }
 
 fn casting_entry(user: &str) -> AuditEntry {

@@ -1,5 +1,6 @@
 //! Latchkey's one binary. Each command is a module; `main` only chooses.
 
+mod api;
 mod audit;
 mod config;
 mod edge_env;
@@ -7,6 +8,7 @@ mod init;
 mod inspect;
 mod installation;
 mod keys;
+mod publish;
 mod routes;
 mod serve;
 mod signer;
@@ -42,6 +44,9 @@ enum Command {
     /// Works with signing keys and roots: makes, signs, installs, rotates and revokes them.
     #[command(subcommand)]
     Signer(signer::Command),
+    /// Works with what is published: how far it has come, a change's receipt, holding grants back.
+    #[command(subcommand)]
+    Publish(publish::Command),
     /// Works with API keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -77,6 +82,7 @@ fn main() -> ExitCode {
         Command::Routes(RoutesCommand::Check { file }) => routes::check(&file),
         Command::Audit(command) => audit::run(&command),
         Command::Signer(command) => signer::run(&command),
+        Command::Publish(command) => publish::run(&command),
         Command::EdgeEnv(arguments) => edge_env::run(&arguments),
         Command::Key(KeyCommand::Inspect { prefix }) => inspect::run(&prefix),
     };

@@ -55,21 +55,6 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let store = Arc::new(store);
     let keys = KeyWatch::new(folder.clone(), installation.keys, clock.now().seconds())?;
     let sinks = sinks(config, &installation.push_token, keys.keyrings())?;
-    let control_config = ControlConfig {
-        operator_sign_in: config.operator_sign_in,
-        usage_line_requests_max: config.usage_line_requests_max,
-        ..ControlConfig::new(installation.prefix)
-    };
-    let control = Arc::new(
-        Control::new(
-            Arc::clone(&store),
-            clock.clone(),
-            installation.mint.clone(),
-            installation.audit.clone(),
-            control_config,
-        )
-        .with_edge_tokens(EdgeTokens { installation: installation.name, signer: keys.session_signer() }),
-    );
     let settings = Settings {
         installation: installation.name,
         prefix: installation.prefix,
@@ -80,8 +65,24 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
         schedule: Schedule::default(),
     };
     let newest = store.newest();
-    let publisher = Publisher::start(store, clock.clone(), &SystemSeeds, settings, sinks)
+    let publisher = Publisher::start(Arc::clone(&store), clock.clone(), &SystemSeeds, settings, sinks)
         .map_err(|error| anyhow!("publishing cannot start: {error}"))?;
+    let control_config = ControlConfig {
+        operator_sign_in: config.operator_sign_in,
+        usage_line_requests_max: config.usage_line_requests_max,
+        ..ControlConfig::new(installation.prefix)
+    };
+    let control = Arc::new(
+        Control::new(
+            store,
+            clock.clone(),
+            installation.mint.clone(),
+            installation.audit.clone(),
+            control_config,
+        )
+        .with_edge_tokens(EdgeTokens { installation: installation.name, signer: keys.session_signer() })
+        .with_publishing(publisher.watch()),
+    );
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     announce(config, listener.local_addr()?)?;

@@ -1,10 +1,13 @@
-//! What comes due as time passes: unused keys are disabled, people hear of an expiry in time, ended sessions and
-//! the ids of counted batches of usage are forgotten, and budgets begin their next period.
+//! What comes due as time passes: unused keys are disabled, people hear of an expiry in time, keys that were revoked
+//! long ago leave the snapshot, ended sessions and the ids of counted batches of usage are forgotten, and budgets
+//! begin their next period.
 //!
 //! [`Caretaker::pass`] is called every minute. A pass looks at so many rows and no more, and goes on where the one
 //! before it stopped; what it finds is decided again in the writer, in small writes between everybody else's. A pass
 //! that has nothing to do writes nothing, so passing twice is as good as once. Each chore is a method; a further one
 //! is called from [`Caretaker::pass`].
+
+mod tombstones;
 
 use super::Control;
 use super::error::{AppError, Conflict};
@@ -18,6 +21,7 @@ use crate::store::{AuditEntry, Change, Ctx, Store, StoreError, View, Write};
 use latchkey_core::{KeyId, ProjectNumber, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tombstones::Round;
 
 /// Rows of a kind that one pass looks at.
 const ROWS_A_PASS: usize = 10_000;
@@ -42,6 +46,8 @@ pub struct Caretaker {
     control: Arc<Control>,
     /// The last key that was looked at; `None` to begin anew.
     key: Option<KeyId>,
+    /// The round over all keys that `key` is on.
+    round: Option<Round>,
     /// The last session that was looked at.
     session: Option<TokenDigest>,
 }
@@ -58,7 +64,7 @@ enum Duty {
 impl Caretaker {
     /// A caretaker who begins with the first row.
     pub fn new(control: Arc<Control>) -> Self {
-        Self { store: Arc::clone(control.store()), control, key: None, session: None }
+        Self { store: Arc::clone(control.store()), control, key: None, round: None, session: None }
     }
 
     /// Does what is due.
@@ -88,12 +94,26 @@ impl Caretaker {
                 self.write(decide).await?;
             }
         }
+        if self.key.is_none()
+            && let Some(round) = self.round.take()
+        {
+            for (up_to, keys) in round.end() {
+                self.write(move |view, _| tombstones::bury(view, up_to, &keys)).await?;
+            }
+        }
         Ok(())
     }
 
     fn find_keys(&mut self, due: &mut BTreeMap<(ProjectNumber, Duty), Vec<KeyId>>) -> Result<(), StoreError> {
         let (view, now) = (self.store.read()?, self.control.clock().now());
         let keys = view.keys(self.key, ROWS_A_READ)?;
+        if self.key.is_none() {
+            self.round = Some(Round::begin(now));
+        }
+        let left_up_to = view.tombstones_up_to()?;
+        if let Some(round) = &mut self.round {
+            keys.iter().for_each(|key| round.look(key, left_up_to));
+        }
         self.key = keys.last().filter(|_| keys.len() == ROWS_A_READ).map(|key| key.id);
         let mut policies = BTreeMap::new();
         for key in keys {

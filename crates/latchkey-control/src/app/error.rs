@@ -48,6 +48,8 @@ pub enum AppError {
     KeyNeeded,
     /// The key is narrowed to networks that the caller is not in (K7).
     NetworkNotAllowed,
+    /// Publishing needs an operator.
+    PublishingFailed,
     /// The storage failed: ours.
     Store(StoreError),
 }

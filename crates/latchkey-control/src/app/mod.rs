@@ -33,6 +33,7 @@ mod people;
 pub mod prices;
 pub mod project_invitations;
 pub mod projects;
+pub mod publishing;
 mod render;
 pub mod reports;
 pub mod resources;
@@ -48,7 +49,8 @@ pub use error::{AppError, Conflict, Ended};
 pub use manners::{Answered, Manners};
 
 use crate::outside::Clock;
-use crate::store::{Committed, Store, StoreError, View, Write};
+use crate::publish::PublishStatus;
+use crate::store::{Committed, Store, View, Write};
 use crate::tlog::CheckpointSigner;
 use latchkey_core::generation::GenerationToken;
 use latchkey_core::{Dice, Generation, GenerationSecret, MintSecret, Prefix};
@@ -89,6 +91,7 @@ pub struct Control {
     audit: CheckpointSigner,
     generation_secret: GenerationSecret,
     edge_tokens: Option<EdgeTokens>,
+    publishing: watch::Receiver<PublishStatus>,
     config: ControlConfig,
 }
 
@@ -140,8 +143,26 @@ impl Control {
             audit,
             generation_secret,
             edge_tokens: None,
+            // Nobody publishes: nothing is reached, and nothing is wrong.
+            publishing: watch::Sender::new(PublishStatus::default()).subscribe(),
             config,
         }
+    }
+
+    /// The control plane that tells how far publishing has come.
+    #[must_use]
+    pub fn with_publishing(self, publishing: watch::Receiver<PublishStatus>) -> Self {
+        Self { publishing, ..self }
+    }
+
+    /// How far publishing has come, as it changes.
+    pub fn publishing(&self) -> watch::Receiver<PublishStatus> {
+        self.publishing.clone()
+    }
+
+    /// The generation that a client's token names; `None` if it was not made here.
+    pub fn generation(&self, token: &str) -> Option<Generation> {
+        Generation::from_token(token.as_bytes(), &self.generation_secret)
     }
 
     /// The control plane that also hands out tokens for edges.
@@ -231,11 +252,13 @@ impl Control {
         }
     }
 
-    /// Whether the state can be read: what `/readyz` asks.
+    /// Whether the state can be read, and nobody has to look after publishing: what `/readyz` asks.
     ///
     /// # Errors
-    /// The store's.
-    pub fn check_ready(&self) -> Result<Generation, StoreError> {
-        self.store.read()?.generation()
+    /// The store's, [`AppError::PublishingFailed`].
+    pub fn check_ready(&self) -> Result<Generation, AppError> {
+        let generation = self.store.read()?.generation()?;
+        let is_faulty = self.publishing.borrow().fault().is_some();
+        if is_faulty { Err(AppError::PublishingFailed) } else { Ok(generation) }
     }
 }

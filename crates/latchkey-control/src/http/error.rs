@@ -143,7 +143,7 @@ pub(super) const fn status(code: Code) -> StatusCode {
         Code::InvalidField | Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::TimedOut | Code::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
+        Code::TimedOut | Code::StorageFailed | Code::PublishingFailed => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -176,6 +176,7 @@ fn of_app(error: AppError) -> Problem {
         AppError::OperatorSignInOff => bare(Code::OperatorSignInOff),
         AppError::KeyNeeded => bare(Code::KeyNeeded),
         AppError::NetworkNotAllowed => bare(Code::NetworkNotAllowed),
+        AppError::PublishingFailed => bare(Code::PublishingFailed),
         AppError::Store(error) => of_store(&error),
     }
 }

@@ -1,7 +1,7 @@
 //! Is it alive, and can it answer?
 
 use super::reply::{Outcome, shown};
-use crate::app::{AppError, Control};
+use crate::app::Control;
 use axum::extract::State;
 use std::sync::Arc;
 
@@ -12,6 +12,5 @@ pub(super) async fn alive() -> &'static str {
 
 /// `GET /readyz`: the newest generation, which nobody can act on without its token.
 pub(super) async fn ready(State(control): State<Arc<Control>>) -> Outcome {
-    let generation = control.check_ready().map_err(AppError::from);
-    shown(generation.map(|generation| latchkey_api::Ready { generation: generation.0 }))
+    shown(control.check_ready().map(|generation| latchkey_api::Ready { generation: generation.0 }))
 }

@@ -25,6 +25,7 @@ mod operator;
 mod organizations;
 mod params;
 mod projects;
+mod publishing;
 mod reply;
 mod resources;
 mod route;
@@ -104,9 +105,10 @@ fn installation() -> Vec<Route> {
             .does("installation.alive", "Whether the process answers at all.")
             .needs(Needs::Nothing),
         Route::get("/readyz", health::ready)
-            .does("installation.ready", "Whether the state can be read.")
+            .does("installation.ready", "Whether the state can be read and reaches the edges.")
             .needs(Needs::Nothing)
-            .shows::<api::Ready>(),
+            .shows::<api::Ready>()
+            .codes(&[Code::PublishingFailed]),
         Route::get("/openapi.json", openapi::read)
             .does("installation.openapi", "This document.")
             .needs(Needs::Nothing)
@@ -157,6 +159,19 @@ fn operator() -> Vec<Route> {
             .takes::<api::CreateSession>()
             .makes::<api::CreatedSession>()
             .codes(&[Code::OperatorSignInOff]),
+        Route::get("/v1/operator/publish", publishing::read)
+            .does("publish.read", "How far publishing has come; waits for a generation, if it is asked to.")
+            .needs(Needs::Operator(OperatorAct::Publishing))
+            .asks::<api::PublishQuery>()
+            .shows::<api::Publishing>(),
+        Route::post("/v1/operator/publish/hold", publishing::hold)
+            .does("publish.hold", "Holds grants back from edges; what refuses goes out as ever.")
+            .needs(Needs::Operator(OperatorAct::Publishing))
+            .shows::<api::PublishHold>(),
+        Route::post("/v1/operator/publish/release", publishing::release)
+            .does("publish.release", "Lets out what was held back.")
+            .needs(Needs::Operator(OperatorAct::Publishing))
+            .shows::<api::PublishHold>(),
         Route::post("/v1/operator/organizations/{organization}/import:open", operator::open_import)
             .does("organizations.open_import", "Lets the organization import keys of another system.")
             .needs(Needs::Operator(OperatorAct::Import))

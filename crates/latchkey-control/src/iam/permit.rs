@@ -88,6 +88,8 @@ pub enum OperatorAct {
     Usage,
     /// Open and close the import of keys for an organization (K9).
     Import,
+    /// See how far publishing has come, and hold grants back from edges.
+    Publishing,
 }
 
 impl OperatorAct {
@@ -102,6 +104,7 @@ impl OperatorAct {
             Self::Audit => "operator.audit",
             Self::Usage => "operator.usage",
             Self::Import => "operator.import",
+            Self::Publishing => "operator.publishing",
         }
     }
 }

@@ -273,7 +273,7 @@ impl Desk {
         standing.edition = Some(Arc::clone(edition));
         (standing.as_of, standing.told) = (head.as_of, head.inline);
         self.board.sink(self.index, |status| {
-            status.published = head.covers;
+            status.mark(head.covers, self.clock.now());
             status.statement = edition.generation;
             status.as_of = head.as_of;
             if status.last_error.take().is_some() {

@@ -33,7 +33,7 @@ pub use sink::{
     Held, Named, Sink, SinkError, directory::DirectorySink, edge::EdgeError, edge::EdgeSink,
     edge::PepperReport, edge::PepperReports,
 };
-pub use status::{PublishStatus, Published, SinkStatus};
+pub use status::{FRESHNESS_BOUND_MS, PublishStatus, Published, SinkStatus};
 
 #[cfg(test)]
 mod tests;

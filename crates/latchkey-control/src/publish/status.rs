@@ -5,7 +5,7 @@ use latchkey_core::{Generation, UnixMillis};
 use tokio::sync::watch;
 
 /// How far publishing has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PublishStatus {
     /// The newest committed generation that was looked at.
     pub committed: Generation,
@@ -53,12 +53,23 @@ pub struct SinkStatus {
     pub last_error: Option<String>,
     /// How far its clock is off ours, as far as the exchange's own delay does not explain it.
     pub clock_off_ms: u64,
+    /// When it came to hold a generation, the newest last: as far back as the freshness bound may still run.
+    pub marks: Vec<(Generation, UnixMillis)>,
 }
+
+/// An answer that is not marked as stale knows every change that sinks have held for so long (DESIGN §4).
+pub const FRESHNESS_BOUND_MS: u64 = 5_000;
 
 impl PublishStatus {
     /// The newest change that every sink holds.
     pub fn published(&self) -> Generation {
         self.sinks.iter().map(|sink| sink.published).min().unwrap_or(self.stated)
+    }
+
+    /// The moment by which every sink held the change, if all do; a sink must be there.
+    pub fn reached(&self, generation: Generation) -> Option<UnixMillis> {
+        let all: Option<Vec<UnixMillis>> = self.sinks.iter().map(|sink| sink.reached(generation)).collect();
+        all?.into_iter().max()
     }
 
     /// What an operator has to look after, if anything.
@@ -71,6 +82,28 @@ impl PublishStatus {
         self.committed.0.saturating_sub(self.published().0)
     }
 }
+
+impl SinkStatus {
+    /// Notes that every change up to this one is there now.
+    pub(super) fn mark(&mut self, published: Generation, now: UnixMillis) {
+        self.published = published;
+        if self.marks.last().is_none_or(|(last, _)| *last < published) {
+            self.marks.push((published, now));
+        }
+        let is_past = |at: UnixMillis| at.plus_ms(FRESHNESS_BOUND_MS) <= now;
+        while self.marks.len() > MARKS_MAX || self.marks.get(1).is_some_and(|(_, at)| is_past(*at)) {
+            self.marks.remove(0);
+        }
+    }
+
+    /// The moment by which it held the change, if it does.
+    fn reached(&self, generation: Generation) -> Option<UnixMillis> {
+        let mut marks = self.marks.iter();
+        marks.find(|(mark, _)| *mark >= generation).map(|(_, at)| *at)
+    }
+}
+
+const MARKS_MAX: usize = 64;
 
 /// Where the tasks write how far they are, and others read it.
 #[derive(Debug, Clone)]
@@ -85,17 +118,9 @@ impl Board {
             as_of: UnixMillis(0),
             last_error: None,
             clock_off_ms: 0,
+            marks: Vec::new(),
         };
-        let status = PublishStatus {
-            committed: Generation(0),
-            stated: Generation(0),
-            published: Published::default(),
-            error: None,
-            root_version: 0,
-            ending_keys: Vec::new(),
-            refused_keys: None,
-            sinks: sinks.map(sink).collect(),
-        };
+        let status = PublishStatus { sinks: sinks.map(sink).collect(), ..PublishStatus::default() };
         Self(watch::Sender::new(status))
     }
 

@@ -109,6 +109,9 @@ fn installation() -> Vec<Example> {
         on("sessions.revoke"),
         on("sessions.revoke_all").body(json!({ "all": false })),
         on("sessions.create").body(sign_in),
+        on("publish.read").query("wait=1&timeout_s=1"),
+        on("publish.hold"),
+        on("publish.release"),
     ]
 }
 
