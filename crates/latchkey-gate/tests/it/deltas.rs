@@ -320,6 +320,58 @@ fn what_an_older_delta_removes_and_a_newer_one_grants_is_not_refused_ahead() {
     assert_refused(&shell.invoke(&mut stage, &other.text), DISABLED);
 }
 
+/// The readable part of a delta that removes this many resources, numbered from `first` on, and then nothing that could
+/// be read.
+fn removing(stage: &Stage, base: &Base, reach: (Generation, Generation), first: u32, count: u32) -> Vec<u8> {
+    let reference = |reference: &ObjectRef| {
+        [reference.len_bytes().to_le_bytes().as_slice(), &reference.digest().0].concat()
+    };
+    let mut bytes = b"LKD3".to_vec();
+    bytes.extend(stage.installation.0);
+    bytes.extend(stage.content.pepper_id());
+    bytes.extend(reference(&base.manifest));
+    bytes.extend(reach.0.0.to_le_bytes());
+    bytes.extend(reach.1.0.to_le_bytes());
+    bytes.extend(base.parent.as_ref().map_or(vec![0; 36], reference));
+    bytes.push(0);
+    bytes.extend(count.to_le_bytes());
+    for number in first..first + count {
+        bytes.extend([3, 0]);
+        bytes.extend(number.to_be_bytes());
+        bytes.extend([0; 6]);
+    }
+    bytes.push(0xFF);
+    bytes
+}
+
+#[test]
+fn more_removals_than_a_gate_keeps_mean_that_nothing_is_answered() {
+    const EACH: u32 = 87_000;
+    let (mut stage, mut shell, key) = staged();
+    let mut base = stage.base.clone().unwrap();
+    for part in 0..4 {
+        let reach = (stage.generation, stage.generation.next());
+        stage.generation = reach.1;
+        let bytes = removing(&stage, &base, reach, part * EACH, EACH);
+        base.parent = Some(name_tip(&mut stage, &bytes));
+    }
+    shell.gate.accept_head(&stage.head(), stage.now).unwrap();
+    for left in (0..4).rev() {
+        let wanted = shell.gate.wanted(10);
+        assert_eq!(wanted.len(), 1, "removals are fetched though nothing of it can serve");
+        shell.fetch(&stage, &wanted[0]);
+        let verdict = shell.invoke(&mut stage, &key.text);
+        match left {
+            0 => assert_refused(&verdict, Refusal::Unavailable(Unavailable::PastGrace)),
+            _ => assert_fresh(&verdict),
+        }
+    }
+    stage.now = after(400);
+    stage.publish();
+    shell.refresh(&stage);
+    assert_fresh(&shell.invoke(&mut stage, &key.text));
+}
+
 /// A session that was ended is forgotten once it would be over anyway: that must not bring it back early.
 #[test]
 fn ended_session_that_is_gone_is_not_let_in_by_a_delta_that_does_not_serve() {
