@@ -115,13 +115,23 @@ impl Signers {
 
     /// The signed statement about an edition.
     pub(crate) fn statement(&self, manifest: &Object, generation: u64) -> Result<Vec<u8>> {
+        self.statement_over(manifest, None, generation)
+    }
+
+    /// The signed statement about a base and the delta over it.
+    pub(crate) fn statement_over(
+        &self,
+        manifest: &Object,
+        tip: Option<&Object>,
+        generation: u64,
+    ) -> Result<Vec<u8>> {
         let content = StatementContent {
             installation: INSTALLATION,
             generation: Generation(generation),
             issued: NOW.seconds(),
             use_by: NOW.seconds().plus_secs(3600),
             manifest: manifest.reference,
-            tip: None,
+            tip: tip.map(|tip| tip.reference),
             previous: None,
             audit_size: 1_000_000,
             audit_root: [8; 32],

@@ -68,6 +68,15 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         asks: usize,
     },
+    /// Publishes single changes of a big installation that is held in memory; prints the row.
+    Republish {
+        /// How many keys.
+        #[arg(long, default_value_t = 10_000_000)]
+        size: u64,
+        /// Where the files go meanwhile.
+        #[arg(long)]
+        directory: Option<PathBuf>,
+    },
     /// Repeats one measurement, for a profiler to look at.
     Spin {
         /// Its name; a wrong one prints them all.
@@ -93,6 +102,11 @@ fn main() -> Result<()> {
             }
             return Ok(());
         }
+        Command::Republish { size, directory } => {
+            let directory = directory.clone().unwrap_or_else(std::env::temp_dir);
+            scale::republish::rows(*size, &directory)?.iter().for_each(row::Row::print);
+            return Ok(());
+        }
         Command::Rows { .. } | Command::Export { .. } | Command::Spin { .. } => {}
     }
     let start = Instant::now();
@@ -105,7 +119,7 @@ fn main() -> Result<()> {
             rows.iter().for_each(row::Row::print);
             Ok(())
         }
-        Command::Creation { .. } | Command::Scale { .. } => Ok(()),
+        Command::Creation { .. } | Command::Scale { .. } | Command::Republish { .. } => Ok(()),
         Command::Export { directory, refreshes } => export::write(&world, &directory, refreshes),
         Command::Spin { measurement, seconds } => {
             verdicts::spin(&world, &measurement, Duration::from_secs(seconds))

@@ -4,7 +4,7 @@ use crate::installation::Signers;
 use crate::row::Row;
 use crate::timing::median;
 use crate::world::{Key, NOW, World};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use latchkey_core::Generation;
 use latchkey_snapshot::build::{Built, Content, Record};
 use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
@@ -15,7 +15,6 @@ use std::time::Instant;
 /// What a key cannot do without: 77 bits of tag and 48 of binding, expiry and flags.
 const BITS_PER_KEY: f64 = 125.0;
 const BUILDS: usize = 3;
-const CHANGES: usize = 30;
 
 /// Builds, weighs, and publishes single changes.
 pub(crate) fn rows(world: &World) -> Result<Vec<Row>> {
@@ -30,16 +29,18 @@ pub(crate) fn rows(world: &World) -> Result<Vec<Row>> {
         seconds.push(start.elapsed().as_secs_f64());
         last = Some((content, built));
     }
-    let (mut content, built) = last.context("nothing was built")?;
+    let (content, built) = last.context("nothing was built")?;
     let pages = built.objects.len();
     let mut rows = vec![Row::new(
-        "build_1m_s",
+        "build_1m_content_s",
         median(&seconds),
-        format!("{} keys from records in memory: load, encode, digest; {pages} objects", world.keys.len()),
+        format!(
+            "{} keys from records in memory, one thread, everything held: load, encode, digest; {pages} objects",
+            world.keys.len()
+        ),
     )];
     rows.extend(weigh(world, &built)?);
     rows.push(wire(world, &signers, &content, &built)?);
-    rows.push(republish(world, &signers, &mut content)?);
     Ok(rows)
 }
 
@@ -102,25 +103,6 @@ fn wire(world: &World, signers: &Signers, content: &Content, built: &Built) -> R
     let (without, with) = (signers.head(&statement, NOW, &[])?, signers.head(&statement, NOW, &[inline])?);
     let detail = format!("a signed head with one inline revocation; {} without it", without.len());
     Ok(Row::new("revocation_wire_bytes", with.len() as f64, detail))
-}
-
-/// One key revoked, and everything that must be encoded and signed for it.
-fn republish(world: &World, signers: &Signers, content: &mut Content) -> Result<Row> {
-    let mut ms = Vec::new();
-    let active = world.keys.iter().filter(|key| key.state == KeyState::Active);
-    for (key, generation) in active.step_by(10_007).take(CHANGES).zip(2u64..) {
-        let start = Instant::now();
-        content.put(revoked(key));
-        let built = signers.build(content, generation)?;
-        signers.head(&signers.statement(&built.manifest, generation)?, NOW, &[])?;
-        ms.push(start.elapsed().as_secs_f64() * 1e3);
-        ensure!(built.dirty_pages == 1, "{} pages were encoded for one change", built.dirty_pages);
-    }
-    let detail = format!(
-        "AT {} keys, not 10 M, and from the change in memory: encode, digest, sign; no commit, no push",
-        world.keys.len()
-    );
-    Ok(Row::new("republish_ms", median(&ms), detail))
 }
 
 /// The key's record once it is revoked.

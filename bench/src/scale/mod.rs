@@ -3,6 +3,7 @@
 
 mod build;
 mod ledger;
+pub(crate) mod republish;
 mod shape;
 mod spill;
 mod verify;

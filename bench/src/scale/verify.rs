@@ -53,7 +53,7 @@ pub(super) fn rows(
     for ask in 0..asks {
         // Every fourth key is nobody's; the revoked are one in fifty of the others.
         let random = u64::from_le_bytes(dice.bytes());
-        let number = (u128::from(random) * u128::from(ledger.keys()) >> 64) as u64;
+        let number = ((u128::from(random) * u128::from(ledger.keys())) >> 64) as u64;
         let number = if ask % 4 == 3 { ledger.keys() + number } else { number };
         let (key, objects) = (ledger.key(number), reader.objects);
         reader.now = reader.now.plus_ms(EVERY_MS);

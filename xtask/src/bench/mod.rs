@@ -9,11 +9,12 @@ mod page;
 mod revocations;
 mod row;
 mod scripts;
+mod start;
 mod worker;
 
 use crate::{dev, repo, setup, step};
 use anyhow::{Context, Result, bail};
-use row::{Row, Value};
+use row::{Extent, Row, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,23 +44,43 @@ pub(crate) struct Effort {
     starts: usize,
     /// Keys that are revoked while the edge serves.
     revocations: usize,
+    /// Keys that are revoked while something goes wrong.
+    faults: usize,
+    /// How many keys the installations have that are built whole.
+    sizes: &'static [u64],
     /// Seconds of each row of key creation.
     creation_secs: u64,
 }
 
-const QUICK: Effort =
-    Effort { rounds: 400, worker_rounds: 15, starts: 3, revocations: 100, creation_secs: 5 };
-const FULL: Effort =
-    Effort { rounds: 4000, worker_rounds: 100, starts: 9, revocations: 500, creation_secs: 20 };
+const QUICK: Effort = Effort {
+    rounds: 400,
+    worker_rounds: 15,
+    starts: 3,
+    revocations: 100,
+    faults: 12,
+    sizes: &[10_000, 1_000_000, 10_000_000],
+    creation_secs: 5,
+};
+const FULL: Effort = Effort {
+    rounds: 4000,
+    worker_rounds: 100,
+    starts: 9,
+    revocations: 500,
+    faults: 60,
+    sizes: &[10_000, 1_000_000, 10_000_000, 100_000_000],
+    creation_secs: 20,
+};
 
 type Part = fn(Effort) -> Result<Vec<Value>>;
 
 const PARTS: &[(&str, Part)] = &[
     ("native", native::measure),
+    ("scale", native::scale),
     ("creation", native::creation),
     ("workerd", worker::measure),
     ("overhead", overhead::measure),
     ("scripts", scripts::measure),
+    ("start", start::measure),
     ("revocations", revocations::measure),
 ];
 
@@ -71,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let machine = page::Machine::look();
     setup::npm()?;
     let (values, failures) = measure(arguments)?;
-    let mut rows = row::judge(&values);
+    let mut rows = row::judge(&values, if arguments.quick { Extent::Quick } else { Extent::Full });
     if arguments.only.is_some() {
         rows.retain(|row| row.value.is_some());
     }

@@ -9,6 +9,15 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Value>> {
     run(&["rows", "--rounds", &effort.rounds.to_string()])
 }
 
+/// Installations of several sizes, built and asked.
+pub(crate) fn scale(effort: Effort) -> Result<Vec<Value>> {
+    let sizes = effort.sizes.iter().flat_map(|size| ["--sizes".to_owned(), size.to_string()]);
+    let arguments: Vec<String> = ["scale".to_owned()].into_iter().chain(sizes).collect();
+    let mut values = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
+    values.extend(run(&["republish"])?);
+    Ok(values)
+}
+
 /// Key creation over HTTP.
 pub(crate) fn creation(effort: Effort) -> Result<Vec<Value>> {
     run(&["creation", "--seconds", &effort.creation_secs.to_string()])

@@ -73,10 +73,16 @@ pub(crate) fn render(quick: bool, machine: &Machine, rows: &[Row], failures: &[S
 const NOTES: &str = "
 ## How to read it
 
-- *not judged*: the value was taken under easier conditions than the target's (fewer keys, no injected delays), so it
-  could miss the target but cannot meet it.
+- *not judged*: a quick run leaves the row out.
 - Data set: 1 M keys in 10,000 projects of 2,500 organizations, 100,000 files, the same at every run; one key in five
   is an admin's, one in ten is narrowed, one in three expires, one in fifty is out of force.
+- `build_*`, `pages_*`, `gate_*`: another data set, of which every key follows from its number. One organization owns three
+  keys in ten, in up to 1,000 projects; the others have four projects of 100 keys. Records are read from a file (as from a
+  store), sorted into partitions on disk and written as objects to a directory, none of it synced; memory is the process's
+  peak. Then a gate with the memory cap of an edge is asked over that directory for keys in force, revoked and unknown, and
+  every answer is checked. `pages_*` is the part of all pages of keys that have 10 to 80 KB.
+- `republish_ms` begins when the change is known and ends with delta and head synced in a directory; the store's commit and
+  the publisher's look at it are not in it.
 - Native and workerd verdicts are chained: the next begins once the answer of the one before is known. Keys are drawn
   at random for every sample; only the request's own bytes are in the cache. Values are medians.
 - `verdict_native_ratio` is the median over rounds of verdict time over baseline time of the same round.
@@ -84,5 +90,8 @@ const NOTES: &str = "
   it costs to make the requests ready is measured beside and taken off. There is no limit on CPU or memory there.
 - `activation_*` are taken in a fresh workerd, whose compiler has not optimized anything yet; the details say what a
   warm isolate needs.
-- Revocations go the whole way (API, store, publisher, hub, edge) on one machine. No network delays are injected yet.
+- Revocations go the whole way (API, store, publisher, hub, edge) on one machine, through a proxy between control plane and
+  hub that makes every request and answer late, loses answers, or passes nothing. Inside workerd no network can be put
+  between edge and hub: each wait has a random 20 to 120 ms added for that read, and no fault happens there.
+- `worker_start_ms` is what V8 needs before the first request: compiling and instantiating the module, in node.
 ";

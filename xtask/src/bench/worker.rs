@@ -195,7 +195,7 @@ pub(crate) fn number(json: &Json, field: &str) -> Result<f64> {
     json[field].as_f64().with_context(|| format!("the script did not say `{field}`"))
 }
 
-fn median(answers: &[Json], field: &str) -> Result<f64> {
+pub(crate) fn median(answers: &[Json], field: &str) -> Result<f64> {
     let mut values = answers.iter().map(|answer| number(answer, field)).collect::<Result<Vec<_>>>()?;
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().context("nothing was measured")

@@ -2,6 +2,7 @@
 
 mod access;
 pub(crate) mod client;
+pub(crate) mod network;
 mod process;
 pub(crate) mod stack;
 mod story;

@@ -1,6 +1,7 @@
 //! The product on one machine: control plane, hub, edge, and an origin behind it.
 
 use super::client::{Api, until};
+use super::network::Network;
 use super::process::Process;
 use crate::wrangler::{self, Wrangler};
 use crate::{repo, setup, step};
@@ -21,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) edge_port: u16,
     /// The control plane's port; 0 takes a free one.
     pub(crate) control_port: u16,
+    /// What lies between the control plane and the edge; `None` for nothing.
+    pub(crate) network: Option<Network>,
 }
 
 /// A running stack. Dropping it ends every process.
@@ -28,6 +31,7 @@ pub(crate) struct Stack {
     dir: PathBuf,
     control_port: u16,
     control: Option<(Process, String)>,
+    network: Option<Network>,
     edge: Wrangler,
     _origin: Process,
     push_token: String,
@@ -72,6 +76,7 @@ impl Stack {
             dir,
             control_port: settings.control_port,
             control: None,
+            network: settings.network.clone(),
             edge,
             _origin: origin,
             push_token,
@@ -92,7 +97,13 @@ impl Stack {
         let mut command = latchkey("serve")?;
         command.arg("--dir").arg(data(&self.dir));
         command.arg("--listen").arg(format!("127.0.0.1:{}", self.control_port));
-        command.arg("--edge").arg(self.edge.url());
+        match &self.network {
+            None => command.arg("--edge").arg(self.edge.url()),
+            Some(network) => {
+                network.lead_to(self.edge.url())?;
+                command.arg("--edge").arg(network.url())
+            }
+        };
         command.arg("--directory").arg(self.published());
         command.arg("--routes").arg(repo::root().join("examples/routes.toml"));
         command.arg("--operator-sign-in").arg("--ready-file").arg(&ready);
