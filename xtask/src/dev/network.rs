@@ -93,7 +93,9 @@ impl Network {
     }
 
     fn carry(&self, client: TcpStream) {
-        let target = self.lock().target.filter(|_| self.weather().up);
+        let state = self.lock();
+        let target = state.target.filter(|_| state.weather.up);
+        drop(state);
         let Some(server) = target.and_then(|target| TcpStream::connect(target).ok()) else { return };
         let (Ok(from_client), Ok(from_server)) = (client.try_clone(), server.try_clone()) else { return };
         let own = self.clone();
