@@ -219,3 +219,6 @@ const fn mix(mut value: u64) -> u64 {
     value = (value ^ value >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ value >> 31
 }
+
+#[cfg(test)]
+mod tests;

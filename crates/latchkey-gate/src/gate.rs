@@ -320,6 +320,6 @@ fn held<'a, T>(lookup: Lookup<'a, T>, wanted: &mut Vec<Wanted>) -> Option<&'a T>
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let generation = self.serving.as_ref().map(|serving| serving.statement.generation);
-        write!(f, "Gate(root {}, generation {generation:?})", self.root.version())
+        write!(f, "Gate(root {}, generation {generation:?}, {:?})", self.root.version(), self.clock)
     }
 }

@@ -8,6 +8,7 @@
 
 mod canaries;
 mod deltas;
+mod exhaustive;
 mod freshness;
 mod imported;
 mod intake;
