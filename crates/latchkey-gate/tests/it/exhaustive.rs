@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Events of a sequence at most, unless `LATCHKEY_SIM_DEPTH` says otherwise.
 const DEPTH: usize = 4;
 const GRACE_MS: u64 = 5000;
+/// What an answer without the mark knows, by clocks that agree.
+const PROMISED_MS: u64 = 4000;
 /// How far a clock is set back: further than moments may be out of order.
 const SET_BACK_MS: u64 = 1500;
 
@@ -243,7 +245,7 @@ impl<'s> Run<'s> {
         let back_ms = if self.is_set_back { SET_BACK_MS } else { 0 };
         let mut known = self.known;
         if is_unmarked {
-            let bound_ms = ASK_AFTER_MS + back_ms;
+            let bound_ms = PROMISED_MS + back_ms;
             assert!(self.at - self.known <= bound_ms, "unmarked, and behind");
             known = known.max(self.at.saturating_sub(bound_ms));
         }

@@ -150,6 +150,11 @@ impl Authority {
         self.persons.push(Person { identity, sessions, project, is_external });
     }
 
+    pub(crate) fn key_query(&self, at: usize) -> Query {
+        let Key { id, digest, .. } = &self.keys[at];
+        Query::native_key(&self.pepper, *id, digest)
+    }
+
     /// A key that was minted here and never granted.
     pub(crate) fn unsaid_key(&mut self) -> String {
         PlainKey::generate(&self.prefix, 77, &self.mint, &mut self.dice).expose().to_owned()
@@ -349,9 +354,8 @@ impl Authority {
         let pepper = &self.pepper;
         Some(match fact {
             Fact::Key(at) => {
-                let Key { id, digest, .. } = &self.keys[at];
                 let reason = if said == Said::Revoked { Reason::Revoked } else { Reason::Disabled };
-                (InlineSubject::Tag(Query::native_key(pepper, *id, digest).tag), reason)
+                (InlineSubject::Tag(self.key_query(at).tag), reason)
             }
             Fact::Membership(at) => {
                 let person = &self.persons[at];

@@ -4,12 +4,13 @@
 use crate::authority::{Authority, INSTALLATION, rules, session_keys};
 use crate::clockwork::Random;
 use latchkey_core::*;
-use latchkey_snapshot::ObjectDigest;
 use latchkey_snapshot::build::{self, DeltaContent, Object, Signer, StatementContent, Touched};
 use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::head::Previous;
 use latchkey_snapshot::manifest::Exceptions;
+use latchkey_snapshot::{Canary, ObjectDigest};
 use std::rc::Rc;
+use std::slice;
 
 /// A signed statement and all objects it leads to.
 pub(crate) struct Edition {
@@ -28,6 +29,8 @@ pub(crate) struct Policy {
     /// How often a base follows, if deltas go between.
     pub(crate) rebase_percent: u64,
     pub(crate) has_deltas: bool,
+    /// How many bases a gate must not believe, for what they say of a canary.
+    pub(crate) wrong_percent: u64,
     /// How long the base before is carried on.
     pub(crate) previous_secs: u64,
 }
@@ -119,7 +122,8 @@ impl Builder {
         match &mut self.chain {
             Some(chain) if !is_due => chain.extend(authority, random, touched),
             _ => {
-                let old = self.chain.replace(Chain::base(authority, policy));
+                let is_wrong = random.percent(policy.wrong_percent);
+                let old = self.chain.replace(Chain::base(authority, policy, is_wrong));
                 if policy.has_deltas
                     && let Some(mut old) = old
                 {
@@ -132,7 +136,9 @@ impl Builder {
 }
 
 impl Chain {
-    fn base(authority: &mut Authority, policy: Policy) -> Self {
+    fn base(authority: &mut Authority, policy: Policy, is_wrong: bool) -> Self {
+        // What is granted from the start never goes.
+        let canary = Canary { query: authority.key_query(0), expected: None };
         let exceptions = authority.exceptions();
         let (generation, pepper_id, prefix) =
             (authority.generation, authority.content.pepper_id(), authority.prefix);
@@ -145,7 +151,7 @@ impl Chain {
             exceptions: &exceptions,
             session_keys: &session_keys(),
             edge_keys: &[],
-            canaries: &[],
+            canaries: if is_wrong { slice::from_ref(&canary) } else { &[] },
             rules: &rules(),
         });
         let built = built.unwrap();

@@ -51,7 +51,8 @@ fn storm(seed: u64) -> Climate {
             use_by_secs,
             rebase_percent: *random.pick(&[5, 30]),
             has_deltas,
-            previous_secs: *random.pick(&[2, 10]),
+            wrong_percent: *random.pick(&[0, 0, 20]),
+            previous_secs: *random.pick(&[2, 40, 120]),
         },
         signer_skew_ms: random.below(801) as i64 - 400,
         hub_skew_ms: random.below(801) as i64 - 400,
@@ -131,6 +132,7 @@ const MUST_HAPPEN: &[&str] = &[
     "no_snapshot",
     "not_fresh",
     "object garbage",
+    "object not adopted",
     "revoked",
     "session_suspended",
     "snapshot_too_old",
@@ -168,8 +170,14 @@ fn promises_hold_through_a_long_storm() {
 fn revocation_is_known_within_a_second_under_traffic() {
     let delay_ms = (10, 60);
     let line = Manners { delay_ms, loss_percent: 0, double_percent: 0 };
-    let policy =
-        Policy { grace_secs: 900, use_by_secs: 3600, rebase_percent: 5, has_deltas: true, previous_secs: 60 };
+    let policy = Policy {
+        grace_secs: 900,
+        use_by_secs: 3600,
+        rebase_percent: 5,
+        has_deltas: true,
+        wrong_percent: 0,
+        previous_secs: 60,
+    };
     let climate = Climate {
         policy,
         signer_skew_ms: 0,

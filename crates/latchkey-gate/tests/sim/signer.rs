@@ -125,7 +125,10 @@ impl Publisher {
             let edition = {
                 let mut authority = self.world.authority.borrow_mut();
                 let issued = self.world.now(Place::Signer).seconds();
-                builder.build(&mut authority, self.policy, &self.clockwork().random, issued)
+                let is_calm = self.world.healed_ms.get().is_some();
+                let wrong_percent = if is_calm { 0 } else { self.policy.wrong_percent };
+                let policy = Policy { wrong_percent, ..self.policy };
+                builder.build(&mut authority, policy, &self.clockwork().random, issued)
             };
             self.pause(self.world.climate.build_ms).await;
             let lock = self.heads_lock.take(self.clockwork()).await;

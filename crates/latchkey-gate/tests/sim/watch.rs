@@ -24,6 +24,10 @@ pub(crate) const RECOVERY_MS: u64 = 22_000;
 const REQUEST_MS_MAX: u64 = 7100;
 /// Looks at the head of one isolate at the same time: one behind an answer, one before, one that took over.
 const LOOKS_AT_ONCE_MAX: u64 = 3;
+/// Looks behind answers are no closer than this, and neither are forced ones.
+const EVERY_MS: u64 = 250;
+/// The greatest age that a fresh-only answer rests on.
+const FRESH_ONLY_MS: u64 = 1000;
 
 /// What is known of one isolate.
 pub(crate) struct Watch {
@@ -155,7 +159,11 @@ impl Watch {
         }
         if asked.what == What::Batch {
             let behind_ms = world.clockwork.now_ms().saturating_sub(self.confirmed_ms.get());
-            assert!(standing.age_ms <= FRESH_MS && behind_ms <= 2000, "not fresh: {}", context());
+            assert!(
+                standing.age_ms <= FRESH_ONLY_MS && behind_ms <= 2 * FRESH_ONLY_MS,
+                "not fresh: {}",
+                context()
+            );
         }
         if standing.stale {
             let as_of = shell.life.gate.borrow().status(shell.now()).as_of.unwrap();
@@ -298,11 +306,16 @@ impl Watch {
     }
 
     pub(crate) fn object_taken(&self, shell: &Shell, is_lie: bool, taken: Result<(), ObjectRefusal>) {
-        match taken {
-            Ok(()) => {}
-            Err(refusal) => assert!(is_lie, "an honest object was refused: {refusal}"),
-        }
-        shell.world.tally.note(if is_lie { "object garbage" } else { "object taken" });
+        let what = match taken {
+            Ok(()) if is_lie => "object let go",
+            Ok(()) => "object taken",
+            Err(ObjectRefusal::NotAdopted(AdoptError::Canary(_))) => "object not adopted",
+            Err(refusal) => {
+                assert!(is_lie, "an honest object was refused: {refusal}");
+                "object garbage"
+            }
+        };
+        shell.world.tally.note(what);
         self.note_fresh(shell);
     }
 
@@ -322,7 +335,7 @@ impl Watch {
 
     pub(crate) fn refresh_granted(&self, shell: &Shell) {
         let now = self.tick(shell.now());
-        let rested = self.granted.get().is_none_or(|last| now.since_ms(last) >= REFRESH_EVERY_MS);
+        let rested = self.granted.get().is_none_or(|last| now.since_ms(last) >= EVERY_MS);
         assert!(rested, "isolate {}: a second look within 250 ms", shell.site.name);
         self.check_breaker(now);
         self.granted.set(Some(now));
@@ -332,7 +345,7 @@ impl Watch {
     pub(crate) fn ask_granted(&self, shell: &Shell) {
         let now = self.tick(shell.now());
         if shell.life.gate.borrow().status(shell.now()).health == Health::Fresh {
-            let rested = self.forced.get().is_none_or(|last| now.since_ms(last) >= REFRESH_EVERY_MS);
+            let rested = self.forced.get().is_none_or(|last| now.since_ms(last) >= EVERY_MS);
             assert!(rested, "isolate {}: a second forced look within 250 ms", shell.site.name);
             self.forced.set(Some(now));
             shell.world.tally.note("look forced");
