@@ -24,6 +24,7 @@ pub mod project;
 pub mod publishing;
 pub mod ready;
 pub mod resource;
+pub mod restore;
 pub mod revealed;
 pub mod role;
 pub mod service_account;
@@ -69,6 +70,7 @@ pub use resource::{
     ChangeResource, Cluster, ClusterLogin, ClusterOidc, KubeconfigKind, KubeconfigQuery, RegisterResource,
     RegisterResources, RegisteredResources, Resource, ResourceQuery, ResourceType,
 };
+pub use restore::{ConfirmRestore, ConfirmedRestore, HeldQuery, HeldReason, HeldThing};
 pub use revealed::Revealed;
 pub use role::Role;
 pub use service_account::{

@@ -71,6 +71,8 @@ codes! {
     OrganizationAdmin = "organization_admin", "an organization admin stays the project's admin";
     /// The project is not archived (IAM J10).
     NotArchived = "not_archived", "the project must be archived first";
+    /// A restore holds it until an operator confirms it.
+    HeldByRestore = "held_by_restore", "a restore holds this until an operator confirms it";
     /// Importing keys is not open for the organization (IAM K9).
     ImportClosed = "import_closed", "the operator has not opened the import of keys";
     /// A digest of the batch was imported before (IAM K9).

@@ -1,8 +1,9 @@
 //! The HTTP API of a running server, as commands ask it.
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Method, Url};
+use reqwest::{Client, Method, RequestBuilder, Url};
+use std::io::Write;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
@@ -11,6 +12,8 @@ use zeroize::Zeroizing;
 const TOKEN: &str = "LATCHKEY_TOKEN";
 /// How long one answer may take; a request has a minute there.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an answer may take that comes in a stream; it may stop for no longer than [`TIMEOUT`].
+const STREAM_MAX: Duration = Duration::from_secs(6 * 3600);
 /// Bytes of an answer: a part of an export, and its last entry.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
@@ -43,6 +46,7 @@ impl Api {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .timeout(TIMEOUT)
+            .read_timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()?;
@@ -66,11 +70,36 @@ impl Api {
         self.call(Method::POST, path, "")
     }
 
-    fn call(&self, method: Method, path: &str, query: &str) -> Result<Vec<u8>> {
+    /// Writes the body of the answer to an act that takes none as it comes, however long it is.
+    ///
+    /// # Errors
+    /// As of [`Api::get`], and those of `out`.
+    pub(crate) fn act_into(&self, path: &str, out: &mut dyn Write) -> Result<()> {
+        let request = self.request(Method::POST, path, "").timeout(STREAM_MAX);
+        self.runtime.block_on(async {
+            let mut answer = request.send().await.map_err(reqwest::Error::without_url)?;
+            let status = answer.status();
+            if !status.is_success() {
+                let told = answer.chunk().await.map_err(reqwest::Error::without_url)?.unwrap_or_default();
+                let told = String::from_utf8_lossy(&told[..told.len().min(1000)]).into_owned();
+                bail!("the API answered {status} to `{path}`: {told}");
+            }
+            while let Some(part) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
+                out.write_all(&part).context("the answer cannot be written")?;
+            }
+            Ok(())
+        })
+    }
+
+    fn request(&self, method: Method, path: &str, query: &str) -> RequestBuilder {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         url.set_query(Some(query).filter(|query| !query.is_empty()));
-        let request = self.client.request(method, url).header(AUTHORIZATION, self.authorization.clone());
+        self.client.request(method, url).header(AUTHORIZATION, self.authorization.clone())
+    }
+
+    fn call(&self, method: Method, path: &str, query: &str) -> Result<Vec<u8>> {
+        let request = self.request(method, path, query);
         self.runtime.block_on(async {
             let mut answer = request.send().await.map_err(reqwest::Error::without_url)?;
             let mut bytes = Vec::new();

@@ -1,21 +1,26 @@
 //! What `latchkey serve` is told: by flags, by the environment, by a file; in that order, the first one wins.
 
+use crate::installation::read_private_text;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use latchkey_control::app::USAGE_LINE_REQUESTS_MAX;
 use latchkey_control::http::{Bounds, Rate};
 use latchkey_control::publish::CANARY_KEYS_MAX;
+use latchkey_control::publish::{S3Credentials, S3Place};
 use latchkey_core::KeyId;
 use latchkey_snapshot::manifest::GRACE_SECS_MAX;
 use serde::Deserialize;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:8788";
 const GRACE_SECS_DEFAULT: u32 = 900;
 const RATE_PER_SECOND_DEFAULT: u32 = 200;
 const STRANGERS_PER_SECOND_DEFAULT: u32 = 20;
+/// Bytes the file with a store's credentials may have.
+const CREDENTIALS_LEN_MAX: u64 = 1024;
 
 /// Each can stand in the file by its name with `_` for `-`; a flag beats the environment, the environment the file.
 #[derive(Args, Default)]
@@ -86,6 +91,7 @@ struct File {
     listen: Option<SocketAddr>,
     edges: Option<Vec<String>>,
     directory: Option<PathBuf>,
+    s3: Option<S3File>,
     canaries: Option<Vec<String>>,
     routes: Option<PathBuf>,
     grace_secs: Option<u32>,
@@ -98,6 +104,19 @@ struct File {
     ready_file: Option<PathBuf>,
 }
 
+/// An S3-compatible store to publish to as well. It stands in the file only.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct S3File {
+    bucket: String,
+    #[serde(default)]
+    prefix: String,
+    endpoint: Option<String>,
+    region: Option<String>,
+    /// A file, 0600: two lines, the key's id and the key. Without it the environment says: `AWS_ACCESS_KEY_ID` and so on.
+    credentials: Option<PathBuf>,
+}
+
 /// The settings that hold.
 #[derive(Debug)]
 pub(crate) struct Config {
@@ -105,6 +124,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) edges: Vec<String>,
     pub(crate) directory: Option<PathBuf>,
+    pub(crate) s3: Option<S3Place>,
     pub(crate) canaries: Vec<KeyId>,
     pub(crate) routes: Option<PathBuf>,
     pub(crate) grace_secs: u32,
@@ -151,6 +171,7 @@ impl Config {
             },
             edges,
             directory: arguments.directory.or(file.directory),
+            s3: file.s3.map(S3File::place).transpose()?,
             canaries: canaries(if arguments.canaries.is_empty() {
                 file.canaries.unwrap_or_default()
             } else {
@@ -185,6 +206,27 @@ fn canaries(ids: Vec<String>) -> Result<Vec<KeyId>> {
         KeyId::parse(id.as_bytes()).with_context(|| format!("`canaries`: `{id}` is no key's id"))
     };
     ids.iter().map(parse).collect()
+}
+
+impl S3File {
+    fn place(self) -> Result<S3Place> {
+        let credentials = self.credentials.as_deref().map(credentials).transpose()?;
+        let Self { bucket, prefix, endpoint, region, .. } = self;
+        Ok(S3Place { bucket, prefix, endpoint, region, credentials })
+    }
+}
+
+/// Two lines of a file that nobody else can read. What they say is never shown.
+fn credentials(path: &Path) -> Result<S3Credentials> {
+    let text = read_private_text(path, CREDENTIALS_LEN_MAX, "a key's id and the key")?;
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    match lines.as_slice() {
+        [id, key] if !id.is_empty() && !key.is_empty() => Ok(S3Credentials {
+            access_key_id: (*id).to_owned(),
+            secret_access_key: Zeroizing::new((*key).to_owned()),
+        }),
+        _ => bail!("`{}` is not two lines: the key's id and the key", path.display()),
+    }
 }
 
 fn read(path: &Path) -> Result<File> {

@@ -222,11 +222,16 @@ pub(crate) fn read_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
 
 /// Reads a file that nobody else can read, if it is no longer than it may be.
 pub(crate) fn read_secret_text(path: &Path) -> Result<Zeroizing<String>> {
+    read_private_text(path, SECRET_FILE_LEN_MAX, "64 hexadecimal characters")
+}
+
+/// Reads a file that nobody else can read, if it is no longer than `what` it should be.
+pub(crate) fn read_private_text(path: &Path, len_max: u64, what: &str) -> Result<Zeroizing<String>> {
     let cannot = || format!("cannot read `{}`", path.display());
     let about = fs::metadata(path).with_context(cannot)?;
     let mode = about.permissions().mode() & 0o777;
     ensure!(mode & 0o077 == 0, "`{}` can be read by others (mode {mode:o}): make it 0600", path.display());
-    ensure!(about.len() <= SECRET_FILE_LEN_MAX, "`{}` is not 64 hexadecimal characters", path.display());
+    ensure!(about.len() <= len_max, "`{}` is not {what}", path.display());
     Ok(Zeroizing::new(fs::read_to_string(path).with_context(cannot)?))
 }
 

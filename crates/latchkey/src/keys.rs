@@ -4,9 +4,9 @@
 //! another. What is on disk and does not belong together changes nothing: the keys in force stay, and it is said.
 
 use crate::init::validity;
-use crate::installation::{Folder, read_secret_text, unhex};
+use crate::installation::{Folder, hex, read_secret_text, unhex};
 use anyhow::{Context, Result, anyhow};
-use latchkey_control::outside::Clock;
+use latchkey_control::outside::{Clock, Seeds, SystemSeeds};
 use latchkey_control::publish::{Keyring, Keyrings, Keys};
 use latchkey_core::{Pepper, UnixSeconds};
 use latchkey_snapshot::Root;
@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -30,6 +31,9 @@ pub(crate) const PEPPER: &str = "secrets/pepper";
 pub(crate) const PEPPER_NEXT: &str = "secrets/pepper-next";
 /// The pepper that was before.
 pub(crate) const PEPPER_LAST: &str = "secrets/pepper-last";
+const SESSION: &str = "keys/session";
+/// No name of a key: what is in it counts once it is renamed.
+const SESSION_NEXT: &str = "keys/session.next";
 
 /// The keys as they are on disk.
 pub(crate) struct HeldKeys {
@@ -249,6 +253,26 @@ pub(crate) fn key_names(folder: &Folder, role: &str) -> Result<Vec<String>> {
     }
     numbered.sort();
     Ok(numbered.into_iter().map(|(_, name)| name).collect())
+}
+
+/// Makes one new session key in place of all that are there: tokens by those are refused once edges hear of it.
+///
+/// # Errors
+/// A file cannot be written or removed.
+pub(crate) fn replace_session_keys(folder: &Folder, now: UnixSeconds) -> Result<()> {
+    let seed = SystemSeeds.seed().map(Zeroizing::new).map_err(|error| anyhow!("{error}"))?;
+    let (from, until) = validity(now);
+    let text = Zeroizing::new(format!("{}\nvalid {} {}\n", *Zeroizing::new(hex(&*seed)), from.0, until.0));
+    let next = folder.path(SESSION_NEXT);
+    if next.exists() {
+        fs::remove_file(&next).with_context(|| format!("cannot remove `{}`", next.display()))?;
+    }
+    folder.write(SESSION_NEXT, text.as_bytes())?;
+    for name in key_names(folder, "session")? {
+        let path = folder.path(&name);
+        fs::remove_file(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
+    }
+    fs::rename(&next, folder.path(SESSION)).with_context(|| format!("cannot write `{SESSION}`"))
 }
 
 fn signers(folder: &Folder, role: &str) -> Result<Vec<Signer>> {

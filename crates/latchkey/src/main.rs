@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod backup;
 mod config;
 mod edge_env;
 mod init;
@@ -9,9 +10,12 @@ mod inspect;
 mod installation;
 mod keys;
 mod publish;
+mod published;
+mod restore;
 mod routes;
 mod serve;
 mod signer;
+mod snapshot;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -47,6 +51,13 @@ enum Command {
     /// Works with what is published: how far it has come, a change's receipt, holding grants back.
     #[command(subcommand)]
     Publish(publish::Command),
+    /// Copies the whole state, from a server that runs or from the database of one that is stopped.
+    Backup(backup::Arguments),
+    /// Makes the database from a backup, above everything that was published; what edges refuse stays refused.
+    Restore(restore::Arguments),
+    /// Looks into what is published: its figures, whether it is whole, what differs, whether the database says the same.
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
     /// Works with API keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -83,6 +94,9 @@ fn main() -> ExitCode {
         Command::Audit(command) => audit::run(&command),
         Command::Signer(command) => signer::run(&command),
         Command::Publish(command) => publish::run(&command),
+        Command::Snapshot(command) => snapshot::run(&command),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::EdgeEnv(arguments) => edge_env::run(&arguments),
         Command::Key(KeyCommand::Inspect { prefix }) => inspect::run(&prefix),
     };

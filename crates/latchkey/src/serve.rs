@@ -9,7 +9,9 @@ use latchkey_control::app::caretaker::Caretaker;
 use latchkey_control::app::{Control, ControlConfig, EdgeTokens};
 use latchkey_control::http::{self, Limits};
 use latchkey_control::outside::{Clock, SystemClock, SystemSeeds};
-use latchkey_control::publish::{DirectorySink, EdgeSink, Keyrings, Publisher, Schedule, Settings, Sink};
+use latchkey_control::publish::{
+    DirectorySink, EdgeSink, Keyrings, ObjectStoreSink, Publisher, Schedule, Settings, Sink,
+};
 use latchkey_control::store::Store;
 use latchkey_core::Generation;
 use latchkey_snapshot::Rule;
@@ -141,13 +143,17 @@ fn sinks(config: &Config, push_token: &str, keyrings: Keyrings) -> Result<Vec<Ar
         let sink = EdgeSink::new(url, push_token);
         sinks.push(Arc::new(sink.map_err(|error| anyhow!("the edge `{url}`: {error}"))?));
     }
+    let keep_ms = (u64::from(config.grace_secs) + KEEP_BEYOND_GRACE_SECS) * 1000;
     if let Some(path) = &config.directory {
-        let keep_ms = (u64::from(config.grace_secs) + KEEP_BEYOND_GRACE_SECS) * 1000;
-        let sink = DirectorySink::open(path, keyrings, keep_ms);
+        let sink = DirectorySink::open(path, keyrings.clone(), keep_ms);
         sinks.push(Arc::new(sink.with_context(|| format!("cannot publish to `{}`", path.display()))?));
     }
+    if let Some(place) = &config.s3 {
+        let store = place.open().with_context(|| format!("cannot publish to `{}`", place.name()))?;
+        sinks.push(Arc::new(ObjectStoreSink::new(place.name(), store, &place.prefix, keyrings, keep_ms)));
+    }
     if sinks.is_empty() {
-        tracing::warn!("neither an edge nor a directory is set: nothing is published");
+        tracing::warn!("neither an edge, a directory nor a store is set: nothing is published");
     }
     Ok(sinks)
 }

@@ -83,6 +83,8 @@ pub enum Conflict {
     OrganizationAdmin,
     /// The project is not archived (J10).
     NotArchived,
+    /// A restore holds it: only an operator lets it go.
+    HeldByRestore,
     /// Importing is not open for the organization (K9).
     ImportClosed,
     /// A digest was imported before, here or elsewhere (K9).

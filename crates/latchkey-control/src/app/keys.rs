@@ -4,9 +4,10 @@ use super::Minting;
 use super::ask::{Ask, InProject};
 use super::error::AppError;
 use super::mint::Mint;
+use super::restore::check_not_held;
 use super::{fields, narrowing, pages, render};
 use crate::iam::key::lasts_longer;
-use crate::iam::{Key, Narrowing, Permit};
+use crate::iam::{HeldPlace, Key, Narrowing, Permit};
 use crate::store::{KeyPlace, Write};
 use latchkey_api as api;
 use latchkey_api::key::{BATCH_KEYS_MAX, OVERLAP_MINUTES_MAX};
@@ -113,6 +114,7 @@ pub fn disable(ask: &Ask, id: &str) -> Result<Write<api::Key>, AppError> {
 pub fn enable(ask: &Ask, id: &str) -> Result<Write<api::Key>, AppError> {
     let (key, place) = find(ask, id)?;
     let permit = place.permit(ask, Permission::KeysCreate)?;
+    check_not_held(ask.view, place.organization.number, HeldPlace::Key(key.id))?;
     let now = key.clone().enabled(&permit, ask.now)?;
     changed(ask, &permit, "keys.enable", &place, &key, now)
 }
@@ -131,6 +133,7 @@ pub fn rotate(
 ) -> Result<Write<api::RotatedKey>, AppError> {
     let (before, place) = find(ask, id)?;
     let permit = place.permit(ask, Permission::KeysCreate)?;
+    check_not_held(ask.view, place.organization.number, HeldPlace::Key(before.id))?;
     let (key, plain) = Mint::new(ask, dice, minting, &place, &permit)?.successor(&before)?;
     let now = before.clone().rotated(&permit, ask.now, key.id, body.overlap_minutes)?;
     if body.overlap_minutes > OVERLAP_MINUTES_MAX {

@@ -6,6 +6,7 @@
 pub mod acceptance;
 pub mod ask;
 pub mod audit;
+pub mod backups;
 mod books;
 pub mod budgets;
 pub mod caretaker;
@@ -37,6 +38,7 @@ pub mod publishing;
 mod render;
 pub mod reports;
 pub mod resources;
+pub mod restore;
 pub mod service_accounts;
 pub mod sessions;
 pub mod settings;
@@ -93,6 +95,7 @@ pub struct Control {
     edge_tokens: Option<EdgeTokens>,
     publishing: watch::Receiver<PublishStatus>,
     config: ControlConfig,
+    backup_slot: backups::BackupSlot,
 }
 
 /// What it takes to make the tokens by which sessions are known at edges.
@@ -146,6 +149,7 @@ impl Control {
             // Nobody publishes: nothing is reached, and nothing is wrong.
             publishing: watch::Sender::new(PublishStatus::default()).subscribe(),
             config,
+            backup_slot: backups::BackupSlot::default(),
         }
     }
 

@@ -127,6 +127,7 @@ pub(super) const fn status(code: Code) -> StatusCode {
         | Code::OrganizationAdmin
         | Code::NotArchived
         | Code::ImportClosed
+        | Code::HeldByRestore
         | Code::DigestTaken
         | Code::KeyRotated
         | Code::ClusterAccess
@@ -197,6 +198,7 @@ const fn of_conflict(conflict: Conflict) -> Code {
         Conflict::OrganizationAdmin => Code::OrganizationAdmin,
         Conflict::NotArchived => Code::NotArchived,
         Conflict::ImportClosed => Code::ImportClosed,
+        Conflict::HeldByRestore => Code::HeldByRestore,
         Conflict::DigestTaken => Code::DigestTaken,
         Conflict::KeyRotated => Code::KeyRotated,
         Conflict::ClusterAccess => Code::ClusterAccess,

@@ -28,6 +28,7 @@ mod projects;
 mod publishing;
 mod reply;
 mod resources;
+mod restore;
 mod route;
 mod server;
 mod service_accounts;
@@ -180,6 +181,23 @@ fn operator() -> Vec<Route> {
             .does("organizations.close_import", "Ends that; what was imported stays.")
             .needs(Needs::Operator(OperatorAct::Import))
             .shows::<api::Organization>(),
+        Route::post("/v1/operator/backup", restore::make_backup)
+            .only_asks()
+            .does("backups.create", "A copy of the whole state as it is now, for `latchkey restore`.")
+            .needs(Needs::Operator(OperatorAct::Backup))
+            .answers(restore::BACKUP),
+        Route::get("/v1/operator/restore", restore::list)
+            .does("restore.list", "What a restore holds until an operator confirms it.")
+            .needs(Needs::Operator(OperatorAct::Restore))
+            .asks::<api::HeldQuery>()
+            .lists::<api::HeldThing>()
+            .codes(&[Code::NotFound]),
+        Route::post("/v1/operator/restore/confirm", restore::confirm)
+            .does("restore.confirm", "Lets held things of an organization go.")
+            .needs(Needs::Operator(OperatorAct::Restore))
+            .takes::<api::ConfirmRestore>()
+            .shows::<api::ConfirmedRestore>()
+            .codes(&[Code::NotFound]),
     ]
 }
 
@@ -399,13 +417,13 @@ fn projects() -> Vec<Route> {
             .does("projects.unarchive", "Takes it out of the archive: all is as it was.")
             .permission(Permission::OrgProjectsArchive)
             .shows::<api::Project>()
-            .codes(&[Code::NotArchived]),
+            .codes(&[Code::NotArchived, Code::HeldByRestore]),
         Route::put("/v1/projects/{project}/external", projects::switch_external)
             .does("projects.switch_external", "Lets external collaborators in, or refuses them at once.")
             .permission(Permission::ProjectExternalWrite)
             .takes::<api::SwitchExternal>()
             .shows::<api::Project>()
-            .codes(&[Code::DefaultProject]),
+            .codes(&[Code::DefaultProject, Code::HeldByRestore]),
         Route::post("/v1/projects/{project}/join", projects::join)
             .does("projects.join", "Joins the project.")
             .needs(Needs::Join)
@@ -537,7 +555,7 @@ fn keys() -> Vec<Route> {
             .permission(Permission::KeysCreate)
             .takes::<api::RotateKey>()
             .makes::<api::RotatedKey>()
-            .codes(&[Code::KeyRevoked, Code::KeyExpired, Code::KeyRotated]),
+            .codes(&[Code::KeyRevoked, Code::KeyExpired, Code::KeyRotated, Code::HeldByRestore]),
         Route::post("/v1/keys/{key}/revoke", keys::revoke)
             .does("keys.revoke", "Revokes a key, for good.")
             .permission(Permission::KeysRevoke)
@@ -551,7 +569,7 @@ fn keys() -> Vec<Route> {
             .does("keys.enable", "Switches a key on again.")
             .permission(Permission::KeysCreate)
             .shows::<api::Key>()
-            .codes(&[Code::KeyRevoked]),
+            .codes(&[Code::KeyRevoked, Code::HeldByRestore]),
     ]
 }
 

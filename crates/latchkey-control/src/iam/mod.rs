@@ -4,6 +4,7 @@
 
 pub mod caller;
 pub mod explain;
+pub mod held;
 pub mod invitation;
 pub mod key;
 pub mod narrowing;
@@ -19,6 +20,7 @@ pub mod token;
 pub mod usage;
 
 pub use caller::{Actor, Caller};
+pub use held::{Held, HeldPlace, HeldReason, HeldThing};
 pub use invitation::{Invitation, InvitationOutcome, InvitedInto};
 pub use key::{Key, KeyProof, KeyState};
 pub use narrowing::Narrowing;

@@ -90,6 +90,10 @@ pub enum OperatorAct {
     Import,
     /// See how far publishing has come, and hold grants back from edges.
     Publishing,
+    /// Take a copy of the whole state.
+    Backup,
+    /// See and confirm what a restore holds.
+    Restore,
 }
 
 impl OperatorAct {
@@ -105,6 +109,8 @@ impl OperatorAct {
             Self::Usage => "operator.usage",
             Self::Import => "operator.import",
             Self::Publishing => "operator.publishing",
+            Self::Backup => "operator.backup",
+            Self::Restore => "operator.restore",
         }
     }
 }

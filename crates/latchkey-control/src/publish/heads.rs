@@ -6,7 +6,7 @@ use super::ledger::{Ledger, Riding};
 use super::stamp::{ClockBehind, Stamp};
 use super::status::Board;
 use crate::outside::Clock;
-use crate::store::{Store, StoreError, View};
+use crate::store::{ReadView, Store, StoreError, View};
 use latchkey_core::{Generation, UnixMillis};
 use latchkey_snapshot::build::{BuildError, HeadContent};
 use latchkey_snapshot::root::KeyRole;
@@ -67,13 +67,13 @@ pub(super) enum HeadsError {
 
 /// What a run before this one left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Bookmark {
+pub struct Bookmark {
     /// No head was signed above this.
-    pub(super) as_of: UnixMillis,
+    pub as_of: UnixMillis,
     /// No statement was signed above this.
-    pub(super) generation: Generation,
+    pub generation: Generation,
     /// Under this root.
-    pub(super) root_version: u32,
+    pub root_version: u32,
 }
 
 impl Heads {
@@ -192,13 +192,39 @@ impl Heads {
 
 /// The bookmark of the run before this one.
 pub(super) fn read_bookmark(store: &Store) -> Result<Bookmark, StoreError> {
-    match store.read()?.publish_state(BOOKMARK)? {
-        None => Ok(Bookmark::default()),
-        Some(bytes) => Bookmark::from_bytes(&bytes).ok_or(StoreError::Corrupt("publish_state")),
-    }
+    Bookmark::read(&store.read()?)
 }
 
 impl Bookmark {
+    /// The one that is kept.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read(view: &ReadView) -> Result<Self, StoreError> {
+        match view.publish_state(BOOKMARK)? {
+            None => Ok(Self::default()),
+            Some(bytes) => Self::from_bytes(&bytes).ok_or(StoreError::Corrupt("publish_state")),
+        }
+    }
+
+    /// The greater of two, in each part.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            as_of: self.as_of.max(other.as_of),
+            generation: self.generation.max(other.generation),
+            root_version: self.root_version.max(other.root_version),
+        }
+    }
+
+    /// Keeps it in a store that nothing is published from now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn keep(self, store: &Store) -> Result<(), StoreError> {
+        store.put_publish_state(BOOKMARK, self.to_bytes()).await
+    }
+
     fn to_bytes(self) -> Vec<u8> {
         let mut bytes = vec![BOOKMARK_VERSION];
         bytes.extend(self.root_version.to_le_bytes());

@@ -11,6 +11,7 @@
 mod backoff;
 mod canaries;
 mod chain;
+mod contents;
 mod courier;
 mod edition;
 mod heads;
@@ -18,21 +19,32 @@ pub mod keyring;
 mod ledger;
 mod picture;
 mod press;
+mod published;
 mod publisher;
+mod rebuild;
 mod records;
+mod setback;
 pub mod sink;
+pub mod source;
 mod stamp;
 mod status;
 mod succession;
 
 pub use canaries::CANARY_KEYS_MAX;
 pub use chain::ChainLimits;
+pub use contents::{Contents, PublishedRecord, RecordPlace};
+pub use heads::Bookmark;
 pub use keyring::{EndingKey, Keyring, KeyringError, Keyrings, Keys};
+pub use published::{PublishedError, PublishedState, Snapshot};
 pub use publisher::{PublishError, Publisher, Schedule, Settings};
+pub use rebuild::{RebuildError, Rebuilt};
+pub use setback::{Setback, SetbackError};
+pub use sink::object_store::{ObjectStoreSink, ObjectStoreSource, S3Credentials, S3Error, S3Place};
 pub use sink::{
     Held, Named, Sink, SinkError, directory::DirectorySink, edge::EdgeError, edge::EdgeSink,
     edge::PepperReport, edge::PepperReports,
 };
+pub use source::{DirectorySource, Source, SourceError};
 pub use status::{FRESHNESS_BOUND_MS, PublishStatus, Published, SinkStatus};
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Where snapshots go: what any sink can do, and how it refuses. The two kinds are [`edge`] and [`directory`].
+//! Where snapshots go: what any sink can do, and how it refuses. The kinds are [`edge`], [`directory`] and [`object_store`].
 
 pub mod directory;
 pub mod edge;
+pub mod object_store;
 
 use latchkey_core::{Generation, UnixMillis};
 use latchkey_snapshot::ObjectDigest;

@@ -1,6 +1,7 @@
 //! The publisher as a whole: what must reach a sink, in which order, whatever fails.
 
 mod rotation;
+mod setback;
 pub(in crate::publish) mod stage;
 
 use super::{ChainLimits, DirectorySink, PublishError, PublishStatus, Publisher, Schedule, Sink};

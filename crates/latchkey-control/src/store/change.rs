@@ -2,6 +2,7 @@
 
 use super::audit::{self, AuditEntry};
 use super::error::StoreError;
+use super::held;
 use super::images::{budget_place, subject_bytes};
 use super::outbox::{Effect, Touch, Touched};
 use super::rows::{Row, decode, encode};
@@ -9,9 +10,9 @@ use super::tables::{WriteTables, counter};
 use super::view::count;
 use crate::iam::key::lasts_longer;
 use crate::iam::{
-    Amount, BatchOutcome, Budget, BudgetScope, Collaboration, Departure, Identity, Invitation, InvitedInto,
-    Key, KeyProof, Membership, Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource,
-    Session, SlugHolder, UsageBatch, UsagePlace, UsageToken, User,
+    Amount, BatchOutcome, Budget, BudgetScope, Collaboration, Departure, Held, HeldPlace, Identity,
+    Invitation, InvitedInto, Key, KeyProof, Membership, Notice, OperatorToken, Organization, OwnershipOffer,
+    Project, Resource, Session, SlugHolder, UsageBatch, UsagePlace, UsageToken, User,
 };
 use latchkey_core::{
     Generation, KeyId, OrganizationNumber, Permission, ProjectNumber, Slug, UnixMillis, UserId,
@@ -110,6 +111,10 @@ pub enum Change {
     Notice(Notice),
     Budget(Budget),
     UsageBatch(UsageBatch),
+    /// Waits for an operator from now on.
+    Held(Held),
+    /// Waits no more.
+    RemoveHeld(OrganizationNumber, HeldPlace),
     /// Adds to what was used.
     Usage(UsagePlace, Amount),
     /// Adds to what the budgets of a scope have to count on a day.
@@ -150,7 +155,7 @@ macro_rules! changes {
 }
 
 changes!(Organization Project User Membership Collaboration Session OperatorToken Key Resource Identity Departure);
-changes!(OwnershipOffer Invitation UsageToken Notice Budget UsageBatch);
+changes!(OwnershipOffer Invitation UsageToken Notice Budget UsageBatch Held);
 
 impl Change {
     /// Puts the row and its index entries, and says what that touches at the edge.
@@ -179,6 +184,11 @@ impl Change {
             Self::Notice(notice) => put_notice(tables, notice).map(none),
             Self::Budget(budget) => put_budget(tables, budget).map(|touch| [touch, None]),
             Self::UsageBatch(batch) => put_usage_batch(tables, batch).map(none),
+            Self::Held(held) => held::put(tables, held).map(none),
+            Self::RemoveHeld(organization, place) => {
+                tables.held.remove((organization.0, held::held_place(*place).as_slice()))?;
+                Ok([None, None])
+            }
             Self::Usage(place, amount) => add_usage(tables, place, *amount).map(none),
             Self::Spent(scope, day, amount) => add_spent(tables, *scope, *day, *amount).map(none),
             Self::ForgetUsageBatch(batch) => forget_usage_batch(tables, batch).map(none),

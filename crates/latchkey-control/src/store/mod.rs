@@ -5,9 +5,11 @@
 //! [outbox](ReadView::outbox_after), a [watch](Store::newest) of the newest generation, and room for its bookmarks.
 
 mod audit;
+pub mod backup;
 mod change;
 mod disk;
 mod error;
+mod held;
 mod images;
 mod outbox;
 mod replays;
@@ -41,7 +43,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use writer::{Chore, Job, UseCase, Writer};
 
 /// The format that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
+/// The oldest format that is brought up to this one: 3 has a table more.
+const FORMAT_VERSION_MIN: u32 = 2;
 /// Writes that may wait for the writer before callers have to.
 pub const QUEUE_WRITES_MAX: usize = 4096;
 /// Memory for pages of the database.
@@ -311,12 +315,15 @@ fn read_view(database: &Database) -> Result<ReadView, StoreError> {
     ReadView::open(&database.begin_read()?)
 }
 
-/// Writes the format's version into a new database, and checks that of an old one before anything is touched.
+/// Writes the format's version into a new database, checks that of an old one before anything is touched, and brings
+/// one up that only lacks tables.
 fn settle_format(database: &Database) -> Result<(), StoreError> {
     let reading = database.begin_read()?;
     let is_new = reading.list_tables()?.next().is_none();
-    if !is_new {
-        return check_format(&reading);
+    match if is_new { Ok(()) } else { check_format(&reading) } {
+        Ok(()) if !is_new => return Ok(()),
+        Ok(()) | Err(StoreError::FormatVersion { found: FORMAT_VERSION_MIN..FORMAT_VERSION, .. }) => {}
+        Err(error) => return Err(error),
     }
     let transaction = database.begin_write()?;
     let mut tables = WriteTables::open(&transaction)?;

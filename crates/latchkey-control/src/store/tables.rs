@@ -49,6 +49,26 @@ macro_rules! tables {
             }
         }
 
+        impl ReadView {
+            /// Shows every row of every table as bytes, in the order of this list.
+            pub(super) fn show_rows(&self, show: &mut ShowRow<'_>) -> Result<(), StoreError> {
+                $(show_rows(stringify!($field), &self.$field, show)?;)*
+                Ok(())
+            }
+        }
+
+        impl WriteTables<'_> {
+            /// Puts a row that a read showed. Says whether there is such a table. The bytes must be ones that
+            /// [`ReadView::show_rows`] gave out: the engine panics at others.
+            pub(super) fn put_row(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
+                match table {
+                    $(stringify!($field) => put_row(&mut self.$field, key, value)?,)*
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            }
+        }
+
         impl Tables for ReadView {
             $(fn $field(&self) -> &impl ReadableTable<$key, $value> { &self.$field })*
         }
@@ -57,6 +77,30 @@ macro_rules! tables {
             $(fn $field(&self) -> &impl ReadableTable<$key, $value> { &self.$field })*
         }
     };
+}
+
+/// Takes a table's name, a key and a value.
+pub(super) type ShowRow<'a> = dyn FnMut(&str, &[u8], &[u8]) -> Result<(), StoreError> + 'a;
+
+fn show_rows<K: redb::Key + 'static, V: redb::Value + 'static>(
+    name: &str,
+    table: &ReadOnlyTable<K, V>,
+    show: &mut ShowRow<'_>,
+) -> Result<(), StoreError> {
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        show(name, K::as_bytes(&key.value()).as_ref(), V::as_bytes(&value.value()).as_ref())?;
+    }
+    Ok(())
+}
+
+fn put_row<K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: &mut Table<'_, K, V>,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), StoreError> {
+    table.insert(K::from_bytes(key), V::from_bytes(value))?;
+    Ok(())
 }
 
 tables! {
@@ -117,6 +161,9 @@ tables! {
     resources: (u8, &'static str) => Row;
     // (project, type, id); deleted ones are not in it
     project_resources: (u32, u8, &'static str) => Nothing;
+
+    // (organization, kind, key, person or project): what a restore holds until an operator confirms it
+    held: (u32, &'static [u8]) => Row;
 
     // (organization, project or 0, number)
     notices: (u32, u32, u64) => Row;

@@ -5,14 +5,15 @@
 
 use super::audit::AuditView;
 use super::error::StoreError;
+use super::held::held_place;
 use super::images::{budget_place, subject};
 use super::replays::Replay;
 use super::rows::{Row, decode};
 use super::tables::{Tables, counter};
 use crate::iam::{
-    Amount, Budget, BudgetScope, Collaboration, Departure, Email, Identity, Invitation, Key, Membership,
-    Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource, Session, SlugHolder, TokenDigest,
-    UsageBatch, UsagePlace, UsageToken, User,
+    Amount, Budget, BudgetScope, Collaboration, Departure, Email, Held, HeldPlace, Identity, Invitation, Key,
+    Membership, Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource, Session, SlugHolder,
+    TokenDigest, UsageBatch, UsagePlace, UsageToken, User,
 };
 use latchkey_core::{
     Generation, IdentityId, ImportedDigest, InvitationId, KeyId, OrganizationId, OrganizationNumber,
@@ -182,6 +183,15 @@ pub trait View: AuditView {
     fn publish_releases(&self) -> Answer<u64>;
     /// Since when an operator holds grants back from edges.
     fn publish_held_since(&self) -> Answer<Option<UnixMillis>>;
+    /// What a restore holds there, if it does.
+    fn held(&self, organization: OrganizationNumber, place: HeldPlace) -> Answer<Option<Held>>;
+    /// What restores hold, by organization and place; of one organization, or of all.
+    fn held_things(
+        &self,
+        organization: Option<OrganizationNumber>,
+        after: Option<(OrganizationNumber, HeldPlace)>,
+        limit: usize,
+    ) -> Answer<Vec<Held>>;
 
     /// The resource, deleted or not.
     fn resource(&self, kind: ResourceType, id: &str) -> Answer<Option<Resource>>;
@@ -598,6 +608,27 @@ impl<T: Tables> View for T {
         rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
     }
 
+    fn held(&self, organization: OrganizationNumber, place: HeldPlace) -> Answer<Option<Held>> {
+        row(Tables::held(self).get((organization.0, held_place(place).as_slice()))?)
+    }
+
+    fn held_things(
+        &self,
+        organization: Option<OrganizationNumber>,
+        after: Option<(OrganizationNumber, HeldPlace)>,
+        limit: usize,
+    ) -> Answer<Vec<Held>> {
+        let lowest = organization.map_or(0, |number| number.0);
+        let highest = organization.map_or(u32::MAX, |number| number.0);
+        let after = after.map(|(number, place)| (number.0, held_place(place)));
+        let first = match &after {
+            Some((number, place)) => Bound::Excluded((*number, place.as_slice())),
+            None => Bound::Included((lowest, [].as_slice())),
+        };
+        let rows = Tables::held(self).range((first, Bound::Included((highest, HELD_LAST))))?;
+        rows.take(limit).map(|entry| decode(entry?.1.value())).collect()
+    }
+
     fn resource(&self, kind: ResourceType, id: &str) -> Answer<Option<Resource>> {
         row(self.resources().get((kind as u8, id))?)
     }
@@ -622,6 +653,8 @@ impl<T: Tables> View for T {
     }
 }
 
+/// Behind the place of everything that is held.
+const HELD_LAST: &[u8] = &[0xff];
 const LOWEST: [u8; 16] = [0; 16];
 const HIGHEST: [u8; 16] = [0xff; 16];
 

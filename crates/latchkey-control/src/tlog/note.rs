@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// Bytes a note may have.
 pub const NOTE_BYTES_MAX: usize = 64 << 10;
@@ -40,6 +41,11 @@ impl CheckpointSigner {
     /// The public half.
     pub fn key(&self) -> CheckpointKey {
         CheckpointKey { name: self.name.clone(), public: self.key.verifying_key() }
+    }
+
+    /// A secret that follows from the private key and tells nothing of it; another for every purpose.
+    pub(crate) fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(blake3::derive_key(purpose, &*Zeroizing::new(self.key.to_bytes())))
     }
 
     /// The signed checkpoint. The same for the same checkpoint, always.

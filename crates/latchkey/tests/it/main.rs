@@ -5,6 +5,7 @@ mod audit;
 mod crash;
 mod edge;
 mod leaks;
+mod restore;
 mod served;
 mod signer;
 mod trust;

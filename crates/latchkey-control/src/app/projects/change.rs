@@ -3,8 +3,9 @@
 use super::{is_free, shown};
 use crate::app::ask::{Ask, InProject};
 use crate::app::error::{AppError, Conflict};
+use crate::app::restore::check_not_held;
 use crate::app::{fields, render};
-use crate::iam::{Permit, Project, SlugHolder, Visibility};
+use crate::iam::{HeldPlace, Permit, Project, SlugHolder, Visibility};
 use crate::store::{Change, Write};
 use latchkey_api as api;
 use latchkey_core::Permission;
@@ -77,6 +78,10 @@ pub fn switch_external(
     let permit = place.permit(ask, Permission::ProjectExternalWrite)?;
     if place.project.is_default && body.allowed {
         return Err(Conflict::DefaultProject.into());
+    }
+    if body.allowed {
+        let held = HeldPlace::Externals(place.project.number);
+        check_not_held(ask.view, place.organization.number, held)?;
     }
     let now = place.project.clone().letting_externals_in(&permit, body.allowed);
     Ok(changed(ask, &permit, "projects.switch_external", &place, now))

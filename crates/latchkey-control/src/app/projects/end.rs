@@ -4,7 +4,8 @@ use super::change::changed;
 use super::shown;
 use crate::app::ask::Ask;
 use crate::app::error::{AppError, Conflict};
-use crate::iam::SlugHolder;
+use crate::app::restore::check_not_held;
+use crate::iam::{HeldPlace, SlugHolder};
 use crate::store::{Change, Write};
 use latchkey_api as api;
 use latchkey_core::Permission;
@@ -33,6 +34,7 @@ pub fn unarchive(ask: &Ask, project: &str) -> Result<Write<api::Project>, AppErr
     if !place.project.is_archived() {
         return Err(Conflict::NotArchived.into());
     }
+    check_not_held(ask.view, place.organization.number, HeldPlace::Project(place.project.number))?;
     let now = place.project.clone().unarchived(&permit);
     Ok(changed(ask, &permit, "projects.unarchive", &place, now))
 }

@@ -7,7 +7,7 @@ use super::{Answer, Bundle, Held, Named, Sink, SinkError};
 use crate::publish::Keyrings;
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::build::Object;
-use latchkey_snapshot::{ObjectDigest, UnverifiedHead};
+use latchkey_snapshot::{Head, ObjectDigest, UnverifiedHead};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -83,6 +83,7 @@ impl Sink for DirectorySink {
     fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
         let (head, named) = (head.to_vec(), named.clone());
         self.on_disk(move |shelf| {
+            shelf.check_order(&head)?;
             shelf.check_complete(&named)?;
             shelf.put("", HEAD, &head).map(|()| None)
         })
@@ -107,14 +108,38 @@ impl Shelf {
             }
             Err(error) => return Err(failed(&error)),
         };
-        // A head that none of our roots vouches for is as good as none, and is replaced.
-        let keyring = self.keyring.borrow().clone();
-        let head = UnverifiedHead::parse(&bytes).ok().and_then(|head| {
-            let root = keyring.root_of(head.root_version())?;
-            head.verify(root).ok().filter(|head| head.root_version >= root_version)
-        });
+        // A head that no root of ours vouches for, or only one that was replaced, is as good as none.
+        let head = self.verified(&bytes).filter(|head| head.root_version >= root_version);
         let head = head.map(|head| (head.statement.generation, head.as_of));
         Ok(Held { root_version, head })
+    }
+
+    /// The head in these bytes, if one of our roots vouches for it.
+    fn verified(&self, bytes: &[u8]) -> Option<Head> {
+        let head = UnverifiedHead::parse(bytes).ok()?;
+        let keyring = self.keyring.borrow().clone();
+        let root = keyring.root_of(head.root_version())?;
+        head.verify(root).ok()
+    }
+
+    /// Refuses a head that does not rank above the one that is there, whoever put it there: else a second publisher,
+    /// or one from an older copy of the database, would bring back what was revoked.
+    fn check_order(&self, bytes: &[u8]) -> Result<(), SinkError> {
+        let there = match fs::read(self.path.join(HEAD)) {
+            Ok(there) if there == bytes => return Ok(()),
+            Ok(there) => self.verified(&there),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(&error)),
+        };
+        let head = self.verified(bytes);
+        let head =
+            head.ok_or_else(|| SinkError::Refused("none of our roots vouches for the head".to_owned()))?;
+        match there {
+            Some(there) if head.rank() <= there.rank() => {
+                Err(SinkError::Older { held: Some((there.statement.generation, there.as_of)) })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn holds(&self, object: &Object) -> Result<bool, SinkError> {
@@ -193,9 +218,9 @@ fn failed(error: &io::Error) -> SinkError {
     SinkError::Unavailable(error.to_string())
 }
 
-const OBJECTS: &str = "objects";
-const ROOTS: &str = "roots";
-const HEAD: &str = "head";
+pub(in crate::publish) const OBJECTS: &str = "objects";
+pub(in crate::publish) const ROOTS: &str = "roots";
+pub(in crate::publish) const HEAD: &str = "head";
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 //! everything it takes as an edge would.
 
 use crate::iam::{
-    Key, KeyProof, Membership, Name, Narrowing, Organization, Project, Visibility, authorize_first_operator,
+    Identity, Key, KeyProof, Membership, Name, Narrowing, Organization, Project, Visibility,
+    authorize_first_operator,
 };
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::publish::sink::Answer;
@@ -15,7 +16,7 @@ use latchkey_core::{
     Dice, Generation, IdentityId, KeyDigest, KeyId, OrganizationId, OrganizationNumber, Pepper, ProjectId,
     ProjectNumber, Role, Slug, UnixMillis, UnixSeconds, UserId,
 };
-use latchkey_snapshot::build::{Object, RootContent, Signer};
+use latchkey_snapshot::build::{HeadContent, Object, RootContent, Signer, StatementContent};
 use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::{
@@ -65,6 +66,14 @@ impl Seeds for CountedSeeds {
     }
 }
 
+pub(crate) fn seeds() -> Arc<dyn Seeds> {
+    Arc::new(CountedSeeds(AtomicU64::new(1 << 32)))
+}
+
+pub(crate) fn identity_of(n: u8, id: IdentityId, user: UserId) -> Identity {
+    Identity { id, user, provider: "test".to_owned(), subject: n.to_string(), created_at: NOW }
+}
+
 /// A state with one project, and the keys to publish it.
 pub(crate) struct Stage {
     pub(crate) store: Arc<Store>,
@@ -81,6 +90,11 @@ impl Stage {
         let stage = Self { store, clock, keyring };
         stage.commit([Change::Organization(organization(false)), Change::Project(project("alpha"))]).await;
         stage
+    }
+
+    /// The stage on another state.
+    pub(crate) fn on(&self, store: Arc<Store>) -> Self {
+        Self { store, clock: self.clock.clone(), keyring: watch::Sender::new(self.keyring.borrow().clone()) }
     }
 
     pub(crate) fn root(&self) -> Root {
@@ -178,7 +192,30 @@ fn root(version: u32, not_after: UnixSeconds, release: &[u8], head: &[u8]) -> Ve
     root.sign(&[&signer(1)]).unwrap()
 }
 
-fn owner() -> UserId {
+/// A head of the stage's keys, under a root of this version.
+pub(crate) fn head_bytes(root_version: u32, generation: u64, as_of: UnixMillis) -> Vec<u8> {
+    head_bytes_until(root_version, generation, as_of, 3600)
+}
+
+/// The same, with a statement that is good for so long.
+pub(crate) fn head_bytes_until(root_version: u32, generation: u64, as_of: UnixMillis, secs: u64) -> Vec<u8> {
+    let issued = NOW.seconds();
+    let statement = StatementContent {
+        installation: INSTALLATION,
+        generation: Generation(generation),
+        issued,
+        use_by: issued.plus_secs(secs),
+        manifest: ObjectRef::to(b"manifest"),
+        tip: None,
+        previous: None,
+        audit_size: 0,
+        audit_root: [0; 32],
+    };
+    let statement = statement.sign(&[&signer(2)]).unwrap();
+    HeadContent { root_version, as_of, statement: &statement, inline: &[] }.sign(&[&signer(3)]).unwrap()
+}
+
+pub(crate) fn owner() -> UserId {
     UserId::generate(&mut Dice::from_seed(&[8; 32]))
 }
 

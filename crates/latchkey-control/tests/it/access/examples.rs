@@ -112,6 +112,9 @@ fn installation() -> Vec<Example> {
         on("publish.read").query("wait=1&timeout_s=1"),
         on("publish.hold"),
         on("publish.release"),
+        on("backups.create"),
+        on("restore.list"),
+        on("restore.confirm").body(json!({ "organization": "<organization>" })),
     ]
 }
 
