@@ -4,19 +4,20 @@
 //! transaction, then applied (`apply_*`, which cannot fail). So memory never says more than the storage does.
 //!
 //! A head counts as *current* only when everything it leads to is held. A verified head over a statement that is
-//! not complete becomes *pending*: it is not served, but from then on what it names may be pushed: its manifest,
-//! then the nodes which that names, then the pages which those name.
+//! not complete becomes *pending*: it is not served, but from then on what it names may be pushed: its *stems*, which
+//! are manifests and the tips of chains, then the nodes and deltas which those name, then the pages. What a stem leads
+//! to is kept once, however many heads name it, so a head over a new tip costs that tip.
 
 mod index;
+mod reach;
 mod refusal;
 
 use core::cmp::Ordering;
-use index::Index;
+use index::{Index, Stem};
 use latchkey_core::{Generation, UnixMillis};
 use latchkey_snapshot::manifest::GRACE_SECS_MAX;
-use latchkey_snapshot::{Head, Installation, ObjectDigest, ObjectRef, Root, RootError, UnverifiedHead};
+use latchkey_snapshot::{Head, Installation, ObjectDigest, Root, RootError, UnverifiedHead};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 pub use index::NAMED_MAX;
 pub use refusal::{Fault, Refusal};
@@ -42,6 +43,8 @@ pub struct Ledger {
     later: Vec<Held>,
     current: Option<Edition>,
     pending: Option<Edition>,
+    /// What the stems of both lead to, each once.
+    indexes: Vec<(Stem, Index)>,
     /// Every object held, with the moment from which nothing names it.
     objects: BTreeMap<ObjectDigest, Option<UnixMillis>>,
 }
@@ -51,12 +54,12 @@ struct Held {
     bytes: Vec<u8>,
 }
 
-/// A verified head and what it leads to.
+/// A verified head.
 #[derive(Clone)]
-pub struct Edition {
+struct Edition {
     head: Head,
     bytes: Vec<u8>,
-    index: Rc<Index>,
+    stems: Vec<Stem>,
 }
 
 /// What is to be done about a head.
@@ -73,6 +76,8 @@ pub enum HeadJudgement {
 pub struct HeadChange {
     current: Option<Edition>,
     pending: Option<Edition>,
+    /// What is new among the stems.
+    indexes: Vec<(Stem, Index)>,
     /// Objects that nothing names any more, from now on.
     pub unnamed: Vec<ObjectDigest>,
 }
@@ -95,8 +100,8 @@ pub struct RootChange {
 /// An object that is taken.
 pub struct ObjectChange {
     digest: ObjectDigest,
-    current: Option<Index>,
-    pending: Option<Index>,
+    /// The indexes that know more now.
+    learned: Vec<(Stem, Index)>,
 }
 
 /// What a sweep changes.
@@ -136,6 +141,7 @@ impl Ledger {
             later: Vec::new(),
             current: None,
             pending: None,
+            indexes: Vec::new(),
             objects: stored.objects,
         };
         for (_, bytes) in stored.roots {
@@ -176,7 +182,7 @@ impl Ledger {
     /// The generation that awaits objects, and how many are known to be missing.
     pub fn awaited(&self) -> Option<(Generation, usize)> {
         let edition = self.pending.as_ref()?;
-        Some((edition.head.statement.generation, edition.index.missing_count()))
+        Some((edition.head.statement.generation, self.missing_count(&edition.stems)))
     }
 
     /// A root from the pinned one on.
@@ -196,8 +202,8 @@ impl Ledger {
 
     /// The length of an object that may be pushed: one that is missing and that a verified statement names.
     pub fn wants(&self, digest: &ObjectDigest) -> Option<u32> {
-        let mut editions = self.editions();
-        editions.find_map(|edition| edition.index.missing(digest)).map(|reference| reference.len_bytes())
+        let mut indexes = self.indexes.iter();
+        indexes.find_map(|(_, index)| index.missing(digest)).map(|reference| reference.len_bytes())
     }
 
     /// Judges a head that was pushed.
@@ -226,6 +232,11 @@ impl Ledger {
     pub fn apply_head(&mut self, change: HeadChange, now: UnixMillis) {
         self.current = change.current;
         self.pending = change.pending;
+        self.indexes.extend(change.indexes);
+        let editions = [&self.current, &self.pending];
+        self.indexes.retain(|(stem, _)| {
+            editions.iter().copied().flatten().any(|edition| edition.stems.contains(stem))
+        });
         self.mark(&change.unnamed, now);
     }
 
@@ -244,7 +255,7 @@ impl Ledger {
             Ordering::Equal => {}
         }
         let root = self.newest().root.successor(bytes).map_err(Refusal::Root)?;
-        let heads = self.change(self.current.clone(), None);
+        let heads = self.change(self.current.clone(), None, Vec::new());
         let held = Held { root, bytes: bytes.to_vec() };
         Ok(RootJudgement::Take(Box::new(RootChange { held, heads })))
     }
@@ -272,26 +283,24 @@ impl Ledger {
         if self.wants(digest).is_none() {
             return Err(Refusal::NotNamed);
         }
-        let learn = |edition: &Option<Edition>| match edition {
-            Some(edition) => edition.index.learn(digest, bytes, &|digest| self.holds(digest), read),
-            None => Ok(None),
-        };
-        Ok(Some(ObjectChange {
-            digest: *digest,
-            current: learn(&self.current)?,
-            pending: learn(&self.pending)?,
-        }))
+        let mut learned = Vec::new();
+        for (stem, index) in &self.indexes {
+            let index = index.learn(digest, bytes, &|digest| self.holds(digest), read)?;
+            learned.extend(index.map(|index| (*stem, index)));
+        }
+        Ok(Some(ObjectChange { digest: *digest, learned }))
     }
 
     /// Counts a judged object as held, once it is stored.
     pub fn apply_object(&mut self, change: ObjectChange) {
         self.objects.insert(change.digest, None);
-        for (edition, learned) in [(&mut self.current, change.current), (&mut self.pending, change.pending)] {
-            let Some(edition) = edition else { continue };
-            match learned {
-                Some(index) => edition.index = Rc::new(index),
-                None => Rc::make_mut(&mut edition.index).arrived(&change.digest),
+        for (stem, index) in change.learned {
+            if let Some((_, held)) = self.indexes.iter_mut().find(|(held, _)| *held == stem) {
+                *held = index;
             }
+        }
+        for (_, index) in &mut self.indexes {
+            index.arrived(&change.digest);
         }
     }
 
@@ -342,15 +351,17 @@ impl Ledger {
     }
 
     fn names(&self, digest: &ObjectDigest) -> bool {
-        self.editions().any(|edition| edition.index.names(digest))
+        self.indexes.iter().any(|(_, index)| index.names(digest))
     }
 
-    fn reopen(&self, bytes: Vec<u8>, read: Read<'_>) -> Option<Edition> {
+    fn reopen(&mut self, bytes: Vec<u8>, read: Read<'_>) -> Option<Edition> {
         let unverified = UnverifiedHead::parse(&bytes).ok()?;
         let root = &self.held_root(unverified.root_version())?.root;
         let head = unverified.verify(root).ok()?;
-        let index = self.index(head.statement.manifest, read).ok()?;
-        Some(Edition { head, bytes, index })
+        let stems = Stem::all_of(&head.statement);
+        let new = self.open_new(&stems, read).ok()?;
+        self.indexes.extend(new);
+        Some(Edition { head, bytes, stems })
     }
 
     fn verify(&self, bytes: &[u8], now: UnixMillis) -> Result<Head, Refusal> {
@@ -374,45 +385,26 @@ impl Ledger {
 
     /// Places a head that outranks the current one.
     fn place(&self, head: Head, bytes: &[u8], read: Read<'_>) -> Result<HeadJudgement, Refusal> {
-        let (rank, manifest) = (head.rank(), head.statement.manifest);
-        let is_of = |edition: &&Edition| edition.head.statement.manifest == manifest;
-        let index = match self.editions().find(is_of) {
-            Some(edition) => Rc::clone(&edition.index),
-            None => self.index(manifest, read)?,
-        };
-        let edition = Edition { head, bytes: bytes.to_vec(), index };
-        let newer_pending = self.pending.clone().filter(|pending| pending.head.rank() > rank);
-        if edition.index.is_complete() || self.current.as_ref().is_some_and(|current| is_of(&current)) {
-            let pending = newer_pending.filter(|pending| !is_of(&pending));
-            return Ok(HeadJudgement::Take(self.change(Some(edition), pending)));
+        let (rank, stems) = (head.rank(), Stem::all_of(&head.statement));
+        let new = self.open_new(&stems, read)?;
+        let missing = self.first_missing(&stems, &new);
+        if missing.is_empty() && !self.chains_fit(&stems, &new) {
+            return Err(Refusal::Chain);
         }
-        let missing = edition.index.first_missing(MISSING_LISTED_MAX);
+        let is_of = |edition: &Edition| edition.stems == stems;
+        let newer_pending = self.pending.clone().filter(|pending| pending.head.rank() > rank);
+        let edition = Edition { head, bytes: bytes.to_vec(), stems: stems.clone() };
+        if missing.is_empty() || self.current.as_ref().is_some_and(is_of) {
+            let pending = newer_pending.filter(|pending| !is_of(pending));
+            return Ok(HeadJudgement::Take(self.change(Some(edition), pending, new)));
+        }
         match newer_pending {
-            Some(pending) if !is_of(&&pending) => Err(Refusal::Older),
+            Some(pending) if !is_of(&pending) => Err(Refusal::Older),
             newer => {
                 let pending = newer.unwrap_or(edition);
-                Ok(HeadJudgement::Await(self.change(self.current.clone(), Some(pending)), missing))
+                Ok(HeadJudgement::Await(self.change(self.current.clone(), Some(pending), new), missing))
             }
         }
-    }
-
-    fn index(&self, manifest: ObjectRef, read: Read<'_>) -> Result<Rc<Index>, Refusal> {
-        Index::open(manifest, &|digest| self.holds(digest), read).map(Rc::new)
-    }
-
-    fn change(&self, current: Option<Edition>, pending: Option<Edition>) -> HeadChange {
-        let after = || current.iter().chain(&pending);
-        let kept = |index: &Rc<Index>| after().any(|edition| Rc::ptr_eq(&edition.index, index));
-        let mut unnamed = Vec::new();
-        for before in self.editions().filter(|edition| !kept(&edition.index)) {
-            let gone = |digest: &ObjectDigest| {
-                self.objects.get(digest) == Some(&None) && !after().any(|edition| edition.index.names(digest))
-            };
-            unnamed.extend(before.index.names_all().filter(|digest| gone(digest)));
-        }
-        unnamed.sort_unstable();
-        unnamed.dedup();
-        HeadChange { current, pending, unnamed }
     }
 
     fn mark(&mut self, unnamed: &[ObjectDigest], now: UnixMillis) {
@@ -424,7 +416,9 @@ impl Ledger {
     }
 
     fn unnamed_kept_ms(&self) -> u64 {
-        let grace_secs = self.current.as_ref().and_then(|edition| edition.index.grace_secs());
+        let current = self.current.as_ref().map(|edition| Stem::Manifest(edition.head.statement.manifest));
+        let index = self.indexes.iter().find(|(stem, _)| Some(*stem) == current);
+        let grace_secs = index.and_then(|(_, index)| index.grace_secs());
         (u64::from(grace_secs.unwrap_or(GRACE_SECS_MAX)) + UNNAMED_KEPT_SECS) * 1000
     }
 }

@@ -124,9 +124,9 @@ impl Publication {
                 use_by_secs: 86_400,
                 // So small that a history sees every level, bases that follow one another, and gates on the one before.
                 chain: ChainLimits {
-                    tip_bytes: 500,
-                    chain_bytes_min: 3_000,
-                    chain_bytes_max: 3_000,
+                    tip_bytes: 250,
+                    chain_bytes_min: 1_000,
+                    chain_bytes_max: 1_000,
                     base_age_secs: 3_600,
                     previous_secs: 8,
                 },

@@ -30,6 +30,8 @@ pub enum Refusal {
     NotNamed,
     /// The manifest leads to more objects than a hub keeps.
     TooManyObjects,
+    /// A delta is not what its place in a chain demands.
+    Chain,
     /// The generation is larger than the storage can hold.
     GenerationOutOfRange,
 }
@@ -72,6 +74,7 @@ impl Refusal {
             Self::AsOfAhead { .. } => "as_of_ahead",
             Self::NotNamed => "object_not_named",
             Self::TooManyObjects => "too_many_objects",
+            Self::Chain => "chain_broken",
             Self::GenerationOutOfRange => "generation_out_of_range",
         }
     }
@@ -113,6 +116,7 @@ impl fmt::Display for Refusal {
             }
             Self::NotNamed => f.write_str("no verified statement names the object, or not yet"),
             Self::TooManyObjects => f.write_str("the manifest leads to more objects than a hub keeps"),
+            Self::Chain => f.write_str("a delta is not what its place in a chain demands"),
             Self::GenerationOutOfRange => f.write_str("the generation is out of range"),
         }
     }
