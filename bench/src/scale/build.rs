@@ -148,6 +148,7 @@ fn cut(
             };
             queue.finish_one();
             done?;
+            spill::forget(files, &extents)?;
         }
         Ok(pieces)
     })?;

@@ -12,18 +12,24 @@ use crate::installation::Signers;
 use crate::memory;
 use crate::row::Row;
 use crate::world::NOW;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ledger::Ledger;
 use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+/// Bytes on disk that a key takes at the worst moment: in the table, as a row, and in a page.
+const DISK_PER_KEY: u64 = 130;
+
 /// Measures an installation of so many keys in `directory`, which is left as it was; `asks` is how many keys the gate
 /// is asked for.
 pub(crate) fn rows(keys: u64, directory: &Path, asks: usize) -> Result<Vec<Row>> {
     let home = tempfile::Builder::new().prefix("latchkey-scale-").tempdir_in(directory);
     let home = home.with_context(|| format!("no place in `{}`", directory.display()))?;
+    let free = nix::sys::statvfs::statvfs(home.path())?;
+    let (free, wanted) = (free.blocks_available() as u64 * free.fragment_size() as u64, keys * DISK_PER_KEY);
+    ensure!(free > wanted, "{} MB are free, and {} are wanted", free / 1_000_000, wanted / 1_000_000);
     let (ledger, signers) = (Ledger::new(keys)?, Signers::new());
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let size = size(keys);

@@ -2,6 +2,8 @@
 
 use anyhow::{Context, Result};
 use latchkey_snapshot::build::stream::Partition;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -51,6 +53,20 @@ pub(super) fn read(files: &[File], extents: &[Extent], into: &mut Vec<u8>) -> Re
         let (here, behind) = rest.split_at_mut(extent.len);
         files.get(extent.file).context("rows in no file")?.read_exact_at(here, extent.at)?;
         rest = behind;
+    }
+    Ok(())
+}
+
+/// Gives the space of rows that were read back: a big installation's would not fit beside its pages.
+pub(super) fn forget(files: &[File], extents: &[Extent]) -> Result<()> {
+    for extent in extents {
+        let file = files.get(extent.file).context("rows in no file")?;
+        let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match fallocate(file, hole, i64::try_from(extent.at)?, i64::try_from(extent.len)?) {
+            // A file system that makes no holes: then the rows stay until the file goes.
+            Ok(()) | Err(Errno::EOPNOTSUPP) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }

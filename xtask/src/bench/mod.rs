@@ -56,8 +56,8 @@ const QUICK: Effort = Effort {
     rounds: 400,
     worker_rounds: 15,
     starts: 3,
-    revocations: 100,
-    faults: 12,
+    revocations: 60,
+    faults: 6,
     sizes: &[10_000, 1_000_000, 10_000_000],
     creation_secs: 5,
 };
