@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
     out: Option<PathBuf>,
 }
 
-/// Where usage goes is the operator's to fill in (docs/operations.md); empty, none is counted.
-const USAGE: &str = "LATCHKEY_CONTROL_URL=\nLATCHKEY_USAGE_TOKEN=\n";
+/// Where usage goes, and where relays are, is the operator's to fill in (docs/operations.md); empty, there is none.
+const TO_FILL_IN: &str = "LATCHKEY_CONTROL_URL=\nLATCHKEY_USAGE_TOKEN=\nLATCHKEY_RELAYS=\n";
 
 /// Prints or writes it.
 ///
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     set("MINT", &Zeroizing::new(hex(installation.mint.expose())));
     set("PUSH_TOKEN", &installation.push_token);
-    text.push_str(USAGE);
+    text.push_str(TO_FILL_IN);
     match &arguments.out {
         None => Ok(stdout().write_all(text.as_bytes())?),
         Some(path) => {

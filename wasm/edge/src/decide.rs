@@ -1,11 +1,11 @@
 //! A request's loop with the gate: decide, do what it asks for, decide again.
 
+use crate::Io;
 use crate::facts::Facts;
 use crate::isolate::{Isolate, now};
 use crate::names::{self, Names};
 use crate::{rate, refresh};
 use latchkey_gate::{Attempt, Grant, Outcome, Question, Refusal, Standing, Step, Unavailable, Verdict};
-use worker::Env;
 
 /// What becomes of a request.
 pub(crate) enum Decision {
@@ -19,11 +19,11 @@ pub(crate) enum Decision {
 
 /// Decides on a request. Whatever had to be waited for, the verdict comes after it: a wait for names may be long
 /// enough for a revocation.
-pub(crate) async fn decide(isolate: &Isolate, env: &Env, facts: &Facts, question: Question) -> Decision {
+pub(crate) async fn decide(isolate: &Isolate, io: Io<'_>, facts: &Facts, question: Question) -> Decision {
     let mut attempt = Attempt::default();
     let mut is_counted = false;
     loop {
-        let verdict = judge(isolate, env, facts, question, &mut attempt).await;
+        let verdict = judge(isolate, io, facts, question, &mut attempt).await;
         let grant = match verdict.outcome {
             Outcome::Refuse(refusal) => return Decision::Refused(refusal, verdict.standing),
             Outcome::Allow(grant) => grant,
@@ -33,21 +33,21 @@ pub(crate) async fn decide(isolate: &Isolate, env: &Env, facts: &Facts, question
                 None => return Decision::Admitted(grant, names, verdict.standing),
                 Some(rate) => {
                     is_counted = true;
-                    if let Some(refusal) = rate::refusal(env, rate).await {
+                    if let Some(refusal) = rate::refusal(io.env, rate).await {
                         isolate.with(|gate| gate.refused_for_rate(refusal, &mut attempt));
                         return Decision::Refused(refusal, verdict.standing);
                     }
                 }
             },
             names::Next::Unavailable => return Decision::OutOfReach(verdict.standing),
-            names::Next::Ask(ask) => refresh::perform(isolate, env, ask).await,
+            names::Next::Ask(ask) => refresh::perform(isolate, io, ask).await,
         }
     }
 }
 
 async fn judge(
     isolate: &Isolate,
-    env: &Env,
+    io: Io<'_>,
     facts: &Facts,
     question: Question,
     attempt: &mut Attempt,
@@ -56,7 +56,7 @@ async fn judge(
         let step = isolate.with(|gate| gate.decide(&facts.request(), question, now(), attempt));
         match step {
             Some(Step::Answer(verdict)) => return verdict,
-            Some(Step::Ask(ask)) => refresh::perform(isolate, env, ask).await,
+            Some(Step::Ask(ask)) => refresh::perform(isolate, io, ask).await,
             None => {
                 let outcome = Outcome::Refuse(Refusal::Unavailable(Unavailable::OutOfReach));
                 return Verdict { outcome, standing: None };

@@ -3,26 +3,27 @@
 //! The origin gets exactly the path that was matched. It never gets the credential; who calls is told in
 //! `Latchkey-*` headers, and such headers of the caller's own are taken away, whatever their spelling.
 
+use crate::Io;
 use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
 use crate::{names, respond, usage};
 use latchkey_gate::{Grant, Question};
+use worker::Result;
 use worker::js_sys::{Object, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, Headers};
-use worker::{Env, Result};
 
 pub(crate) async fn answer(
     isolate: &Isolate,
-    env: &Env,
+    io: Io<'_>,
     request: &web_sys::Request,
     target: &Target,
 ) -> Result<web_sys::Response> {
     let client = isolate.settings().client_header.as_deref();
     let facts = Facts::new(request.method(), target, request.headers(), client);
-    let (grant, names, standing) = match decide(isolate, env, &facts, Question::Route).await {
+    let (grant, names, standing) = match decide(isolate, io, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => return respond::out_of_reach(standing),
         Decision::Admitted(grant, names, standing) => (grant, names, standing),

@@ -1,21 +1,32 @@
-//! The calls to the hub, a Durable Object in a script of its own. Each has a budget; one that takes longer is aborted.
+//! The calls to the hub and its relays, Durable Objects in a script of their own. Each has a budget; one that takes longer is
+//! aborted.
 
 use crate::isolate::Isolate;
 use core::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::pin_mut;
-use latchkey_push::{Target, peppers};
+use latchkey_push::{Target, peppers, relay};
 use worker::js_sys::{Function, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{AbortController, Delay, Env, Result, web_sys};
 
-/// The binding's name in wrangler.toml.
-const BINDING: &str = "HUB";
+/// The bindings' names in wrangler.toml.
+const HUB: &str = "HUB";
+const RELAY: &str = "RELAY";
 /// How long a batch of usage may take.
 const REPORT_BUDGET_MS: u64 = 5000;
 /// The host is never looked up.
 const BASE: &str = "https://hub";
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// The hub.
+    Hub,
+    /// The relay at this location hint.
+    Relay(&'static str),
+}
 
 /// What came of a read.
 pub(crate) enum Read {
@@ -28,11 +39,17 @@ pub(crate) enum Read {
 }
 
 /// Reads a head, a root or an object, within `budget`.
-pub(crate) async fn read(isolate: &Isolate, env: &Env, target: Target, budget: Duration) -> Read {
+pub(crate) async fn read(
+    isolate: &Isolate,
+    env: &Env,
+    place: Place,
+    target: Target,
+    budget: Duration,
+) -> Read {
     let controller = AbortController::default();
     let signal = controller.signal();
     let outcome = {
-        let reading = read_within(isolate, env, target, &signal);
+        let reading = read_within(isolate, env, place, target, &signal);
         let delay = Delay::from(budget);
         pin_mut!(reading, delay);
         match select(reading, delay).await {
@@ -53,6 +70,7 @@ pub(crate) async fn read(isolate: &Isolate, env: &Env, target: Target, budget: D
 async fn read_within(
     isolate: &Isolate,
     env: &Env,
+    place: Place,
     target: Target,
     signal: &web_sys::AbortSignal,
 ) -> Result<Read> {
@@ -62,20 +80,30 @@ async fn read_within(
     if target == Target::Head {
         request.headers().set(peppers::HEADER, isolate.peppers())?;
     }
-    let response = fetch(isolate, env, &request).await?;
+    let response = fetch(isolate, env, place, &request).await?;
+    let bytes = body(&response, target.len_max()).await?;
+    Ok(match bytes {
+        Some(bytes) => Read::Bytes(bytes),
+        None if response.status() == ABSENT => Read::Absent,
+        None => Read::Failed,
+    })
+}
+
+/// The bytes of a response, if it is a good one with at most `len_max` of them.
+pub(crate) async fn body(response: &web_sys::Response, len_max: usize) -> Result<Option<Vec<u8>>> {
     let declared = response.headers().get("content-length")?.and_then(|text| text.parse::<usize>().ok());
-    if !response.ok() || declared.is_none_or(|len| len > target.len_max()) {
+    if !response.ok() || declared.is_none_or(|len| len > len_max) {
         // A body that nobody reads keeps its connection.
         if let Some(body) = response.body() {
             let _ = body.cancel();
         }
-        return Ok(if response.status() == ABSENT { Read::Absent } else { Read::Failed });
+        return Ok(None);
     }
     let buffer = JsFuture::from(response.array_buffer()?).await?;
     let bytes = Uint8Array::new(&buffer);
     // Before they are copied in: nothing longer is believed anyway.
-    let fits = usize::try_from(bytes.length()).is_ok_and(|len| len <= target.len_max());
-    Ok(if fits { Read::Bytes(bytes.to_vec()) } else { Read::Failed })
+    let fits = usize::try_from(bytes.length()).is_ok_and(|len| len <= len_max);
+    Ok(fits.then(|| bytes.to_vec()))
 }
 
 /// Hands a pusher's request on, body and all.
@@ -87,7 +115,7 @@ pub(crate) async fn push(
 ) -> Result<web_sys::Response> {
     let url = format!("{BASE}/push/{target}");
     let request = web_sys::Request::new_with_str_and_init(&url, request.unchecked_ref())?;
-    fetch(isolate, env, &request).await
+    fetch(isolate, env, Place::Hub, &request).await
 }
 
 /// Hands a batch of usage over. Once this is `Ok`, the hub has stored it.
@@ -98,7 +126,7 @@ pub(crate) async fn report(isolate: &Isolate, env: &Env, id: &str, body: &[u8]) 
     init.set_method("PUT");
     init.set_body(&Uint8Array::from(body));
     let request = web_sys::Request::new_with_str_and_init(&format!("{BASE}/usage/{id}"), &init)?;
-    let sending = fetch(isolate, env, &request);
+    let sending = fetch(isolate, env, Place::Hub, &request);
     let delay = Delay::from(Duration::from_millis(REPORT_BUDGET_MS));
     pin_mut!(sending, delay);
     match select(sending, delay).await {
@@ -117,8 +145,21 @@ pub(crate) async fn report(isolate: &Isolate, env: &Env, id: &str, body: &[u8]) 
 }
 
 /// The stub's own `fetch`, for the response as it is.
-async fn fetch(isolate: &Isolate, env: &Env, request: &web_sys::Request) -> Result<web_sys::Response> {
-    let stub: JsValue = env.durable_object(BINDING)?.get_by_name(isolate.hub_name())?.into_rpc();
+async fn fetch(
+    isolate: &Isolate,
+    env: &Env,
+    place: Place,
+    request: &web_sys::Request,
+) -> Result<web_sys::Response> {
+    let hub = isolate.hub_name();
+    let stub = match place {
+        Place::Hub => env.durable_object(HUB)?.get_by_name(hub)?,
+        // The hint counts when the relay is made; later it is where it is.
+        Place::Relay(hint) => {
+            env.durable_object(RELAY)?.get_by_name_with_location_hint(&relay::name(hub, hint), hint)?
+        }
+    };
+    let stub: JsValue = stub.into_rpc();
     let fetch: Function = Reflect::get(&stub, &JsValue::from_str("fetch"))?.dyn_into()?;
     let promise: Promise = fetch.call1(&stub, request)?.dyn_into()?;
     Ok(JsFuture::from(promise).await?.dyn_into()?)

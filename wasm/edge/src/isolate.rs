@@ -3,13 +3,14 @@
 use crate::flight::Flights;
 use crate::settings::{self, Settings, SettingsError};
 use crate::usage::Report;
-use core::cell::{OnceCell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use latchkey_core::{Pepper, UnixMillis};
 use latchkey_gate::Gate;
 use latchkey_push::peppers::PepperSet;
-use latchkey_snapshot::Root;
+use latchkey_push::relay;
+use latchkey_snapshot::{Installation, Root};
 use std::rc::Rc;
-use worker::{Date, Env, js_sys};
+use worker::{Date, Env, Request, js_sys};
 
 thread_local! {
     /// Set by the first request. Nothing in it belongs to a request: no future, no response, no body.
@@ -26,10 +27,43 @@ struct Kept {
     /// The ids of the peppers, as the hub is told.
     peppers: String,
     gate: RefCell<Gate>,
+    /// The relay near here; known from the first request on.
+    relay: OnceCell<Option<&'static str>>,
+    /// The `as_of` of the newest head that the gate took.
+    newest: Cell<UnixMillis>,
+    rests: Rests,
     flights: RefCell<Flights>,
     /// Where usage goes nowhere, none is counted.
     report: Option<RefCell<Report>>,
 }
+
+/// What is left alone for a while after it failed.
+#[derive(Default)]
+struct Rests {
+    cache: Rest,
+    kv: Rest,
+    relay: Rest,
+}
+
+/// Until when something is left alone.
+#[derive(Default)]
+pub(crate) struct Rest(Cell<UnixMillis>);
+
+impl Rest {
+    /// Whether it still is.
+    pub(crate) fn lasts(&self, now: UnixMillis) -> bool {
+        let until = self.0.get();
+        // Further ahead only another clock can have set it.
+        until > now && until <= now.plus_ms(REST_MS)
+    }
+
+    pub(crate) fn begin(&self, now: UnixMillis) {
+        self.0.set(now.plus_ms(REST_MS));
+    }
+}
+
+/// How long what failed is left alone: long enough that its failing costs next to nothing.
+const REST_MS: u64 = 5000;
 
 /// The isolate's state; `None` when it is not configured so that it could answer.
 pub(crate) fn of(env: &Env) -> Option<Isolate> {
@@ -65,6 +99,9 @@ impl Isolate {
             hub_name,
             peppers,
             gate: RefCell::new(gate),
+            relay: OnceCell::new(),
+            newest: Cell::default(),
+            rests: Rests::default(),
             flights: RefCell::new(Flights::default()),
         })))
     }
@@ -81,6 +118,43 @@ impl Isolate {
     /// The ids of the peppers that this isolate holds, as the hub is told.
     pub(crate) fn peppers(&self) -> &str {
         &self.0.peppers
+    }
+
+    /// Chooses the relay, once: an isolate stays where it is.
+    pub(crate) fn locate(&self, request: &Request) {
+        self.0.relay.get_or_init(|| {
+            let cf = request.cf();
+            let continent = cf.and_then(worker::Cf::continent);
+            let longitude = cf.and_then(worker::Cf::coordinates).map(|(_, longitude)| longitude);
+            self.0.settings.relays.near(continent.as_deref(), longitude)
+        });
+    }
+
+    /// The relay near here.
+    pub(crate) fn relay(&self) -> Option<&'static str> {
+        self.0.relay.get().copied().flatten()
+    }
+
+    /// The data centre's cache, if it is used, and whether it is left alone.
+    pub(crate) fn cache(&self) -> Option<&Rest> {
+        self.0.settings.shares.then_some(&self.0.rests.cache)
+    }
+
+    pub(crate) fn kv(&self) -> &Rest {
+        &self.0.rests.kv
+    }
+
+    pub(crate) fn relay_rest(&self) -> &Rest {
+        &self.0.rests.relay
+    }
+
+    /// The `as_of` of the newest head that the gate took.
+    pub(crate) fn newest(&self) -> UnixMillis {
+        self.0.newest.get()
+    }
+
+    pub(crate) fn note_newest(&self, as_of: UnixMillis) {
+        self.0.newest.set(self.0.newest.get().max(as_of));
     }
 
     /// Asks the gate. `work` awaits nothing, so borrows never meet; if they did, there would be no answer.
@@ -105,8 +179,7 @@ impl Isolate {
 }
 
 fn hub_name(root: &[u8]) -> String {
-    let installation = Root::pinned(root).map(|root| root.installation().0).unwrap_or_default();
-    installation.iter().fold("hub-".to_owned(), |name, byte| format!("{name}{byte:02x}"))
+    relay::hub_name(Root::pinned(root).map_or(Installation([0; 16]), |root| root.installation()))
 }
 
 /// Spreads the retries of isolates; no secret.

@@ -1,21 +1,24 @@
 //! The edge's Worker script: it turns a request into the gate's words and the gate's verdict into a response.
 //! Nothing is decided here.
 //!
-//! `isolate` holds the gate, `hub` and `refresh` do its I/O, `facts` reads a request; then there is one module a
+//! `isolate` holds the gate, `refresh` does its I/O by way of `source` (`cache`, `kv`, `hub`), `facts` reads a request; then there is one module a
 //! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else. Only `respond` names status codes.
 
+mod cache;
 mod decide;
 mod facts;
 mod flight;
 mod gateway;
 mod hub;
 mod isolate;
+mod kv;
 mod names;
 mod push;
 mod rate;
 mod refresh;
 mod respond;
 mod settings;
+mod source;
 mod status;
 mod usage;
 mod verify;
@@ -24,6 +27,15 @@ mod whoami;
 use facts::Target;
 use isolate::Isolate;
 use worker::{Context, Env, Request, Result, event, web_sys};
+
+/// What a request does I/O with.
+#[derive(Clone, Copy)]
+pub(crate) struct Io<'a> {
+    /// The bindings.
+    env: &'a Env,
+    /// Keeps what is begun here alive behind the answer.
+    context: &'a Context,
+}
 
 /// What the script answers itself begins with this; the origin never sees it.
 const OWN_PREFIX: &str = "/.latchkey/";
@@ -35,7 +47,9 @@ const WHOAMI_PATH: &str = "/v1/whoami";
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let Some(isolate) = isolate::of(&env) else { return respond::not_configured() };
+    isolate.locate(&request);
     let request = request.inner();
+    let io = Io { env: &env, context: &context };
     let target = Target::of(request);
     if let Some(rest) = target.path().strip_prefix(PUSH_PREFIX) {
         // No look at the head behind it: before the first publication ends, that would fail and open the breaker.
@@ -43,10 +57,10 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::
     }
     let response = match target.path() {
         STATUS_PATH => status::answer(&isolate, request),
-        VERIFY_PATH => verify::answer(&isolate, &env, request).await,
-        WHOAMI_PATH if request.method() == "GET" => whoami::answer(&isolate, &env, request, &target).await,
+        VERIFY_PATH => verify::answer(&isolate, io, request).await,
+        WHOAMI_PATH if request.method() == "GET" => whoami::answer(&isolate, io, request, &target).await,
         path if path.starts_with(OWN_PREFIX) => respond::not_found(),
-        _ => gateway::answer(&isolate, &env, request, &target).await,
+        _ => gateway::answer(&isolate, io, request, &target).await,
     };
     usage::behind(&isolate, &env, &context);
     refresh_behind(&isolate, env, &context);

@@ -6,6 +6,7 @@ use core::fmt;
 use latchkey_core::{Generation, MintSecret, Pepper};
 use latchkey_gate::{ConfigError, Floor, GateConfig, MEMORY_BYTES_DEFAULT};
 use latchkey_push::Token;
+use latchkey_push::relay::Relays;
 use worker::Env;
 
 /// What is set besides the gate's own part.
@@ -25,6 +26,10 @@ pub(crate) struct Settings {
     pub(crate) counts_usage: bool,
     /// Where requests go that are let in: scheme, host and port.
     pub(crate) origin: Option<String>,
+    /// The relays that there are.
+    pub(crate) relays: Relays,
+    /// Whether the data centre's cache is used.
+    pub(crate) shares: bool,
 }
 
 /// The headers in which a proxy names the original request.
@@ -68,6 +73,8 @@ impl Settings {
             forward_client_header: client_header(env, "LATCHKEY_FORWARD_CLIENT_HEADER", None)?,
             counts_usage: variable(env, "LATCHKEY_CONTROL_URL").is_some(),
             origin: origin(env)?,
+            relays: relays(env)?,
+            shares: shares(env)?,
         })
     }
 }
@@ -84,7 +91,7 @@ pub(crate) fn gate_config(env: &Env, seed: u64) -> Result<GateConfig, SettingsEr
         peppers,
         mint: MintSecret::new(secret(env, "LATCHKEY_MINT")?),
         floor: floor(env)?,
-        memory_bytes_max: MEMORY_BYTES_DEFAULT,
+        memory_bytes_max: memory_bytes(env)?,
         seed,
     })
 }
@@ -130,6 +137,29 @@ fn family(env: &Env) -> Result<Family, SettingsError> {
         Some(_) => Err(SettingsError::Value("LATCHKEY_FORWARD_HEADERS", "`x-original` or `x-forwarded`")),
     }
 }
+
+fn relays(env: &Env) -> Result<Relays, SettingsError> {
+    let wrong = SettingsError::Value("LATCHKEY_RELAYS", "location hints with commas between them, each once");
+    Relays::parse(&variable(env, "LATCHKEY_RELAYS").unwrap_or_default()).ok_or(wrong)
+}
+
+fn shares(env: &Env) -> Result<bool, SettingsError> {
+    match variable(env, "LATCHKEY_SHARED_CACHE").as_deref() {
+        None | Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(_) => Err(SettingsError::Value("LATCHKEY_SHARED_CACHE", "`on` or `off`")),
+    }
+}
+
+fn memory_bytes(env: &Env) -> Result<usize, SettingsError> {
+    let Some(text) = variable(env, "LATCHKEY_MEMORY_MB") else { return Ok(MEMORY_BYTES_DEFAULT) };
+    let megabytes = text.parse::<usize>().ok().filter(|megabytes| *megabytes <= MEMORY_MB_MAX);
+    let wrong = SettingsError::Value("LATCHKEY_MEMORY_MB", "a number of MiB, at most 100");
+    megabytes.map(|megabytes| megabytes << 20).ok_or(wrong)
+}
+
+/// An isolate has 128 MiB for everything.
+const MEMORY_MB_MAX: usize = 100;
 
 /// `none`, or a header's name in lower case.
 fn client_header(

@@ -1,6 +1,7 @@
 //! `/.latchkey/verify`: forward-auth for a proxy that asks before it passes a request on. The proxy proves itself
 //! with a token; the original request is read from one family of headers, and the others are ignored.
 
+use crate::Io;
 use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
@@ -8,14 +9,14 @@ use crate::respond;
 use crate::settings::Family;
 use crate::usage;
 use latchkey_gate::Question;
+use worker::Result;
 use worker::web_sys::{self, Headers};
-use worker::{Env, Result};
 
 const TOKEN_HEADER: &str = "latchkey-forward-token";
 
 pub(crate) async fn answer(
     isolate: &Isolate,
-    env: &Env,
+    io: Io<'_>,
     request: &web_sys::Request,
 ) -> Result<web_sys::Response> {
     let Some(token) = &isolate.settings().forward else { return respond::not_found() };
@@ -28,7 +29,7 @@ pub(crate) async fn answer(
     };
     let client = isolate.settings().forward_client_header.as_deref();
     let facts = Facts::new(method, &target, headers, client);
-    match decide(isolate, env, &facts, Question::Route).await {
+    match decide(isolate, io, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => respond::out_of_reach(standing),
         Decision::Admitted(grant, names, standing) => {

@@ -1,21 +1,22 @@
 //! `GET /v1/whoami` (IAM K11): who a key is, answered from the snapshot.
 
+use crate::Io;
 use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
 use crate::respond;
 use latchkey_gate::Question;
-use worker::{Env, Result, web_sys};
+use worker::{Result, web_sys};
 
 pub(crate) async fn answer(
     isolate: &Isolate,
-    env: &Env,
+    io: Io<'_>,
     request: &web_sys::Request,
     target: &Target,
 ) -> Result<web_sys::Response> {
     let client = isolate.settings().client_header.as_deref();
     let facts = Facts::new(request.method(), target, request.headers(), client);
-    match decide(isolate, env, &facts, Question::Whoami).await {
+    match decide(isolate, io, &facts, Question::Whoami).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => respond::out_of_reach(standing),
         Decision::Admitted(grant, names, standing) => respond::whoami(&grant, &names, standing),

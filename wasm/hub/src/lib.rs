@@ -1,20 +1,29 @@
 //! The hub's Worker script: one Durable Object with SQLite storage, which keeps the newest signed head and all
 //! that it leads to. It is a script of its own so that a panic here does not reset the edge's instances.
 //!
+//! Relays, in [`relay`], are Durable Objects of the same script in other places; [`feed`] hands them every head.
+//! Immutable objects are written to Workers KV too, where one is bound ([`kv`]).
+//!
 //! What may be taken is `latchkey_push::ledger`'s to say; `storage` writes it down, `respond` answers. Start at
 //! [`Hub::answer`]. The protocol is docs/spec/push.md.
 #![expect(missing_docs, reason = "`durable_object` expands to undocumented methods")]
 
 mod body;
+mod feed;
+mod kv;
+mod relay;
 mod respond;
 mod storage;
 mod usage;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use feed::Feed;
+use kv::Kv;
 use latchkey_core::UnixMillis;
 use latchkey_push::ledger::{HeadJudgement, RootJudgement};
 use latchkey_push::peppers::{self, PepperSet, Reports};
+use latchkey_push::relay::hub_name;
 use latchkey_push::{Ledger, Refusal, Target, Token};
 use latchkey_snapshot::ObjectDigest;
 use respond::Problem;
@@ -42,6 +51,8 @@ pub struct Hub {
     courier: Courier,
     ledger: RefCell<Option<Ledger>>,
     reports: RefCell<Option<Reports>>,
+    feed: Feed,
+    kv: Kv,
 }
 
 struct Settings {
@@ -69,6 +80,8 @@ impl DurableObject for Hub {
             courier: Courier::default(),
             ledger: RefCell::new(None),
             reports: RefCell::new(None),
+            kv: Kv::new(&env),
+            feed: Feed::new(state, env),
         }
     }
 
@@ -140,18 +153,20 @@ impl Hub {
             })
         })?;
         if target == Target::Head {
-            self.note_peppers(request);
+            let header = request.headers().get(peppers::HEADER).ok().flatten();
+            self.note_peppers([PepperSet::parse(header.as_deref())]);
         }
         respond::bytes(bytes.ok_or(Problem::NOT_FOUND)?)
     }
 
     /// Notes which peppers a reader of the head holds. What cannot be stored is stored with a later read.
-    fn note_peppers(&self, request: &Request) {
-        let header = request.headers().get(peppers::HEADER).ok().flatten();
-        let (set, now) = (PepperSet::parse(header.as_deref()), now());
+    fn note_peppers(&self, sets: impl IntoIterator<Item = PepperSet>) {
+        let now = now();
         let noted = self.with_reports(|reports| {
-            if reports.note(&set, now) && self.storage.write_peppers(&set, now).is_err() {
-                reports.unwritten(&set);
+            for set in sets {
+                if reports.note(&set, now) && self.storage.write_peppers(&set, now).is_err() {
+                    reports.unwritten(&set);
+                }
             }
             reports.surplus().map_or(Ok(()), |set| self.storage.drop_peppers(&set))
         });
@@ -188,6 +203,7 @@ impl Hub {
                 Ok(HeadJudgement::Take(change)) => match self.storage.write_head(&change, now)? {
                     Committed::Yes => {
                         ledger.apply_head(change, now);
+                        self.feed.hand_over(&hub_name(ledger.installation()), &bytes);
                         Ok(Ok(Vec::new()))
                     }
                     Committed::Outranked => Ok(Err(Refusal::Older)),
@@ -201,6 +217,9 @@ impl Hub {
             }
         })?;
         let missing = judged.map_err(|refusal| self.refuse(&refusal))?;
+        // What relays told stays theirs to tell for a moment, never longer than to the next head.
+        let told = self.feed.take_told();
+        self.note_peppers(told);
         self.wake().await;
         if !missing.is_empty() {
             return Err(Problem::missing(&missing));
@@ -250,6 +269,7 @@ impl Hub {
                 Ok(Some(change)) => {
                     self.storage.write_object(&digest, &bytes)?;
                     ledger.apply_object(change);
+                    self.kv.put(self.feed.state(), &digest, &bytes);
                     Ok(Ok(()))
                 }
                 Err(refusal) => Ok(Err(refusal)),
@@ -262,6 +282,7 @@ impl Hub {
     fn status(&self, settings: &Settings) -> Result<Response, Problem> {
         // The ledger's first use makes the tables.
         self.with_ledger(settings, |ledger| {
+            self.note_peppers(self.feed.take_told());
             let conflicts = self.storage.conflicts()?;
             let usage = self.storage.usage_account()?;
             let peppers = self.with_reports(|reports| Ok(reports.list()))?;
@@ -285,6 +306,9 @@ impl Hub {
             let sweep = ledger.judge_sweep(now);
             self.storage.write_sweep(&sweep, now)?;
             ledger.apply_sweep(&sweep, now);
+            for digest in &sweep.deleted {
+                self.kv.delete(self.feed.state(), digest);
+            }
             Ok(())
         })
     }

@@ -4,6 +4,7 @@ use crate::usage;
 use latchkey_core::UnixMillis;
 use latchkey_push::ledger::Fault;
 use latchkey_push::peppers::Report;
+use latchkey_push::relay::READERS;
 use latchkey_push::{Ledger, Refusal};
 use latchkey_snapshot::ObjectDigest;
 use serde::Serialize;
@@ -24,6 +25,7 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) const NOT_CONFIGURED: Self = Self::new(503, "not_configured");
     pub(crate) const STORAGE: Self = Self::new(503, "storage_failed");
+    pub(crate) const UNREACHABLE: Self = Self::new(503, "hub_unreachable");
     pub(crate) const TOKEN: Self = Self::new(401, "unauthenticated");
     pub(crate) const NOT_FOUND: Self = Self::new(404, "not_found");
     pub(crate) const METHOD: Self = Self::new(405, "method_not_allowed");
@@ -119,6 +121,27 @@ pub(crate) const fn fate(status: u16) -> Fate {
 /// 204: taken, now or before.
 pub(crate) fn taken() -> Result<Response> {
     Ok(ResponseBuilder::new().with_status(204).with_headers(uncached()?).empty())
+}
+
+/// 204 to the hub that handed a head to a relay: with the peppers of the relay's readers.
+pub(crate) fn fed(readers: &str) -> Result<Response> {
+    let headers = uncached()?;
+    headers.set(READERS, readers)?;
+    Ok(ResponseBuilder::new().with_status(204).with_headers(headers).empty())
+}
+
+/// Whether a relay took what it was handed.
+pub(crate) fn is_taken(response: &Response) -> bool {
+    response.status_code() == 204
+}
+
+/// The bytes that the hub answers a relay; `None`: it has no such thing.
+pub(crate) async fn read(response: &mut Response) -> Result<Option<Vec<u8>>, Problem> {
+    match response.status_code() {
+        200 => Ok(Some(response.bytes().await?)),
+        404 => Ok(None),
+        _ => Err(Problem::UNREACHABLE),
+    }
 }
 
 /// 200 with an object's bytes.

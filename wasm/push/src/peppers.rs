@@ -60,6 +60,13 @@ impl PepperSet {
     }
 }
 
+impl PepperSet {
+    /// As [`Self::parse`] reads it, and never empty: a word among others.
+    pub fn to_token(&self) -> String {
+        if self.0.is_empty() { "none".to_owned() } else { self.to_string() }
+    }
+}
+
 impl fmt::Display for PepperSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, id) in self.0.iter().enumerate() {
@@ -159,6 +166,7 @@ mod tests {
             assert_eq!(PepperSet::parse(Some(text)), PepperSet::default(), "{text}");
         }
         assert_eq!(PepperSet::parse(None), PepperSet::default());
+        assert_eq!(PepperSet::parse(Some(&PepperSet::default().to_token())), PepperSet::default());
     }
 
     #[test]

@@ -1,0 +1,125 @@
+//! The data centre's cache, under a name of its own: what one isolate read, the others there need not ask for.
+//!
+//! Nothing here is believed or relied upon. A cache that fails or hangs is left alone for a while; the calls go through
+//! `Reflect`, so that whatever it throws comes back as an error.
+
+use crate::hub;
+use crate::isolate::{Isolate, now};
+use core::time::Duration;
+use futures_util::future::{Either, select};
+use futures_util::pin_mut;
+use worker::js_sys::{self, Function, Promise, Reflect, Uint8Array};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{Headers, Response, ResponseInit};
+use worker::{Delay, Result, console_warn};
+
+/// The cache's name. The default cache is not used: the zone's own traffic is in it.
+const NAME: &str = "latchkey";
+/// Keys are URLs; the host is never looked up.
+const BASE: &str = "https://latchkey.invalid";
+/// How long a look may take; past it the source is asked.
+const BUDGET_MS: u64 = 100;
+/// How long a put may take: it is behind an answer.
+const PUT_BUDGET_MS: u64 = 1000;
+
+/// What is put there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key<'a> {
+    /// The newest head, as readers with the same peppers share it.
+    Head,
+    /// Who is reading it.
+    Claim,
+    /// An object, by its target.
+    Object(&'a latchkey_push::Target),
+}
+
+impl Key<'_> {
+    fn url(self, isolate: &Isolate) -> String {
+        let (hub, peppers) = (isolate.hub_name(), isolate.peppers());
+        match self {
+            Self::Head => format!("{BASE}/{hub}/head/{peppers}"),
+            Self::Claim => format!("{BASE}/{hub}/claim/{peppers}"),
+            Self::Object(target) => format!("{BASE}/{hub}/{target}"),
+        }
+    }
+
+    /// The cache thinks in seconds; what moves is judged by its own moment.
+    const fn lifetime(self) -> &'static str {
+        match self {
+            Self::Head => "max-age=60",
+            Self::Claim => "max-age=1",
+            Self::Object(_) => "public, max-age=31536000, immutable",
+        }
+    }
+}
+
+/// What is there, if it has at most `len_max` bytes.
+pub(crate) async fn get(isolate: &Isolate, key: Key<'_>, len_max: usize) -> Option<Vec<u8>> {
+    let rest = isolate.cache()?;
+    if rest.lasts(now()) {
+        return None;
+    }
+    match within(BUDGET_MS, look(key.url(isolate), len_max)).await {
+        Some(Ok(found)) => found,
+        fault => {
+            rest.begin(now());
+            console_warn!("the cache is left alone for a while: {:?}", fault.and_then(Result::err));
+            None
+        }
+    }
+}
+
+/// Puts bytes there.
+pub(crate) async fn put(isolate: &Isolate, key: Key<'_>, bytes: &Uint8Array) {
+    let Some(rest) = isolate.cache().filter(|rest| !rest.lasts(now())) else { return };
+    match within(PUT_BUDGET_MS, store(key.url(isolate), key.lifetime(), bytes)).await {
+        Some(Ok(())) => {}
+        fault => {
+            rest.begin(now());
+            console_warn!("the cache is left alone for a while: {:?}", fault.and_then(Result::err));
+        }
+    }
+}
+
+async fn look(url: String, len_max: usize) -> Result<Option<Vec<u8>>> {
+    let found = call(&open().await?, "match", &[url.into()]).await?;
+    if found.is_undefined() {
+        return Ok(None);
+    }
+    let response: Response = found.dyn_into()?;
+    hub::body(&response, len_max).await
+}
+
+async fn store(url: String, lifetime: &str, bytes: &Uint8Array) -> Result<()> {
+    let headers = Headers::new()?;
+    headers.set("cache-control", lifetime)?;
+    headers.set("content-length", &bytes.length().to_string())?;
+    let init = ResponseInit::new();
+    init.set_headers(&headers);
+    let response = Response::new_with_opt_js_u8_array_and_init(Some(bytes), &init)?;
+    call(&open().await?, "put", &[url.into(), response.into()]).await.map(drop)
+}
+
+async fn open() -> Result<JsValue> {
+    let caches = Reflect::get(&js_sys::global(), &JsValue::from_str("caches"))?;
+    call(&caches, "open", &[NAME.into()]).await
+}
+
+/// Calls a method that returns a promise.
+pub(crate) async fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue> {
+    let method: Function = Reflect::get(object, &JsValue::from_str(method))?.dyn_into()?;
+    let arguments: js_sys::Array = arguments.iter().collect();
+    let promise = Promise::resolve(&method.apply(object, &arguments)?);
+    Ok(JsFuture::from(promise).await?)
+}
+
+/// What comes of `work`, if it comes in time.
+pub(crate) async fn within<T>(budget_ms: u64, work: impl Future<Output = T>) -> Option<T> {
+    let delay = Delay::from(Duration::from_millis(budget_ms));
+    pin_mut!(work, delay);
+    match select(work, delay).await {
+        Either::Left((outcome, _)) => Some(outcome),
+        Either::Right(_) => None,
+    }
+}

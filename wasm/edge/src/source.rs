@@ -1,0 +1,193 @@
+//! Where heads and objects come from: the data centre's cache, then the relay near it, at last the hub, which alone must be
+//! there. For objects Workers KV comes before the relay.
+//!
+//! The first three are detours that save the hub its readers. What they bring is verified like anything else; one that
+//! has nothing, is slow, or brings what is refused, costs the way to the next.
+
+use crate::cache::{self, Key};
+use crate::hub::{self, Place, Read};
+use crate::isolate::{Isolate, now};
+use crate::kv;
+use crate::refresh::left;
+use core::time::Duration;
+use latchkey_core::UnixMillis;
+use latchkey_gate::{HeadRefusal, ROOT_HOPS_MAX};
+use latchkey_push::Target;
+use latchkey_push::shared::{self, ENTRY_LEN_MAX, Entry, Urgency};
+use latchkey_snapshot::ObjectRef;
+use worker::Env;
+use worker::js_sys::{self, Uint8Array};
+
+/// How long the relay may take before the hub is asked.
+const RELAY_BUDGET_MS: u64 = 250;
+const RELAY_OBJECT_BUDGET_MS: u64 = 1000;
+/// A head of a relay with an older `as_of` is a reason to ask the hub too, now and then: when the control plane is
+/// silent every relay's is old, and then the hub must not get all their readers.
+const RELAY_OLD_MS: u64 = 2000;
+const RELAY_DOUBTED_ONE_IN: f64 = 8.0;
+
+/// Where an object came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The cache, which need not be given it.
+    Cache,
+    /// Anywhere else.
+    Beyond,
+}
+
+/// What came of a head.
+enum HandedIn {
+    Taken,
+    Older,
+    Refused,
+}
+
+/// Reads the head and hands it in, the roots that it needs before it. `None`: none came that is not refused. A head
+/// that others in the data centre do not have yet is returned: see [`share_head`].
+pub(crate) async fn head(
+    isolate: &Isolate,
+    env: &Env,
+    urgency: Urgency,
+    until: UnixMillis,
+) -> Option<Option<Vec<u8>>> {
+    if isolate.cache().is_some() && shared_head(isolate, env, urgency, until).await {
+        return Some(None);
+    }
+    let claim = async {
+        if isolate.cache().is_some() {
+            let claim = shared::encode_claim(now());
+            cache::put(isolate, Key::Claim, &Uint8Array::from(&claim[..])).await;
+        }
+    };
+    // The claim is put while the head is on its way.
+    let (read, ()) = futures_util::future::join(asked_head(isolate, env, until), claim).await;
+    read
+}
+
+async fn asked_head(isolate: &Isolate, env: &Env, until: UnixMillis) -> Option<Option<Vec<u8>>> {
+    let mut news = None;
+    if let Some(relay) = isolate.relay().filter(|_| !isolate.relay_rest().lasts(now())) {
+        let budget = left(until).min(Duration::from_millis(RELAY_BUDGET_MS));
+        match hub::read(isolate, env, Place::Relay(relay), Target::Head, budget).await {
+            Read::Bytes(bytes) => {
+                if let HandedIn::Taken = hand_in(isolate, env, &bytes, until).await {
+                    if !is_doubtful(&bytes) {
+                        return Some(Some(bytes));
+                    }
+                    news = Some(bytes);
+                }
+            }
+            Read::Absent => {}
+            Read::Failed => isolate.relay_rest().begin(now()),
+        }
+    }
+    match hub::read(isolate, env, Place::Hub, Target::Head, left(until)).await {
+        Read::Bytes(bytes) => match hand_in(isolate, env, &bytes, until).await {
+            HandedIn::Taken => Some(Some(bytes)),
+            HandedIn::Older => Some(news),
+            HandedIn::Refused => news.map(Some),
+        },
+        Read::Absent | Read::Failed => news.map(Some),
+    }
+}
+
+/// Whether a relay's head is so old that the hub is asked too.
+fn is_doubtful(head: &[u8]) -> bool {
+    let is_old = shared::as_of(head).is_none_or(|as_of| now().since_ms(as_of) > RELAY_OLD_MS);
+    is_old && js_sys::Math::random() * RELAY_DOUBTED_ONE_IN < 1.0
+}
+
+/// Whether the data centre's own entry will do.
+async fn shared_head(isolate: &Isolate, env: &Env, urgency: Urgency, until: UnixMillis) -> bool {
+    let Some(bytes) = cache::get(isolate, Key::Head, ENTRY_LEN_MAX).await else { return false };
+    let Some(entry) = Entry::parse(&bytes) else { return false };
+    if !entry.serves(urgency, now()) {
+        if urgency != Urgency::Behind {
+            return false;
+        }
+        let claim = cache::get(isolate, Key::Claim, ENTRY_LEN_MAX).await;
+        let claim = claim.and_then(|bytes| shared::parse_claim(&bytes));
+        if !entry.serves_while_claimed(urgency, claim, now()) {
+            return false;
+        }
+    }
+    matches!(hand_in(isolate, env, entry.head, until).await, HandedIn::Taken)
+}
+
+/// Puts a head where the others of the data centre find it.
+pub(crate) async fn share_head(isolate: &Isolate, head: &[u8]) {
+    if isolate.cache().is_some() {
+        let entry = Entry { put: now(), head }.encode();
+        cache::put(isolate, Key::Head, &Uint8Array::from(&entry[..])).await;
+    }
+}
+
+async fn hand_in(isolate: &Isolate, env: &Env, head: &[u8], until: UnixMillis) -> HandedIn {
+    for _ in 0..=ROOT_HOPS_MAX {
+        let Some(accepted) = isolate.with_mut(|gate| gate.accept_head(head, now())) else {
+            return HandedIn::Refused;
+        };
+        match accepted {
+            Ok(_) => {
+                isolate.note_newest(shared::as_of(head).unwrap_or_default());
+                return HandedIn::Taken;
+            }
+            Err(HeadRefusal::Older) => return HandedIn::Older,
+            Err(HeadRefusal::RootNeeded { next }) => {
+                let target = Target::Root(next);
+                let Read::Bytes(root) = hub::read(isolate, env, Place::Hub, target, left(until)).await else {
+                    return HandedIn::Refused;
+                };
+                // Another request may have handed it in meanwhile; then the head says so.
+                let _ = isolate.with_mut(|gate| gate.accept_root(&root));
+            }
+            Err(refusal) => {
+                worker::console_warn!("a head was refused: {refusal:?}");
+                return HandedIn::Refused;
+            }
+        }
+    }
+    HandedIn::Refused
+}
+
+/// Reads an object. What comes from a detour is what was named; what comes from the hub is the gate's to judge.
+pub(crate) async fn object(
+    isolate: &Isolate,
+    env: &Env,
+    reference: &ObjectRef,
+    until: UnixMillis,
+) -> Option<(Vec<u8>, Origin)> {
+    let target = Target::Object(reference.digest());
+    let is_named = |bytes: &Vec<u8>| reference.admit(bytes).is_ok();
+    if isolate.cache().is_some() {
+        let found = cache::get(isolate, Key::Object(&target), target.len_max()).await;
+        if let Some(bytes) = found.filter(is_named) {
+            return Some((bytes, Origin::Cache));
+        }
+    }
+    if let Some(bytes) = kv::get(isolate, env, &target).await.filter(is_named) {
+        return Some((bytes, Origin::Beyond));
+    }
+    if let Some(relay) = isolate.relay().filter(|_| !isolate.relay_rest().lasts(now())) {
+        let budget = left(until).min(Duration::from_millis(RELAY_OBJECT_BUDGET_MS));
+        match hub::read(isolate, env, Place::Relay(relay), target, budget).await {
+            Read::Bytes(bytes) if is_named(&bytes) => return Some((bytes, Origin::Beyond)),
+            Read::Failed => isolate.relay_rest().begin(now()),
+            _ => {}
+        }
+    }
+    match hub::read(isolate, env, Place::Hub, target, left(until)).await {
+        Read::Bytes(bytes) => Some((bytes, Origin::Beyond)),
+        Read::Absent | Read::Failed => None,
+    }
+}
+
+/// A copy of an object for the cache, if there is one.
+pub(crate) fn copy_of(isolate: &Isolate, bytes: &[u8]) -> Option<Uint8Array> {
+    isolate.cache().map(|_| Uint8Array::from(bytes))
+}
+
+/// Puts an object where the others of the data centre find it.
+pub(crate) async fn share_object(isolate: &Isolate, reference: &ObjectRef, bytes: &Uint8Array) {
+    cache::put(isolate, Key::Object(&Target::Object(reference.digest())), bytes).await;
+}

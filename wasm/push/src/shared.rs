@@ -1,0 +1,155 @@
+//! What the isolates of a data centre share in its cache: the newest head that one of them read, and the claim of
+//! the one that is reading (DESIGN §5). Both carry the moment they were put there, which is all that they are judged
+//! by; the cache's own reckoning is too coarse.
+//!
+//! Nothing here is believed: a head out of the cache is verified like any other, and confirms no more than its `as_of`
+//! says. A lost, late or wrong entry costs a read of the source.
+
+use latchkey_core::UnixMillis;
+use latchkey_snapshot::head::HEAD_LEN_MAX;
+
+/// An entry is used without a question up to this age.
+pub const YOUNG_MS: u64 = 250;
+/// A claim is respected up to this age.
+pub const CLAIM_MS: u64 = 300;
+/// An answer that waits for the head takes one from the cache only if its `as_of` is at most this old.
+pub const WAITED_FOR_AS_OF_MS: u64 = 1000;
+/// Clocks of one data centre may differ by so much; what lies further ahead is no entry.
+const AHEAD_MS_MAX: u64 = 1000;
+const MOMENT_LEN: usize = 8;
+/// Where a head has its `as_of`.
+const AS_OF_AT: core::ops::Range<usize> = 8..16;
+/// Bytes that an entry has at most.
+pub const ENTRY_LEN_MAX: usize = MOMENT_LEN + HEAD_LEN_MAX;
+
+/// Why a head is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Behind an answer, as every isolate does that has traffic.
+    Behind,
+    /// An answer waits for it. `held` is the `as_of` of the head that the isolate has; one that is no newer is no help.
+    Before {
+        /// The `as_of` held.
+        held: UnixMillis,
+    },
+}
+
+/// A head that was put into the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// When.
+    pub put: UnixMillis,
+    /// Its bytes, which nobody has verified.
+    pub head: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// Reads what the cache holds; `None`: that is no entry.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (moment, head) = bytes.split_first_chunk::<MOMENT_LEN>()?;
+        (!head.is_empty() && head.len() <= HEAD_LEN_MAX)
+            .then_some(Self { put: UnixMillis(u64::from_le_bytes(*moment)), head })
+    }
+
+    /// The bytes for the cache.
+    pub fn encode(&self) -> Vec<u8> {
+        [&self.put.0.to_le_bytes()[..], self.head].concat()
+    }
+
+    /// Whether it is used without a look at the claim.
+    pub fn serves(&self, urgency: Urgency, now: UnixMillis) -> bool {
+        is_within(self.put, YOUNG_MS, now)
+            && match urgency {
+                Urgency::Behind => true,
+                Urgency::Before { held } => as_of(self.head)
+                    .is_some_and(|as_of| as_of > held && now.since_ms(as_of) <= WAITED_FOR_AS_OF_MS),
+            }
+    }
+
+    /// Whether it is used because somebody else is reading. An answer never waits for that one's success.
+    pub fn serves_while_claimed(&self, urgency: Urgency, claim: Option<UnixMillis>, now: UnixMillis) -> bool {
+        urgency == Urgency::Behind && claim.is_some_and(|claim| is_within(claim, CLAIM_MS, now))
+    }
+}
+
+/// Reads a claim; `None`: there is none.
+pub fn parse_claim(bytes: &[u8]) -> Option<UnixMillis> {
+    Some(UnixMillis(u64::from_le_bytes(bytes.try_into().ok()?)))
+}
+
+/// The bytes of a claim that is put now.
+pub fn encode_claim(now: UnixMillis) -> [u8; MOMENT_LEN] {
+    now.0.to_le_bytes()
+}
+
+/// What a head says of its `as_of`, before anybody has verified it.
+pub fn as_of(head: &[u8]) -> Option<UnixMillis> {
+    Some(UnixMillis(u64::from_le_bytes(head.get(AS_OF_AT)?.try_into().ok()?)))
+}
+
+fn is_within(moment: UnixMillis, most_ms: u64, now: UnixMillis) -> bool {
+    moment <= now.plus_ms(AHEAD_MS_MAX) && now.since_ms(moment) <= most_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_000_000);
+
+    fn head(as_of: u64) -> Vec<u8> {
+        let mut head = vec![7; 20];
+        head[AS_OF_AT].copy_from_slice(&as_of.to_le_bytes());
+        head
+    }
+
+    fn entry(head: &[u8], age_ms: u64) -> Entry<'_> {
+        Entry { put: UnixMillis(NOW.0 - age_ms), head }
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_is_written_and_nothing_else_is_one() {
+        let head = head(5);
+        let bytes = entry(&head, 3).encode();
+        assert_eq!(Entry::parse(&bytes), Some(entry(&head, 3)));
+        for wrong in [&[][..], &[0; 8], &[0; ENTRY_LEN_MAX + 1]] {
+            assert_eq!(Entry::parse(wrong), None);
+        }
+        assert_eq!(parse_claim(&encode_claim(NOW)), Some(NOW));
+        assert_eq!((parse_claim(&[]), parse_claim(&[0; 9])), (None, None));
+    }
+
+    #[test]
+    fn only_a_young_entry_serves_unasked() {
+        let head = head(NOW.0);
+        for (age_ms, serves) in [(0, true), (YOUNG_MS, true), (YOUNG_MS + 1, false), (NOW.0, false)] {
+            assert_eq!(entry(&head, age_ms).serves(Urgency::Behind, NOW), serves, "{age_ms}");
+        }
+        let ahead = Entry { put: NOW.plus_ms(AHEAD_MS_MAX + 1), head: &head };
+        assert!(!ahead.serves(Urgency::Behind, NOW), "a moment that cannot be would serve for ever");
+    }
+
+    #[test]
+    fn a_claim_lets_what_is_there_serve_for_a_moment_and_never_an_answer_that_waits() {
+        let head = head(NOW.0);
+        let old = entry(&head, 5000);
+        let claimed = |age_ms| Some(UnixMillis(NOW.0 - age_ms));
+        assert!(old.serves_while_claimed(Urgency::Behind, claimed(CLAIM_MS), NOW));
+        assert!(!old.serves_while_claimed(Urgency::Behind, claimed(CLAIM_MS + 1), NOW));
+        assert!(!old.serves_while_claimed(Urgency::Behind, None, NOW));
+        let far = Some(NOW.plus_ms(AHEAD_MS_MAX + 1));
+        assert!(!old.serves_while_claimed(Urgency::Behind, far, NOW));
+        let waiting = Urgency::Before { held: UnixMillis(0) };
+        assert!(!old.serves_while_claimed(waiting, claimed(0), NOW));
+    }
+
+    #[test]
+    fn an_answer_that_waits_takes_only_news() {
+        let (young, old) = (head(NOW.0 - 400), head(NOW.0 - WAITED_FOR_AS_OF_MS - 1));
+        let before = |held| Urgency::Before { held: UnixMillis(held) };
+        assert!(entry(&young, 100).serves(before(NOW.0 - 401), NOW));
+        assert!(!entry(&young, 100).serves(before(NOW.0 - 400), NOW), "it knows that already");
+        assert!(!entry(&old, 100).serves(before(0), NOW));
+        assert!(!entry(&[1], 100).serves(before(0), NOW));
+    }
+}
