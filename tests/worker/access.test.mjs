@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Worker, bearer, fixture, key, origin, raw, session, sessionToken, until } from './support.mjs';
+import { bearer, fixture, key, origin, raw, serving, session, sessionToken, until } from './support.mjs';
 
 let upstream;
 let worker;
 let pulse;
+let stop;
 const asked = [];
 
 before(async () => {
@@ -14,13 +15,10 @@ before(async () => {
     asked.push({ url: request.url, headers: request.headers, raw: request.rawHeaders });
     response.end('reached');
   });
-  worker = await Worker.start({ variables: { ORIGIN: upstream.url, LATCHKEY_CLIENT_HEADER: 'x-test-client' } });
-  pulse = worker.keepFresh('first');
-  await until(async () => ((await worker.whoami('alpha_member')).status === 200 ? true : undefined));
+  ({ worker, pulse, stop } = await serving({ variables: { ORIGIN: upstream.url, LATCHKEY_CLIENT_HEADER: 'x-test-client' } }));
 });
 after(async () => {
-  await pulse?.stop();
-  await worker?.stop();
+  await stop?.();
   await upstream?.close();
 });
 

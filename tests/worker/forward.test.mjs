@@ -2,20 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { FORWARD_TOKEN, Worker, bearer, fixture, raw, until } from './support.mjs';
+import { FORWARD_TOKEN, Worker, bearer, fixture, raw, serving, until } from './support.mjs';
 
 const VERIFY = '/.latchkey/verify';
 
 let worker;
-let pulse;
+let stop;
 before(async () => {
-  worker = await Worker.start();
-  pulse = worker.keepFresh('first');
-  await until(async () => ((await worker.whoami('alpha_member')).status === 200 ? true : undefined));
+  ({ worker, stop } = await serving());
 });
 after(async () => {
-  await pulse?.stop();
-  await worker?.stop();
+  await stop?.();
 });
 
 const ask = (method, uri, headers = {}) =>

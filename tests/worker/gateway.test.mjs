@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { Worker, bearer, fixture, key, origin, raw, until } from './support.mjs';
+import { bearer, fixture, key, origin, raw, serving, until } from './support.mjs';
 
 let upstream;
 let worker;
-let pulse;
+let stop;
 /** What the origin was asked, the newest last. */
 const asked = [];
 /** Set by a test that wants another answer. */
@@ -23,13 +23,10 @@ before(async () => {
     response.end(JSON.stringify({ url: request.url }));
   });
   upstream.server.on('upgrade', (request, socket) => upgraded(request, socket));
-  worker = await Worker.start({ variables: { ORIGIN: upstream.url } });
-  pulse = worker.keepFresh('first');
-  await until(async () => ((await worker.whoami('alpha_member')).status === 200 ? true : undefined));
+  ({ worker, stop } = await serving({ variables: { ORIGIN: upstream.url } }));
 });
 after(async () => {
-  await pulse?.stop();
-  await worker?.stop();
+  await stop?.();
   await upstream?.close();
 });
 

@@ -97,7 +97,7 @@ export const bearer = (name) => ({ authorization: `Bearer ${key(name)}` });
 
 /** A running edge with its hub, in workerd. */
 export class Worker {
-  static async start({ variables = {}, persist, hub } = {}) {
+  static async start({ variables = {}, persist, hub, edge } = {}) {
     const worker = new Worker();
     worker.scratch = mkdtempSync(join(tmpdir(), 'latchkey-worker-test-'));
     worker.log = join(worker.scratch, 'wrangler.log');
@@ -108,6 +108,7 @@ export class Worker {
     const args = ['worker', '--port', '0', '--variables', file, '--log', worker.log];
     if (persist) args.push('--persist', persist);
     if (hub) args.push('--hub', hub);
+    if (edge) args.push('--edge', edge);
     worker.child = spawn(process.env.LATCHKEY_XTASK, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     worker.ended = new Promise((resolve) => worker.child.once('exit', resolve));
     worker.url = await worker.#ready();
@@ -200,6 +201,23 @@ export class Worker {
     };
     return pulse;
   }
+}
+
+/** A Worker that answers from the first edition, kept fresh; `stop` ends both. */
+export async function serving(options = {}) {
+  const worker = await Worker.start(options);
+  const pulse = worker.keepFresh('first');
+  const stop = async () => {
+    await pulse.stop();
+    await worker.stop();
+  };
+  try {
+    await until(async () => ((await worker.whoami('alpha_member')).status === 200 ? true : undefined));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { worker, pulse, stop };
 }
 
 /** What `latchkey edge-env` prints, and a forward-auth token. */

@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { FORWARD_TOKEN, Worker, bearer, fixture, origin, session, until } from './support.mjs';
+import { FORWARD_TOKEN, Worker, bearer, fixture, origin, serving, session, until } from './support.mjs';
 
 const TOKEN = 'lku_a usage token for the tests only';
 
 let upstream;
 let control;
 let worker;
-let pulse;
+let stop;
 /** What the control plane was brought, the newest last. */
 const brought = [];
 /** The answer to the next batches. */
@@ -25,15 +25,12 @@ before(async () => {
       response.writeHead(answers.shift() ?? 200, { 'content-type': 'application/json' }).end('{}');
     });
   });
-  worker = await Worker.start({
+  ({ worker, stop } = await serving({
     variables: { ORIGIN: upstream.url, LATCHKEY_CONTROL_URL: control.url, LATCHKEY_USAGE_TOKEN: TOKEN },
-  });
-  pulse = worker.keepFresh('first');
-  await until(async () => ((await worker.whoami('alpha_member')).status === 200 ? true : undefined));
+  }));
 });
 after(async () => {
-  await pulse?.stop();
-  await worker?.stop();
+  await stop?.();
   await upstream?.close();
   await control?.close();
 });

@@ -2,17 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Worker, bearer, fixture, key, raw, until } from './support.mjs';
+import { Worker, bearer, fixture, key, raw, serving, until } from './support.mjs';
 
 let worker;
 let pulse;
+let stop;
 before(async () => {
-  worker = await Worker.start();
-  pulse = worker.keepFresh('first');
+  ({ worker, pulse, stop } = await serving());
 });
 after(async () => {
-  await pulse?.stop();
-  await worker?.stop();
+  await stop?.();
 });
 
 /** Waits until a key is answered so; the edge learns within its bound. */

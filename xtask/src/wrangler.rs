@@ -250,6 +250,9 @@ pub(crate) struct ServeArguments {
     /// The wrangler.toml of another script in the hub's place.
     #[arg(long)]
     hub: Option<PathBuf>,
+    /// The wrangler.toml of another script in the edge's place.
+    #[arg(long)]
+    edge: Option<PathBuf>,
 }
 
 fn read_variables(path: &Path) -> Result<Vec<(String, String)>> {
@@ -271,8 +274,10 @@ pub(crate) fn serve(arguments: &ServeArguments) -> Result<()> {
     if let Some(path) = &arguments.variables {
         options.secrets = read_variables(path)?;
     }
-    if let Some(path) = &arguments.hub {
-        options.configurations = vec![wasm::Script::Edge.configuration(), path.clone()];
+    for (place, given) in options.configurations.iter_mut().zip([&arguments.edge, &arguments.hub]) {
+        if let Some(path) = given {
+            place.clone_from(path);
+        }
     }
     options.persist.clone_from(&arguments.persist);
     let mut wrangler = Wrangler::start(&options)?;

@@ -26,6 +26,9 @@ export class Hub extends DurableObject {
   }
 }
 
+/** Bound by the edge and never asked: no relay is named here. */
+export class Relay extends DurableObject {}
+
 const served = (bytes) => new Response(bytes, { headers: { 'content-length': `${bytes.length}` } });
 
 export default {

@@ -14,7 +14,7 @@ use latchkey_core::UnixMillis;
 use latchkey_gate::{Ask, HEAD_BUDGET_MS, HeadAsk, RefreshEnd, Wanted};
 use latchkey_push::shared::Urgency;
 use std::rc::Rc;
-use worker::{Delay, Env};
+use worker::{Delay, Env, js_sys};
 
 /// How long a look at the head may go on, whoever still waits for it.
 const LOOK_BUDGET_MS: u64 = 2000;
@@ -48,7 +48,8 @@ pub(crate) async fn perform(isolate: &Isolate, io: Io<'_>, ask: Ask) {
 /// A look at the head behind an answer, and then the objects that are wanted.
 pub(crate) async fn behind(isolate: &Isolate, env: &Env) {
     let pilot = isolate.flights(|flights| flights.begin(Cargo::Head, now()));
-    look(isolate, env, Urgency::Behind, pilot, |isolate, _| {
+    let chance = (js_sys::Math::random() * 4_294_967_296.0) as u32;
+    look(isolate, env, Urgency::Behind { chance }, pilot, |isolate, _| {
         isolate.with(|gate| gate.refresh_ended(now()));
     })
     .await;
@@ -160,7 +161,7 @@ fn cargo_of(wanted: &Wanted) -> Cargo {
     Cargo::Object(wanted.reference().digest())
 }
 
-fn in_flight(isolate: &Isolate, wanted: &Wanted) -> Option<worker::js_sys::Promise> {
+fn in_flight(isolate: &Isolate, wanted: &Wanted) -> Option<js_sys::Promise> {
     isolate.flights(|flights| flights.over(cargo_of(wanted), now())).flatten()
 }
 

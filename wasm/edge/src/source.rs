@@ -10,6 +10,8 @@ use crate::isolate::{Isolate, now};
 use crate::kv;
 use crate::refresh::left;
 use core::time::Duration;
+use futures_util::future::{Either, select};
+use futures_util::pin_mut;
 use latchkey_core::UnixMillis;
 use latchkey_gate::{HeadRefusal, ROOT_HOPS_MAX};
 use latchkey_push::Target;
@@ -59,9 +61,13 @@ pub(crate) async fn head(
             cache::put(isolate, Key::Claim, &Uint8Array::from(&claim[..])).await;
         }
     };
-    // The claim is put while the head is on its way.
-    let (read, ()) = futures_util::future::join(asked_head(isolate, env, until), claim).await;
-    read
+    let asked = asked_head(isolate, env, until);
+    pin_mut!(asked, claim);
+    // The claim is put while the head is on its way, and the head never waits for it.
+    match select(asked, claim).await {
+        Either::Left((read, _)) => read,
+        Either::Right(((), asked)) => asked.await,
+    }
 }
 
 async fn asked_head(isolate: &Isolate, env: &Env, until: UnixMillis) -> Option<Option<Vec<u8>>> {
@@ -102,7 +108,7 @@ async fn shared_head(isolate: &Isolate, env: &Env, urgency: Urgency, until: Unix
     let Some(bytes) = cache::get(isolate, Key::Head, ENTRY_LEN_MAX).await else { return false };
     let Some(entry) = Entry::parse(&bytes) else { return false };
     if !entry.serves(urgency, now()) {
-        if urgency != Urgency::Behind {
+        if matches!(urgency, Urgency::Before { .. }) {
             return false;
         }
         let claim = cache::get(isolate, Key::Claim, ENTRY_LEN_MAX).await;

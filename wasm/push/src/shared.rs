@@ -8,8 +8,14 @@
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::head::HEAD_LEN_MAX;
 
-/// An entry is used without a question up to this age.
+/// An answer that waits takes an entry up to this age.
 pub const YOUNG_MS: u64 = 250;
+/// Behind an answer an entry is used without a question up to an age that each look draws anew: at most this, and with each
+/// [`ASKED_STEP_MS`] less half as likely. So where there are many isolates one asks early, and its claim can be seen
+/// before the others would; where there are few, one asks in time.
+pub const ASKED_BY_MS: u64 = 400;
+/// See [`ASKED_BY_MS`].
+pub const ASKED_STEP_MS: u64 = 25;
 /// A claim is respected up to this age.
 pub const CLAIM_MS: u64 = 300;
 /// An answer that waits for the head takes one from the cache only if its `as_of` is at most this old.
@@ -26,7 +32,10 @@ pub const ENTRY_LEN_MAX: usize = MOMENT_LEN + HEAD_LEN_MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
     /// Behind an answer, as every isolate does that has traffic.
-    Behind,
+    Behind {
+        /// 32 random bits.
+        chance: u32,
+    },
     /// An answer waits for it. `held` is the `as_of` of the head that the isolate has; one that is no newer is no help.
     Before {
         /// The `as_of` held.
@@ -58,17 +67,22 @@ impl<'a> Entry<'a> {
 
     /// Whether it is used without a look at the claim.
     pub fn serves(&self, urgency: Urgency, now: UnixMillis) -> bool {
-        is_within(self.put, YOUNG_MS, now)
-            && match urgency {
-                Urgency::Behind => true,
-                Urgency::Before { held } => as_of(self.head)
-                    .is_some_and(|as_of| as_of > held && now.since_ms(as_of) <= WAITED_FOR_AS_OF_MS),
+        match urgency {
+            Urgency::Behind { chance } => {
+                let earlier_ms = u64::from(chance.trailing_zeros()) * ASKED_STEP_MS;
+                is_within(self.put, ASKED_BY_MS.saturating_sub(earlier_ms), now)
             }
+            Urgency::Before { held } => {
+                let is_news = |as_of| as_of > held && now.since_ms(as_of) <= WAITED_FOR_AS_OF_MS;
+                is_within(self.put, YOUNG_MS, now) && as_of(self.head).is_some_and(is_news)
+            }
+        }
     }
 
     /// Whether it is used because somebody else is reading. An answer never waits for that one's success.
     pub fn serves_while_claimed(&self, urgency: Urgency, claim: Option<UnixMillis>, now: UnixMillis) -> bool {
-        urgency == Urgency::Behind && claim.is_some_and(|claim| is_within(claim, CLAIM_MS, now))
+        matches!(urgency, Urgency::Behind { .. })
+            && claim.is_some_and(|claim| is_within(claim, CLAIM_MS, now))
     }
 }
 
@@ -96,6 +110,7 @@ mod tests {
     use super::*;
 
     const NOW: UnixMillis = UnixMillis(1_000_000);
+    const BEHIND: Urgency = Urgency::Behind { chance: 1 };
 
     fn head(as_of: u64) -> Vec<u8> {
         let mut head = vec![7; 20];
@@ -122,11 +137,16 @@ mod tests {
     #[test]
     fn only_a_young_entry_serves_unasked() {
         let head = head(NOW.0);
-        for (age_ms, serves) in [(0, true), (YOUNG_MS, true), (YOUNG_MS + 1, false), (NOW.0, false)] {
-            assert_eq!(entry(&head, age_ms).serves(Urgency::Behind, NOW), serves, "{age_ms}");
+        for (age_ms, serves) in [(0, true), (ASKED_BY_MS, true), (ASKED_BY_MS + 1, false), (NOW.0, false)] {
+            assert_eq!(entry(&head, age_ms).serves(BEHIND, NOW), serves, "{age_ms}");
         }
+        // Two bits of chance: two steps less.
+        let eager = Urgency::Behind { chance: 0b100 };
+        assert!(entry(&head, ASKED_BY_MS - 2 * ASKED_STEP_MS).serves(eager, NOW));
+        assert!(!entry(&head, ASKED_BY_MS - 2 * ASKED_STEP_MS + 1).serves(eager, NOW));
+        assert!(!entry(&head, 1).serves(Urgency::Behind { chance: 0 }, NOW));
         let ahead = Entry { put: NOW.plus_ms(AHEAD_MS_MAX + 1), head: &head };
-        assert!(!ahead.serves(Urgency::Behind, NOW), "a moment that cannot be would serve for ever");
+        assert!(!ahead.serves(BEHIND, NOW), "a moment that cannot be would serve for ever");
     }
 
     #[test]
@@ -134,11 +154,11 @@ mod tests {
         let head = head(NOW.0);
         let old = entry(&head, 5000);
         let claimed = |age_ms| Some(UnixMillis(NOW.0 - age_ms));
-        assert!(old.serves_while_claimed(Urgency::Behind, claimed(CLAIM_MS), NOW));
-        assert!(!old.serves_while_claimed(Urgency::Behind, claimed(CLAIM_MS + 1), NOW));
-        assert!(!old.serves_while_claimed(Urgency::Behind, None, NOW));
+        assert!(old.serves_while_claimed(BEHIND, claimed(CLAIM_MS), NOW));
+        assert!(!old.serves_while_claimed(BEHIND, claimed(CLAIM_MS + 1), NOW));
+        assert!(!old.serves_while_claimed(BEHIND, None, NOW));
         let far = Some(NOW.plus_ms(AHEAD_MS_MAX + 1));
-        assert!(!old.serves_while_claimed(Urgency::Behind, far, NOW));
+        assert!(!old.serves_while_claimed(BEHIND, far, NOW));
         let waiting = Urgency::Before { held: UnixMillis(0) };
         assert!(!old.serves_while_claimed(waiting, claimed(0), NOW));
     }
