@@ -70,7 +70,8 @@ impl Gate {
             let Some(held) = &self.held else { return fault };
             let Some(at) = self.coming.next(self.serving.as_ref(), held) else { return fault };
             let Some(pending) = self.coming.pending.get(at) else { return fault };
-            let chain = Chain::new(self.coming.walk(pending, self.serving.as_ref()).deltas);
+            let deltas = self.coming.walk(pending, self.serving.as_ref()).deltas;
+            let chain = Chain::new(deltas, self.serving.as_ref().map(|serving| &serving.chain));
             match self.wrong_canary(pending, &chain) {
                 Some(wrong) => {
                     let error = AdoptError::Canary(wrong.index);

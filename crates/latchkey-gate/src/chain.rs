@@ -1,7 +1,7 @@
 //! The deltas since a base, laid over its pages.
 //!
-//! Nearly every look-up is about something that no delta knows. One load from a small table of bits says so; only
-//! where it does not are the deltas asked, newest first.
+//! Nearly every look-up is about something that no delta knows. Two loads from small tables of bits say so; only where
+//! they do not are the deltas asked, newest first.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -16,14 +16,23 @@ use latchkey_snapshot::{Delta, Exceptions, Found, OrganizationNames, ProjectName
 pub(crate) struct Chain {
     /// Newest first.
     deltas: Vec<Arc<Delta>>,
-    filter: Filter,
+    /// What the newest one knows.
+    tip: Filter,
+    /// What those before it know.
+    rest: Arc<Filter>,
 }
 
 impl Chain {
-    /// These deltas, newest first, each continuing the next.
-    pub(crate) fn new(deltas: Vec<Arc<Delta>>) -> Self {
-        let filter = Filter::of(&deltas);
-        Self { deltas, filter }
+    /// These deltas, newest first, each continuing the next. Most often only the newest is another than `before`.
+    pub(crate) fn new(deltas: Vec<Arc<Delta>>, before: Option<&Self>) -> Self {
+        let (tip, rest) = deltas.split_at(deltas.len().min(1));
+        let is_rest_of = |chain: &&Self| {
+            let held = chain.deltas.get(1..).unwrap_or_default();
+            held.len() == rest.len() && held.iter().zip(rest).all(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        let held = before.filter(is_rest_of).map(|chain| Arc::clone(&chain.rest));
+        let rest = held.unwrap_or_else(|| Arc::new(Filter::of(rest)));
+        Self { tip: Filter::of(tip), rest, deltas }
     }
 
     pub(crate) fn deltas(&self) -> &[Arc<Delta>] {
@@ -40,7 +49,7 @@ impl Chain {
 
     /// What the newest delta says that knows of it.
     pub(crate) fn find(&self, query: &Query) -> Found<'_> {
-        if !self.filter.may_have(&query.tag) {
+        if !self.tip.may_have(&query.tag) && !self.rest.may_have(&query.tag) {
             return Found::Unknown;
         }
         let said = self.deltas.iter().map(|delta| delta.find(query));
