@@ -87,22 +87,28 @@ fn key_that_names_random_resources_costs_a_ration_of_fetches() {
 
 #[test]
 fn session_that_names_random_projects_costs_a_ration_of_fetches() {
-    let mut stage = Stage::new();
-    let key = stage.add_key(1, Role::Member);
-    let person = stage.add_collaborator(1, Role::Member, Role::Member);
-    stage.publish();
-    let token = stage.token_of(&person);
-    let mut shell = Shell::new(stage.gate());
-    assert_fresh(&shell.invoke(&mut stage, &key.text));
-    stage.now = stage.now.plus_ms(1000);
-    shell.refresh(&stage);
-    shell.network = Line::ObjectsDown;
-    (shell.heads, shell.objects) = (0, 0);
-    for at in 0..500 {
-        let path = format!("/v1/both/projects/random-{at}/files");
-        assert_refused(&shell.route(&mut stage, &token, "GET", &path), OUT_OF_REACH);
+    for holds_references in [false, true] {
+        let mut stage = Stage::new();
+        let key = stage.add_key(1, Role::Admin);
+        let person = stage.add_collaborator(1, Role::Member, Role::Member);
+        stage.publish();
+        let token = stage.token_of(&person);
+        let mut shell = Shell::new(stage.gate());
+        assert_fresh(&shell.invoke(&mut stage, &key.text));
+        if holds_references {
+            let verdict = shell.route(&mut stage, &key.text, "GET", "/v1/projects/gone/files");
+            assert_refused(&verdict, NO_PROJECT);
+        }
+        stage.now = stage.now.plus_ms(1000);
+        shell.refresh(&stage);
+        shell.network = Line::ObjectsDown;
+        (shell.heads, shell.objects) = (0, 0);
+        for at in 0..500 {
+            let path = format!("/v1/both/projects/random-{at}/files");
+            assert_refused(&shell.route(&mut stage, &token, "GET", &path), OUT_OF_REACH);
+        }
+        assert_eq!((shell.objects as u64, shell.heads), (NAMED_PER_SECOND_MAX, 0));
     }
-    assert_eq!((shell.objects as u64, shell.heads), (NAMED_PER_SECOND_MAX, 0));
 }
 
 #[test]
