@@ -212,11 +212,13 @@ impl ObjectStoreSink {
         let mut standing = self.head.lock().await;
         self.probe(&mut standing).await?;
         standing.held = self.read_head().await?;
-        let head = standing.held.as_ref().and_then(|(_, bytes)| self.verified(bytes));
         let mut root_version = 0;
         while self.is_there(&self.path(&format!("{ROOTS}/{}", root_version + 1)), None).await? {
             root_version += 1;
         }
+        // One under a root that was replaced is as good as none.
+        let head = standing.held.as_ref().and_then(|(_, bytes)| self.verified(bytes));
+        let head = head.filter(|head| head.root_version >= root_version);
         let head = head.map(|head| (head.statement.generation, head.as_of));
         Ok(Held { root_version, head })
     }

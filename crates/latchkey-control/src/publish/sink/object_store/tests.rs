@@ -190,7 +190,8 @@ async fn whatever_is_lost_heads_only_rise_and_name_what_is_there() {
             let head = head_bytes(1, generation, NOW.plus_ms(step));
             match sink.put_head(&head, &named).await {
                 Err(SinkError::Missing(_)) => {
-                    if sink.put_object(&object).await.is_ok() {
+                    let put = sink.put_object(&object).await;
+                    if put.is_ok() {
                         let _ = sink.put_head(&head, &named).await;
                     }
                 }
