@@ -9,7 +9,9 @@ use latchkey_core::{
     Dice, ExpiryMinute, Generation, MintSecret, OrganizationId, OrganizationNumber, Pepper, Permission,
     PermissionSet, PlainKey, ProjectId, ProjectNumber, ResourceId, ResourceType, Role, Slug, UnixSeconds,
 };
-use latchkey_snapshot::build::{Built, Content, Edition, Record, RootContent, Signer, StatementContent};
+use latchkey_snapshot::build::{
+    Built, Content, DeltaContent, Edition, Object, Record, RootContent, Signer, StatementContent,
+};
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::names::{OrganizationNames, ProjectNames};
 use latchkey_snapshot::root::{KeyRole, RootKey};
@@ -59,6 +61,9 @@ const KEYS: [(&str, u32, Role, bool, KeyState); 13] = [
     ("spent", 10, Role::Member, false, KeyState::Active),
 ];
 
+/// The generation of the chain over the first edition.
+const CHAINED: u64 = 11;
+
 /// What is published: name, generation, grace.
 const EDITIONS: [(&str, u64, u32); 6] = [
     ("first", 10, 900),
@@ -75,8 +80,10 @@ pub(super) fn installation() -> Result<Value> {
     let mut editions = Map::new();
     for (name, generation, grace_secs) in EDITIONS {
         let built = edition(generation, grace_secs)?;
-        editions.insert(name.to_owned(), published(generation, &built, now)?);
+        editions.insert(name.to_owned(), published(generation, &built, None, now)?);
     }
+    let (base, tip) = chained()?;
+    editions.insert("chained".to_owned(), published(CHAINED, &base, Some(&tip), now)?);
     Ok(json!({
         "installation": hex(&INSTALLATION.0),
         "pepper": hex(&PEPPER),
@@ -124,9 +131,10 @@ fn root(version: u32, now: UnixSeconds) -> Result<Vec<u8>> {
     content.sign(&[&signer(1)]).map_err(|error| anyhow!("{error}"))
 }
 
-fn published(generation: u64, built: &Built, now: UnixSeconds) -> Result<Value> {
+fn published(generation: u64, built: &Built, tip: Option<&Object>, now: UnixSeconds) -> Result<Value> {
     let objects: Vec<Value> = std::iter::once(&built.manifest)
         .chain(&built.objects)
+        .chain(tip)
         .map(|object| json!({ "digest": object.reference.digest().to_string(), "hex": hex(&object.bytes) }))
         .collect();
     let content = StatementContent {
@@ -135,7 +143,7 @@ fn published(generation: u64, built: &Built, now: UnixSeconds) -> Result<Value> 
         issued: now,
         use_by: now.plus_secs(USE_BY_SECS),
         manifest: built.manifest.reference,
-        tip: None,
+        tip: tip.map(|tip| tip.reference),
         previous: None,
         audit_size: 0,
         audit_root: [0; 32],
@@ -146,6 +154,32 @@ fn published(generation: u64, built: &Built, now: UnixSeconds) -> Result<Value> 
         "objects": objects,
         "statements": { "release": hex(&sign(2)?), "release_2": hex(&sign(4)?), "stranger": hex(&sign(6)?) },
     }))
+}
+
+/// The base of the first edition, and the delta over it that brings the key which the second edition has.
+fn chained() -> Result<(Built, Object)> {
+    let (_, from, grace_secs) = EDITIONS[0];
+    let base = edition(from, grace_secs)?;
+    let mut content = Content::new(Pepper::new(PEPPER));
+    let late = KEYS.iter().position(|key| key.0 == "late").context("no such key")?;
+    content.put(key_record(late, CHAINED)?);
+    let touched = content.take_touched();
+    let exceptions = exceptions();
+    let delta = DeltaContent {
+        installation: INSTALLATION,
+        base: base.manifest.reference,
+        from: Generation(from),
+        generation: Generation(CHAINED),
+        parent: None,
+        before: &exceptions,
+        now: &exceptions,
+    };
+    let tip = content.delta(&delta, &touched).map_err(|error| anyhow!("{error}"))?;
+    Ok((base, tip))
+}
+
+fn exceptions() -> Exceptions {
+    Exceptions::default().with_suspended([OrganizationNumber(3)]).with_archived([ProjectNumber(12)])
 }
 
 fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
@@ -181,8 +215,7 @@ fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
         records.extend(wide.collect::<Result<Vec<_>>>()?.into_iter().map(Record::ProjectNames));
     }
     content.load(records);
-    let exceptions =
-        Exceptions::default().with_suspended([OrganizationNumber(3)]).with_archived([ProjectNumber(12)]);
+    let exceptions = exceptions();
     let edition = Edition {
         installation: INSTALLATION,
         generation: Generation(generation),
