@@ -53,6 +53,8 @@ pub(super) enum EditionError {
     Build(BuildError),
     /// The build broke off in a way that it should not.
     Panicked,
+    /// An operator holds grants back, and it is not known any more what was out before that.
+    GrantsHeld,
     /// A base was held back, and there is nothing left that deltas could go on from.
     HeldBack(Breach),
 }
@@ -191,6 +193,9 @@ impl Builder {
         keyring: Arc<Keyring>,
         issued: UnixSeconds,
     ) -> Result<Work, EditionError> {
+        if view.publish_held_since()?.is_some() {
+            return Err(EditionError::GrantsHeld);
+        }
         let mut picture = Picture::load(keyring.pepper().clone(), view)?;
         let exceptions = picture.exceptions();
         let line = self.base(&mut picture, &keyring, &exceptions, view, issued)?;
@@ -352,6 +357,9 @@ impl fmt::Display for EditionError {
             Self::Store(error) => write!(f, "the state cannot be read: {error}"),
             Self::Build(error) => write!(f, "the state cannot be built: {error}"),
             Self::Panicked => f.write_str("the build broke off; it starts over from the whole state"),
+            Self::GrantsHeld => f.write_str(
+                "an operator holds grants back, and what was published before is not known after a restart: release it",
+            ),
             Self::HeldBack(breach) => write!(f, "a base is held back: {breach}"),
         }
     }

@@ -10,7 +10,7 @@ use latchkey_core::{
     Generation, IdentityId, KeyId, OrganizationNumber, Pepper, ProjectNumber, ResourceId, ResourceType,
     SessionId, Slug,
 };
-use latchkey_snapshot::build::Content;
+use latchkey_snapshot::build::{Content, Record};
 use latchkey_snapshot::manifest::Exceptions;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,10 @@ pub(super) struct Picture {
     archived: BTreeSet<ProjectNumber>,
     externals: BTreeMap<ProjectNumber, BTreeSet<IdentityId>>,
     exhausted: BTreeSet<BudgetScope>,
+    /// Whether an operator holds grants back: then only what refuses is taken in.
+    holds: bool,
+    /// What was not taken in, or not wholly, since grants are held back.
+    owed: BTreeSet<Touched>,
 }
 
 /// What is known of a project beside its records.
@@ -46,6 +50,8 @@ impl Picture {
             archived: BTreeSet::new(),
             externals: BTreeMap::new(),
             exhausted: BTreeSet::new(),
+            holds: false,
+            owed: BTreeSet::new(),
         };
         let organizations = view.all_organizations()?.collect::<Result<Vec<_>, _>>()?;
         let projects = view.all_projects()?.collect::<Result<Vec<_>, _>>()?;
@@ -67,7 +73,8 @@ impl Picture {
 
     /// Takes in what changed up to the view.
     pub(super) fn catch_up(&mut self, view: &ReadView) -> Result<(), StoreError> {
-        let mut touched = BTreeSet::new();
+        self.holds = view.publish_held_since()?.is_some();
+        let mut touched = if self.holds { BTreeSet::new() } else { std::mem::take(&mut self.owed) };
         for outbound in view.outbox_after(self.generation)? {
             touched.extend(outbound?.touches.into_iter().map(|touch| touch.noun));
         }
@@ -142,7 +149,11 @@ impl Picture {
         match noun {
             Touched::Organization(number) => {
                 if let Some(organization) = view.organization(*number)? {
-                    self.note_organization(&organization);
+                    if self.holds && self.suspended.contains(number) && !organization.is_suspended() {
+                        self.owed.insert(noun.clone());
+                    } else {
+                        self.note_organization(&organization);
+                    }
                     self.content.put(records::organization_names(&organization));
                 }
             }
@@ -165,6 +176,15 @@ impl Picture {
         Ok(())
     }
 
+    /// Says it; or, while grants are held back, what refuses of it.
+    fn say(&mut self, record: Record<'_>, noun: impl FnOnce() -> Touched) {
+        if !self.holds {
+            self.content.put(record);
+        } else if !self.content.tighten(record) {
+            self.owed.insert(noun());
+        }
+    }
+
     fn retake_project(&mut self, project: &Project) {
         let old = self.note_project(project).filter(|old| Some(*old) != resolving(project));
         if let Some(old) = old {
@@ -178,7 +198,7 @@ impl Picture {
             self.content.remove_project_reference(&id);
         } else {
             for record in records::references(project, &id) {
-                self.content.put(record);
+                self.say(record, || Touched::Project(project.number));
             }
         }
         self.content.put(records::project_names(project));
@@ -191,7 +211,10 @@ impl Picture {
         view: &ReadView,
     ) -> Result<(), StoreError> {
         match view.membership_by(organization, identity)? {
-            Some(membership) => self.content.put(records::membership(&membership)),
+            Some(membership) => {
+                let noun = || Touched::Membership(organization, *identity);
+                self.say(records::membership(&membership), noun);
+            }
             None => self.content.remove_membership(identity, organization),
         }
         Ok(())
@@ -215,7 +238,8 @@ impl Picture {
         match held {
             Some(collaboration) => {
                 let owner = self.owner(project)?;
-                self.content.put(records::collaboration(&collaboration, owner));
+                let noun = || Touched::Collaboration(project, *identity);
+                self.say(records::collaboration(&collaboration, owner), noun);
             }
             None => self.content.remove_collaboration(identity, project),
         }
@@ -226,6 +250,8 @@ impl Picture {
         let session = view.session_by_id(id)?;
         match session.as_ref().and_then(records::ended_session) {
             Some(record) => self.content.put(record),
+            // An ended session is refused for as long as it is told of.
+            None if self.holds => drop(self.owed.insert(Touched::Session(*id))),
             None => self.content.remove_ended_session(id),
         }
         Ok(())
@@ -243,7 +269,7 @@ impl Picture {
         let owner = self.owner(key.project)?;
         let is_out = self.exhausted.contains(&BudgetScope::of_key(&key));
         if let Some(record) = records::key(&key, owner, is_out) {
-            self.content.put(record);
+            self.say(record, || Touched::Key(id));
         }
         Ok(())
     }
@@ -255,7 +281,7 @@ impl Picture {
         if resource.deleted_at.is_some() {
             self.content.remove_resource(resource.project, kind, id);
         } else if let Some(record) = records::resource(&resource, owner) {
-            self.content.put(record);
+            self.say(record, || Touched::Resource { kind, id: id.as_str().to_owned() });
         }
         Ok(())
     }
@@ -263,6 +289,10 @@ impl Picture {
     /// A key's budget is its whole line's: every rotation of it is told.
     fn retake_budget(&mut self, scope: BudgetScope, view: &ReadView) -> Result<(), StoreError> {
         let is_exhausted = view.budget(scope)?.is_some_and(|budget| budget.is_exhausted());
+        if self.holds && !is_exhausted && self.exhausted.contains(&scope) {
+            self.owed.insert(Touched::Budget(scope));
+            return Ok(());
+        }
         self.note_budget(scope, is_exhausted);
         let mut next = match scope {
             BudgetScope::Key(family) => Some(family),
@@ -290,15 +320,22 @@ impl Picture {
 
     /// The slug by which it resolved before.
     fn note_project(&mut self, project: &Project) -> Option<Slug> {
-        if project.is_in_force() {
-            self.archived.remove(&project.number);
-        } else {
-            self.archived.insert(project.number);
+        let number = project.number;
+        let lets_in_now = |known: &Known| project.allows_external && !known.allows_external;
+        let is_opened = self.holds && self.projects.get(&number).is_some_and(lets_in_now);
+        let is_revived = self.holds && project.is_in_force() && self.archived.contains(&number);
+        if is_opened || is_revived {
+            self.owed.insert(Touched::Project(number));
+        }
+        if !project.is_in_force() {
+            self.archived.insert(number);
+        } else if !is_revived {
+            self.archived.remove(&number);
         }
         let known = Known {
             organization: project.organization,
             slug: resolving(project),
-            allows_external: project.allows_external,
+            allows_external: project.allows_external && !is_opened,
         };
         self.projects.insert(project.number, known).and_then(|known| known.slug)
     }

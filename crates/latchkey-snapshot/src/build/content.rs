@@ -127,7 +127,12 @@ impl Content {
 
     /// Says this, in place of what was said of the same thing before.
     pub fn put(&mut self, record: Record<'_>) {
-        let (query, is_same) = match Row::of(record, &self.pepper, &mut self.shared) {
+        let row = Row::of(record, &self.pepper, &mut self.shared);
+        self.put_row(row);
+    }
+
+    pub(super) fn put_row(&mut self, row: Row) {
+        let (query, is_same) = match row {
             Row::Slot(kind, slot) => {
                 let trie = self.records.entry(kind).or_insert_with(Trie::new);
                 let before = trie.put(slot, &|slots| self.shared.fit(slots));
@@ -242,7 +247,7 @@ impl Content {
         Ok(Built { manifest, objects, dirty_pages: pages.dirty })
     }
 
-    fn remove(&mut self, query: &Query) {
+    pub(super) fn remove(&mut self, query: &Query) {
         let key = (query.place, query.tag);
         let before = if query.kind == Kind::ImportedKey {
             self.imported.remove(key, &|slots| self.shared.fit(slots)).map(|before| before.slot)

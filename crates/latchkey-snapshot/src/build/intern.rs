@@ -37,6 +37,13 @@ impl<T: Ord + Clone> Interner<T> {
         number
     }
 
+    /// A number that is in use is used once more than before.
+    pub(super) fn hold_again(&mut self, number: u32) {
+        if let Some(held) = self.slot(number) {
+            held.uses += 1;
+        }
+    }
+
     /// The number is used once less than before.
     pub(super) fn release(&mut self, number: u32) {
         let Some(held) = self.slot(number) else { return };

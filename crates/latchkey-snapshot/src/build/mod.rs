@@ -17,6 +17,7 @@ mod row;
 mod sign;
 mod slot;
 pub mod stream;
+mod tighten;
 mod token;
 mod trie;
 

@@ -1,7 +1,7 @@
 //! The builder alone: what becomes a delta, what becomes a base, and which base is not signed.
 
 use super::*;
-use crate::iam::{Key, Name, Project};
+use crate::iam::{Key, KeyProof, Name, Project};
 use crate::publish::publisher::Schedule;
 use crate::publish::tests::stage::{
     NOW, Stage, created, key, organization, pepper, project, quick, revoked, signer,
@@ -11,7 +11,9 @@ use crate::store::Change;
 use latchkey_core::{Dice, KeyId, OrganizationNumber, ProjectId, ProjectNumber, Role, Slug};
 use latchkey_snapshot::build::HeadContent;
 use latchkey_snapshot::delta::CHAIN_MAX;
-use latchkey_snapshot::{Delta, Statement, UnverifiedHead};
+use latchkey_snapshot::{
+    Delta, Found, KeyState, Kind, Manifest, Node, Page, Query, Statement, UnverifiedHead,
+};
 
 const SMALL: ChainLimits = ChainLimits {
     tip_bytes: 200,
@@ -245,4 +247,79 @@ async fn key_leaves_the_snapshot_when_it_is_buried_and_a_restart_agrees() {
     assert!(fresh.published.base_bytes < before);
     let grown = stated(&stage, &fresh).manifest;
     assert_eq!(stated(&stage, &Builder::new(shop, 0).build().unwrap()).manifest, grown);
+}
+
+/// What an edge finds that follows this edition.
+fn state_of(fresh: &Fresh, stage: &Stage, n: u64) -> Option<(KeyState, Option<Role>)> {
+    let KeyProof::Native(digest) = key(n).proof else { unreachable!("the stage's keys are native") };
+    let query = Query::native_key(&pepper(), key(n).id, &digest);
+    let statement = stated(stage, fresh);
+    let mut next = statement.tip;
+    while let Some(reference) = next {
+        let delta = delta(fresh, &reference);
+        match delta.find(&query) {
+            Found::Gone => return None,
+            Found::Here(_, entry) => return Some((entry.state, entry.binding.role)),
+            Found::Unknown => next = delta.removals.parent,
+        }
+    }
+    let bytes = |reference: &latchkey_snapshot::ObjectRef| {
+        let mut objects = fresh.edition.named.objects();
+        objects.find(|object| object.reference == *reference).unwrap().bytes.clone()
+    };
+    let manifest = Manifest::parse(&statement.manifest, &bytes(&statement.manifest)).unwrap();
+    let section = manifest.section(Kind::NativeKey)?;
+    let node = section.nodes.iter().rev().find(|node| node.first_place <= query.place)?;
+    let node = Node::parse(Kind::NativeKey, &node.object, &bytes(&node.object)).unwrap();
+    let page = node.pages().iter().rev().find(|page| page.first_place <= query.place)?;
+    let page = Page::parse(Kind::NativeKey, &page.object, bytes(&page.object)[..].into()).unwrap();
+    page.find(&query).map(|entry| (entry.state, entry.binding.role))
+}
+
+#[tokio::test]
+async fn held_grants_stay_in_and_refusals_go_out_until_they_are_released() {
+    use KeyState::{Active, Disabled, Revoked};
+    // A base at every change: not even that lets a grant out.
+    for limits in [ChainLimits::default(), ChainLimits { chain_bytes_min: 0, chain_bytes_max: 0, ..SMALL }] {
+        let stage = Stage::new().await;
+        let admin = Key { role: Role::Admin, ..key(1) };
+        let disabled = Key { disabled_at: Some(NOW), ..key(4) };
+        stage.commit([Change::Key(admin), created(2), created(3), Change::Key(disabled)]).await;
+        let shop = shop(&stage, limits, Vec::new());
+        let mut builder = Builder::new(shop.clone(), 0);
+        builder.build().unwrap();
+        stage.commit([Change::Organization(organization(true))]).await;
+        builder.build().unwrap();
+        stage.commit([Change::HoldPublishing(NOW)]).await;
+        // Lowered, raised, revoked, enabled, and a new one; and more refusals than a head takes.
+        let raised = Key { role: Role::Admin, ..key(2) };
+        stage.commit([created(1), Change::Key(raised), revoked(3), created(4), created(5)]).await;
+        stage.commit([Change::Organization(organization(false))]).await;
+        let generation = stage.commit((1_000..1_100).map(revoked)).await;
+        let fresh = builder.build().unwrap();
+        assert_eq!(fresh.edition.generation, generation, "an edge is as young as ever");
+        let seen = [1, 2, 3, 4, 5, 1_050].map(|n| state_of(&fresh, &stage, n));
+        let member = Some(Role::Member);
+        assert_eq!(
+            seen,
+            [
+                Some((Active, member)),
+                Some((Active, member)),
+                Some((Revoked, member)),
+                Some((Disabled, member)),
+                None,
+                Some((Revoked, member))
+            ]
+        );
+        assert!(builder.work.as_ref().unwrap().picture.exceptions().suspends(OrganizationNumber(1)));
+        // A builder that begins under a hold does not know what was out.
+        assert!(matches!(Builder::new(shop, 0).build(), Err(EditionError::GrantsHeld)));
+        stage.commit([Change::ReleasePublishing]).await;
+        let fresh = builder.build().unwrap();
+        assert_eq!(fresh.published.held_back, None);
+        let seen = [1, 2, 3, 4, 5].map(|n| state_of(&fresh, &stage, n));
+        let (active, raised) = (Some((Active, member)), Some((Active, Some(Role::Admin))));
+        assert_eq!(seen, [active, raised, Some((Revoked, member)), active, active]);
+        assert!(!builder.work.as_ref().unwrap().picture.exceptions().suspends(OrganizationNumber(1)));
+    }
 }
