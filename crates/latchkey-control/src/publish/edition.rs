@@ -14,7 +14,7 @@ use crate::tlog::tree::Checkpoint;
 use latchkey_core::{Generation, UnixMillis, UnixSeconds};
 use latchkey_snapshot::build::{self, BuildError, StatementContent, Touched};
 use latchkey_snapshot::root::KeyRole;
-use latchkey_snapshot::{Exceptions, Previous};
+use latchkey_snapshot::{Canary, Exceptions, Previous};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -88,6 +88,8 @@ struct Work {
     picture: Picture,
     /// The keys that the base names.
     keyring: Arc<Keyring>,
+    /// The canaries that the base names, and the base before it if that is carried on.
+    canaries: Vec<Canary>,
     line: Line,
     previous: Option<Carried>,
     /// What was touched since where the line stands; something only while no delta could say it.
@@ -198,9 +200,10 @@ impl Builder {
         }
         let mut picture = Picture::load(keyring.pepper().clone(), view)?;
         let exceptions = picture.exceptions();
-        let line = self.base(&mut picture, &keyring, &exceptions, view, issued)?;
+        let canaries = canaries::expected(view, keyring.pepper(), &self.shop.settings.canaries)?;
+        let line = self.base(&mut picture, &keyring, &exceptions, &canaries, issued)?;
         succession::check_canaries(&line).map_err(EditionError::HeldBack)?;
-        Ok(Work { picture, keyring, line, previous: None, owed: Touched::default() })
+        Ok(Work { picture, keyring, canaries, line, previous: None, owed: Touched::default() })
     }
 
     /// What changed, as a delta; or a new base, where that is better and the old one leads to it.
@@ -212,7 +215,7 @@ impl Builder {
         issued: UnixSeconds,
         is_held_back: bool,
     ) -> Result<Work, EditionError> {
-        let Work { mut picture, mut keyring, mut line, previous, mut owed } = work;
+        let Work { mut picture, mut keyring, mut canaries, mut line, previous, mut owed } = work;
         let limits = &self.shop.settings.schedule.chain;
         picture.catch_up(view)?;
         owed.extend(&picture.content.take_touched());
@@ -228,26 +231,30 @@ impl Builder {
         }
         // No delta can say them, and nobody may go on with those that were: one of them may be a thief's.
         let has_other_keys = !names_same_keys(&keyring, &now_in_force);
-        let wants_base =
-            said.is_err() || has_other_keys || line.is_long(limits) || line.is_old(issued, limits);
+        // An edge adopts no chain under which a canary answers otherwise than its base says.
+        let canaries_now = canaries::expected(view, keyring.pepper(), &self.shop.settings.canaries)?;
+        let has_other_canaries = canaries_now != canaries;
+        previous = previous.filter(|_| !has_other_canaries);
+        let is_to_be_left = said.is_err() || has_other_keys || has_other_canaries;
+        let wants_base = is_to_be_left || line.is_long(limits) || line.is_old(issued, limits);
         if said.is_ok() {
             owed = Touched::default();
         }
         if wants_base && !is_held_back {
-            let base = self.base(&mut picture, &now_in_force, &exceptions, view, issued)?;
+            let base = self.base(&mut picture, &now_in_force, &exceptions, &canaries_now, issued)?;
             match succession::check(&line, &base, &owed) {
                 Ok(()) => {
                     let old = std::mem::replace(&mut line, base);
-                    let is_kept = said.is_ok() && !has_other_keys && !old.is_too_long_to_keep(limits);
+                    let is_kept = !is_to_be_left && !old.is_too_long_to_keep(limits);
                     let until = issued.plus_secs(limits.previous_secs);
                     previous = (is_kept && until > issued).then_some(Carried { line: old, until });
                     owed = Touched::default();
-                    keyring = now_in_force;
+                    (keyring, canaries) = (now_in_force, canaries_now);
                 }
                 Err(breach) => self.shop.hold_back(breach, view)?,
             }
         }
-        Ok(Work { picture, keyring, line, previous, owed })
+        Ok(Work { picture, keyring, canaries, line, previous, owed })
     }
 
     fn base(
@@ -255,11 +262,10 @@ impl Builder {
         picture: &mut Picture,
         keyring: &Keyring,
         exceptions: &Exceptions,
-        view: &ReadView,
+        canaries: &[Canary],
         issued: UnixSeconds,
     ) -> Result<Line, EditionError> {
         let settings = &self.shop.settings;
-        let canaries = canaries::expected(view, keyring.pepper(), &settings.canaries)?;
         let edition = build::Edition {
             installation: settings.installation,
             generation: picture.generation(),
@@ -269,7 +275,7 @@ impl Builder {
             exceptions,
             session_keys: keyring.session_keys(),
             edge_keys: keyring.edge_keys(),
-            canaries: &canaries,
+            canaries,
             rules: &settings.rules,
         };
         let built = picture.content.build(&edition)?;

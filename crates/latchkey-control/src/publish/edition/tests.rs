@@ -220,6 +220,36 @@ async fn base_whose_canary_answers_otherwise_than_the_store_is_not_signed() {
 }
 
 #[tokio::test]
+async fn change_to_a_canarys_key_is_a_base_and_nobody_goes_on_with_the_one_before() {
+    let stage = Stage::new().await;
+    stage.commit((0..50).map(created)).await;
+    let mut builder = Builder::new(shop(&stage, ChainLimits::default(), vec![key(7).id]), 0);
+    let first = stated(&stage, &builder.build().unwrap());
+    stage.commit([revoked(8)]).await;
+    let second = stated(&stage, &builder.build().unwrap());
+    assert_eq!((second.manifest, second.tip.is_some()), (first.manifest, true));
+    let generation = stage.commit([revoked(7)]).await;
+    let fresh = builder.build().unwrap();
+    let third = stated(&stage, &fresh);
+    assert_eq!(fresh.published.held_back, None);
+    assert_ne!(third.manifest, first.manifest, "its canary would answer otherwise than it says");
+    assert_eq!((third.generation, third.tip, third.previous), (generation, None, None));
+}
+
+#[tokio::test]
+async fn base_before_is_left_when_a_canarys_key_changes() {
+    let stage = Stage::new().await;
+    let mut builder = Builder::new(shop(&stage, ChainLimits::default(), vec![key(7).id]), 0);
+    stage.commit([created(7)]).await;
+    builder.build().unwrap();
+    stage.clock.advance_ms(3_600_000);
+    stage.commit([created(1)]).await;
+    assert!(stated(&stage, &builder.build().unwrap()).previous.is_some());
+    stage.commit([revoked(7)]).await;
+    assert_eq!(stated(&stage, &builder.build().unwrap()).previous, None);
+}
+
+#[tokio::test]
 async fn base_names_the_operators_keys_and_one_that_never_was() {
     let stage = Stage::new().await;
     stage.commit([created(1), revoked(2)]).await;
