@@ -305,3 +305,55 @@ pub(crate) fn token_signer(folder: &Folder, name: &str, first_issued: UnixSecond
     };
     Ok(TokenSigner { signer: Signer::from_seed(&seed), not_before, not_after })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(seed: u8, not_before: u64) -> TokenSigner {
+        let (not_before, not_after) = (UnixSeconds(not_before), UnixSeconds(10_000));
+        TokenSigner { signer: Signer::from_seed(&[seed; 32]), not_before, not_after }
+    }
+
+    #[test]
+    fn new_session_key_signs_once_edges_had_time_to_read_of_it() {
+        let signs = |keys: &[TokenSigner], now| {
+            let signer = session_signer(keys, UnixSeconds(now)).unwrap().public();
+            keys.iter().position(|key| key.signer.public() == signer).unwrap()
+        };
+        let keys = [key(1, 0), key(2, 1_000)];
+        assert_eq!((signs(&keys, 1_000), signs(&keys, 1_059), signs(&keys, 1_060)), (0, 0, 1));
+        // The only one that is left signs at once.
+        assert_eq!(signs(&keys[1..], 1_000), 0);
+        assert!(session_signer(&[], UnixSeconds(0)).is_err());
+    }
+
+    #[test]
+    fn key_files_are_ordered_by_number_and_others_are_none() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs::create_dir(scratch.path().join("keys")).unwrap();
+        for name in ["head-10", "head", "head-2", "head-2.part", "head-x", "header", "release"] {
+            fs::write(scratch.path().join("keys").join(name), "").unwrap();
+        }
+        let names = key_names(&Folder::new(scratch.path()), "head").unwrap();
+        assert_eq!(names, ["keys/head", "keys/head-2", "keys/head-10"]);
+    }
+
+    #[test]
+    fn validity_of_a_token_key_is_whole_or_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::new(scratch.path());
+        let seed = "ab".repeat(32);
+        for (index, line) in
+            ["valid", "valid 1", "valid 1 b", "from 1 2", "valid  1 2", "valid -1 2"].iter().enumerate()
+        {
+            folder.write(&index.to_string(), format!("{seed}\n{line}\n").as_bytes()).unwrap();
+            let error =
+                format!("{:#}", token_signer(&folder, &index.to_string(), UnixSeconds(0)).unwrap_err());
+            assert!(error.contains("valid FROM UNTIL") && !error.contains(&seed), "{line}: {error}");
+        }
+        folder.write("good", format!("{seed}\nvalid 1 2\n").as_bytes()).unwrap();
+        let key = token_signer(&folder, "good", UnixSeconds(0)).unwrap();
+        assert_eq!((key.not_before, key.not_after), (UnixSeconds(1), UnixSeconds(2)));
+    }
+}
