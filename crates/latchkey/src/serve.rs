@@ -2,7 +2,7 @@
 
 use crate::config::{Arguments, Config, LogFormat};
 use crate::installation::{Folder, Installation};
-use crate::keys::KeyWatch;
+use crate::keys::{KeyWatch, key_names};
 use crate::routes;
 use anyhow::{Context, Result, anyhow};
 use latchkey_control::app::caretaker::Caretaker;
@@ -55,6 +55,9 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     let path = folder.database();
     let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
     let store = Arc::new(store);
+    if !key_names(folder, "offline")?.is_empty() {
+        tracing::warn!("`keys/offline-*` replace every other key: move them off this machine");
+    }
     let keys = KeyWatch::new(folder.clone(), installation.keys, clock.now().seconds())?;
     let sinks = sinks(config, &installation.push_token, keys.keyrings())?;
     let settings = Settings {

@@ -69,6 +69,8 @@ pub enum KeyringError {
     Twice(PublicHex),
     /// Fewer signers are held than must sign.
     TooFew(TooFewSigners),
+    /// It is under a pepper that was never announced as the next: no edge would hold it.
+    Pepper,
     /// It lacks a root that the keyring in force has, or has another one in its place.
     RootsGoBack {
         /// The version of the root that is missing or another.
@@ -130,11 +132,18 @@ impl Keyring {
         Self { other_pepper: Some(other), ..self }
     }
 
-    /// `next`, if it may take the place of this one: it has all the roots that this one has.
+    /// `next`, if it may take the place of this one: it has all the roots that this one has, and its pepper is this one's,
+    /// or one that stands beside it.
     ///
     /// # Errors
-    /// [`KeyringError::RootsGoBack`].
+    /// [`KeyringError::RootsGoBack`] and [`KeyringError::Pepper`].
     pub fn succeed(&self, next: Self) -> Result<Self, KeyringError> {
+        let is_known = |keyring: &Self, pepper: &Pepper| {
+            keyring.peppers().into_iter().any(|held| held.id() == pepper.id())
+        };
+        if !is_known(self, next.pepper()) && !is_known(&next, self.pepper()) {
+            return Err(KeyringError::Pepper);
+        }
         for (version, held) in (1u32..).zip(&self.keys.roots) {
             let index = usize::try_from(version - 1).unwrap_or(usize::MAX);
             if next.keys.roots.get(index) != Some(held) {
@@ -346,6 +355,9 @@ impl fmt::Display for KeyringError {
             }
             Self::Twice(public) => write!(f, "the key {public} is held twice"),
             Self::TooFew(error) => error.fmt(f),
+            Self::Pepper => f.write_str(
+                "the pepper is another one, and neither it nor the one in force stands beside the other: `latchkey signer pepper`",
+            ),
             Self::RootsGoBack { version } => {
                 write!(f, "root {version} was in force, and is gone or another one now")
             }

@@ -142,3 +142,21 @@ fn signature_of_another_draft_or_a_flipped_one_counts_for_nothing() {
     (0..8).for_each(|seed| full.sign(&signer(seed)).unwrap());
     assert_eq!(full.sign(&signer(9)), Err(BuildError::Signers));
 }
+
+#[test]
+fn draft_with_any_bit_flipped_or_cut_off_is_refused_or_says_the_same_bytes() {
+    let mut draft = RootDraft::new(&second()).unwrap();
+    draft.sign(&signer(1)).unwrap();
+    let bytes = draft.to_bytes();
+    for len in 0..bytes.len() {
+        assert!(RootDraft::read(&bytes[..len]).is_err(), "{len}");
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(draft) = RootDraft::read(&flipped) {
+            assert_eq!(draft.to_bytes(), flipped, "bit {bit}");
+            assert!(root().successor(&flipped).is_err(), "bit {bit}");
+        }
+    }
+}

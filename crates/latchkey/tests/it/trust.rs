@@ -10,6 +10,7 @@ use latchkey_snapshot::{
 };
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 /// A served installation with two keys that edges let in.
 struct Town {
@@ -239,15 +240,30 @@ fn keys_that_are_worse_are_refused_as_a_whole_and_the_server_goes_on() {
     let town = Town::new();
     let (mut edge, [key, _]) = (town.edge(), town.secrets());
     let data = town.installation.path("data");
-    // A key that no root names, and roots that follow from nothing.
-    town.signer("key new --role head --out DIR/keys/head-2");
+    let set_mode = |name: &str, mode: u32| {
+        fs::set_permissions(data.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let goes_on = |edge: &mut Edge| {
+        let as_of = edge.status().as_of;
+        edge.until(|edge| edge.status().as_of > as_of, |edge| assert!(edge.lets_in(&key)));
+    };
+    set_mode("keys/release", 0o640);
+    town.installation.log_says("can be read by others");
+    goes_on(&mut edge);
+    set_mode("keys/release", 0o600);
     fs::copy(data.join("roots/1"), data.join("roots/2")).unwrap();
-    town.installation.log_says("the keys on disk are refused");
-    let as_of = edge.status().as_of;
-    edge.until(|edge| edge.status().as_of > as_of, |edge| assert!(edge.lets_in(&key)));
+    town.installation.log_says("root 2 is refused");
+    goes_on(&mut edge);
     fs::remove_file(data.join("roots/2")).unwrap();
+    town.signer("key new --role head --out DIR/keys/head-2");
+    town.installation.log_says("does not name");
+    goes_on(&mut edge);
     fs::remove_file(data.join("keys/head-2")).unwrap();
-    town.installation.log_says("in force again");
+    let pepper = fs::read(data.join("secrets/pepper")).unwrap();
+    fs::write(data.join("secrets/pepper"), format!("{}\n", "07".repeat(32))).unwrap();
+    town.installation.log_says("the pepper is another one");
+    goes_on(&mut edge);
+    fs::write(data.join("secrets/pepper"), pepper).unwrap();
     town.signer("rotate --dir DIR --role head");
     edge.until(|edge| edge.is_under(2), |edge| assert!(edge.lets_in(&key)));
 }

@@ -46,6 +46,30 @@ fn keyring_without_a_root_that_was_in_force_is_refused() {
 }
 
 #[test]
+fn pepper_that_was_never_beside_the_one_in_force_is_refused() {
+    let with = |pepper: u8, other: Option<u8>| {
+        let keys =
+            Keys { pepper: Pepper::new([pepper; 32]), ..keys(vec![root_bytes(1, &[2], &[3])], &[2], &[3]) };
+        let keyring = Keyring::new(keys).unwrap();
+        match other {
+            Some(other) => keyring.with_other_pepper(Pepper::new([other; 32])),
+            None => keyring,
+        }
+    };
+    assert_eq!(with(4, None).succeed(with(5, None)).unwrap_err(), KeyringError::Pepper);
+    assert_eq!(with(4, None).succeed(with(5, Some(6))).unwrap_err(), KeyringError::Pepper);
+    assert_eq!(with(4, Some(6)).succeed(with(5, None)).unwrap_err(), KeyringError::Pepper);
+    for (held, next) in [
+        (with(4, None), with(4, Some(5))),
+        (with(4, Some(5)), with(5, Some(4))),
+        (with(4, None), with(5, Some(4))),
+        (with(5, Some(4)), with(5, None)),
+    ] {
+        held.succeed(next).unwrap();
+    }
+}
+
+#[test]
 fn signer_counts_from_its_first_to_its_last_second() {
     let held = keyring(&[2], &[3], vec![root_until(NOW.seconds(), &[2], &[3])]);
     let signers = |at| held.signers(KeyRole::Head, at).map(|signers| signers.len());
