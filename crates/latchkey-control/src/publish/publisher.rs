@@ -69,6 +69,7 @@ const MIND_KEYS_EVERY: Duration = Duration::from_secs(86_400);
 pub struct Publisher {
     board: Board,
     tasks: JoinSet<()>,
+    stopping: watch::Sender<bool>,
 }
 
 /// Why publishing does not start.
@@ -110,7 +111,7 @@ impl Publisher {
         let heads = Arc::new(heads(&store, &clock, &settings, &board)?);
         let schedule = settings.schedule;
         let (announce, editions) = watch::channel(None);
-        let mut tasks = JoinSet::new();
+        let (mut tasks, stopping) = (JoinSet::new(), watch::Sender::new(false));
         for (index, sink) in sinks.into_iter().enumerate() {
             let desk = Arc::new(Desk {
                 sink,
@@ -123,7 +124,8 @@ impl Publisher {
                 swept: Mutex::new(None),
             });
             let newest = store.newest();
-            spawn_desk(&mut tasks, desk, (editions.clone(), newest), schedule.head_every, seeds)?;
+            let ends = Ends { stopping: stopping.subscribe(), seeds };
+            spawn_desk(&mut tasks, desk, (editions.clone(), newest), schedule.head_every, &ends)?;
         }
         let minded = settings.keyring.clone();
         let shop = Arc::new(Shop::new(store, Arc::clone(&clock), Arc::new(settings)));
@@ -131,11 +133,12 @@ impl Publisher {
         let press = Arc::new(Press { shop, heads, keyring, announce, board: board.clone(), schedule });
         let broke_off = Arc::clone(&press);
         let print = move |backoff| Arc::clone(&press).run(backoff);
-        tasks.spawn(kept_going(seed(seeds)?, print, move || broke_off.broke_off()));
+        let ends = Ends { stopping: stopping.subscribe(), seeds };
+        tasks.spawn(kept_going(ends.take()?, print, move || broke_off.broke_off()));
         let kept = board.clone();
         let mind = move |_| mind_keys(minded.clone(), Arc::clone(&clock), kept.clone());
-        tasks.spawn(kept_going(seed(seeds)?, mind, || tracing::error!("minding the keys broke off")));
-        Ok(Self { board, tasks })
+        tasks.spawn(kept_going(ends.take()?, mind, || tracing::error!("minding the keys broke off")));
+        Ok(Self { board, tasks, stopping })
     }
 
     /// How far publishing has come.
@@ -161,9 +164,10 @@ impl Publisher {
         move |why| board.refused_keys(why)
     }
 
-    /// Ends all tasks.
+    /// Ends all tasks. Nothing is signed or pushed once it returns.
     pub async fn stop(mut self) {
-        self.tasks.shutdown().await;
+        self.stopping.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 
@@ -191,7 +195,7 @@ fn spawn_desk(
     desk: Arc<Desk>,
     (editions, newest): (Editions, watch::Receiver<Generation>),
     every: Duration,
-    seeds: &dyn Seeds,
+    ends: &Ends<'_>,
 ) -> Result<(), PublishError> {
     let uploads = Arc::clone(&desk);
     let upload = move |backoff| {
@@ -199,23 +203,32 @@ fn spawn_desk(
         async move { desk.upload_editions(editions, backoff).await }
     };
     let broke_off = Arc::clone(&desk);
-    tasks.spawn(kept_going(seed(seeds)?, upload, move || broke_off.broke_off()));
+    tasks.spawn(kept_going(ends.take()?, upload, move || broke_off.broke_off()));
     let broke_off = Arc::clone(&desk);
     let push = move |backoff| {
         let (desk, newest) = (Arc::clone(&desk), newest.clone());
         async move { desk.push_heads(newest, every, backoff).await }
     };
-    tasks.spawn(kept_going(seed(seeds)?, push, move || broke_off.broke_off()));
+    tasks.spawn(kept_going(ends.take()?, push, move || broke_off.broke_off()));
     Ok(())
 }
 
-fn seed(seeds: &dyn Seeds) -> Result<[u8; 32], PublishError> {
-    seeds.seed().map_err(PublishError::Seed)
+/// What each task begins with, and what ends it.
+struct Ends<'a> {
+    stopping: watch::Receiver<bool>,
+    seeds: &'a dyn Seeds,
 }
 
-/// Runs a task. One that panics is told of and begun again, so that a fault of ours never ends publishing in silence.
+impl Ends<'_> {
+    fn take(&self) -> Result<([u8; 32], watch::Receiver<bool>), PublishError> {
+        Ok((self.seeds.seed().map_err(PublishError::Seed)?, self.stopping.clone()))
+    }
+}
+
+/// Runs a task until it ends, or is to stop. One that panics is told of and begun again, so that a fault of ours never
+/// ends publishing in silence.
 async fn kept_going<F: Future<Output = ()> + Send + 'static>(
-    seed: [u8; 32],
+    (seed, mut stopping): ([u8; 32], watch::Receiver<bool>),
     begin: impl Fn(Backoff) -> F,
     broke_off: impl Fn(),
 ) {
@@ -224,12 +237,24 @@ async fn kept_going<F: Future<Output = ()> + Send + 'static>(
     loop {
         let mut task = JoinSet::new();
         task.spawn(begin(backoff()));
-        match task.join_next().await {
-            Some(Err(error)) if error.is_panic() => broke_off(),
-            _ => return,
+        tokio::select! {
+            ended = task.join_next() => match ended {
+                Some(Err(error)) if error.is_panic() => broke_off(),
+                _ => return,
+            },
+            // The task is gone, and does nothing more, once it was shut down.
+            () = stopped(&mut stopping) => return task.shutdown().await,
         }
-        tokio::time::sleep(pauses.next()).await;
+        tokio::select! {
+            () = tokio::time::sleep(pauses.next()) => {}
+            () = stopped(&mut stopping) => return,
+        }
     }
+}
+
+/// Returns when all is to stop, or when nobody is left who could say so.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Warns of keys that end soon: at the start, when keys are replaced, and every day.
