@@ -15,7 +15,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-const BEHIND_BUDGET_MS: u64 = 900;
+/// How long a look at the head may go on, whoever still waits for it.
+const LOOK_BUDGET_MS: u64 = 2000;
 const OBJECT_BUDGET_MS: u64 = 2000;
 const OBJECTS_AT_ONCE: usize = 4;
 const OBJECTS_BEHIND_MAX: usize = 32;
@@ -191,12 +192,7 @@ impl Shell {
         match ask {
             latchkey_gate::Ask::Head(HeadAsk::Start) => {
                 self.life.watch.ask_granted(self);
-                self.look(HEAD_BUDGET_MS, |shell, end| {
-                    let was_open = shell.life.gate.borrow().status(shell.now()).breaker_open;
-                    shell.life.gate.borrow().ask_ended(end, shell.now());
-                    shell.life.watch.ask_ended(shell, was_open, end);
-                })
-                .await;
+                self.ask_head().await;
             }
             latchkey_gate::Ask::Head(HeadAsk::Join) => match self.flight(Cargo::Head) {
                 Some(flight) => {
@@ -204,12 +200,58 @@ impl Shell {
                 }
                 None => self.world.clockwork.sleep(JOIN_PAUSE_MS).await,
             },
-            latchkey_gate::Ask::Objects(list) => self.fetch_all(list).await,
+            latchkey_gate::Ask::Objects(list) => {
+                for some in list.chunks(OBJECTS_AT_ONCE) {
+                    join_all(some.iter().map(|wanted| self.await_object(*wanted))).await;
+                }
+            }
+        }
+    }
+
+    /// Begins a look at the head and waits for it as long as an answer may. What comes later is for the next answer.
+    async fn ask_head(&self) {
+        let (told, flight) = (Rc::new(Cell::new(false)), self.begin(Cargo::Head));
+        let (shell, begun, told_behind) = (self.clone(), flight.clone(), Rc::clone(&told));
+        self.spawn(async move {
+            let is_late = shell.look(&begun, |shell, end| shell.tell(&told_behind, end)).await;
+            if is_late {
+                shell.fetch_wanted().await;
+            }
+        });
+        self.world.clockwork.wait(&flight.over, 0, HEAD_BUDGET_MS).await;
+        self.tell(&told, RefreshEnd::Failed);
+    }
+
+    /// Tells the gate once how a look ended.
+    fn tell(&self, told: &Cell<bool>, end: RefreshEnd) {
+        if !told.replace(true) {
+            let was_open = self.life.gate.borrow().status(self.now()).breaker_open;
+            self.life.gate.borrow().ask_ended(end, self.now());
+            self.life.watch.ask_ended(self, was_open, end);
         }
     }
 
     async fn behind(self) {
-        self.look(BEHIND_BUDGET_MS, |shell, _| shell.life.gate.borrow().refresh_ended(shell.now())).await;
+        let flight = self.begin(Cargo::Head);
+        self.look(&flight, |shell, _| shell.life.gate.borrow().refresh_ended(shell.now())).await;
+        self.fetch_wanted().await;
+    }
+
+    /// Looks at the head. Whether it took longer than an answer waits.
+    async fn look(&self, flight: &Flight, ended: impl FnOnce(&Self, RefreshEnd)) -> bool {
+        self.life.watch.look_began(self);
+        let begun_ms = self.world.clockwork.now_ms();
+        let end = match self.read_head(begun_ms + LOOK_BUDGET_MS).await {
+            true => RefreshEnd::Answered,
+            false => RefreshEnd::Failed,
+        };
+        self.life.watch.look_ended();
+        ended(self, end);
+        self.land(Cargo::Head, flight);
+        self.world.clockwork.now_ms() - begun_ms >= HEAD_BUDGET_MS
+    }
+
+    async fn fetch_wanted(&self) {
         let mut fetched = 0;
         while fetched < OBJECTS_BEHIND_MAX {
             let wanted = self.life.gate.borrow().wanted(OBJECTS_AT_ONCE);
@@ -217,21 +259,8 @@ impl Shell {
                 return;
             }
             fetched += wanted.len();
-            self.fetch_all(wanted).await;
+            join_all(wanted.into_iter().map(|wanted| self.await_object(wanted))).await;
         }
-    }
-
-    async fn look(&self, budget_ms: u64, ended: impl FnOnce(&Self, RefreshEnd)) {
-        let flight = self.begin(Cargo::Head);
-        self.life.watch.look_began(self);
-        let until_ms = self.world.clockwork.now_ms() + budget_ms;
-        let end = match self.read_head(until_ms).await {
-            true => RefreshEnd::Answered,
-            false => RefreshEnd::Failed,
-        };
-        self.life.watch.look_ended();
-        ended(self, end);
-        self.land(Cargo::Head, &flight);
     }
 
     /// Looks into the cache of the data centre first, if there is one; then asks the hub.
@@ -269,25 +298,23 @@ impl Shell {
         }
     }
 
-    async fn fetch_all(&self, list: Vec<Wanted>) {
-        for some in list.chunks(OBJECTS_AT_ONCE) {
-            join_all(some.iter().map(|wanted| {
-                let (shell, wanted) = (self.clone(), *wanted);
-                Box::pin(async move { shell.fetch(&wanted).await }) as Task
-            }))
-            .await;
-        }
+    /// Waits for an object, which is fetched behind, by this request or by whoever began before it.
+    fn await_object(&self, wanted: Wanted) -> Task {
+        let cargo = Cargo::Object(wanted.reference().digest());
+        let flight = self.flight(cargo).unwrap_or_else(|| {
+            let (shell, flight) = (self.clone(), self.begin(cargo));
+            let begun = flight.clone();
+            self.spawn(async move { shell.fetch(&wanted, &begun).await });
+            flight
+        });
+        let clockwork = Rc::clone(&self.world.clockwork);
+        Box::pin(async move {
+            clockwork.wait(&flight.over, 0, OBJECT_BUDGET_MS).await;
+        })
     }
 
-    async fn fetch(&self, wanted: &Wanted) {
+    async fn fetch(&self, wanted: &Wanted, flight: &Flight) {
         let digest = wanted.reference().digest();
-        let cargo = Cargo::Object(digest);
-        if let Some(flight) = self.flight(cargo) {
-            self.world.clockwork.wait(&flight.over, 0, OBJECT_BUDGET_MS).await;
-            return;
-        }
-        let flight = self.begin(cargo);
-        self.life.watch.fetch_began();
         let hub = Rc::clone(&self.world.hub);
         let read = self
             .site
@@ -302,7 +329,7 @@ impl Shell {
             }
             None => self.life.gate.borrow_mut().object_failed(wanted, self.now()),
         }
-        self.land(cargo, &flight);
+        self.land(Cargo::Object(digest), flight);
     }
 
     fn lie(&self, bytes: Vec<u8>) -> Vec<u8> {

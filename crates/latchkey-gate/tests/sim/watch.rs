@@ -387,8 +387,6 @@ impl Watch {
     pub(crate) fn look_ended(&self) {
         self.looks.set(self.looks.get() - 1);
     }
-
-    pub(crate) fn fetch_began(&self) {}
 }
 
 /// Whether this is what is said where a fact is so.

@@ -71,6 +71,8 @@ pub(crate) struct World {
     covers: RefCell<BTreeMap<UnixMillis, u64>>,
     /// What isolates that start now are deployed with.
     pub(crate) floor: Cell<Floor>,
+    /// How far the signer's clock is ahead.
+    pub(crate) signer_skew_ms: Cell<i64>,
     pub(crate) healed_ms: Cell<Option<u64>>,
     pub(crate) tally: Tally,
     publisher: RefCell<Vec<TaskId>>,
@@ -92,6 +94,7 @@ impl World {
             signed: RefCell::default(),
             covers: RefCell::default(),
             floor: Cell::new(floor),
+            signer_skew_ms: Cell::new(climate.signer_skew_ms),
             healed_ms: Cell::new(None),
             tally: Tally::default(),
             publisher: RefCell::default(),
@@ -104,7 +107,7 @@ impl World {
                 name,
                 link: Link::new(WHOLE),
                 cache: cache.clone(),
-                skew_ms: Cell::new(world.any_skew_ms()),
+                skew_ms: Cell::new(world.any_skew_ms(500)),
                 liar: RefCell::default(),
                 life: RefCell::new(Life::new(&world, floor)),
             };
@@ -148,7 +151,7 @@ impl World {
 
     pub(crate) fn now(&self, place: Place) -> UnixMillis {
         self.at(match place {
-            Place::Signer => self.climate.signer_skew_ms,
+            Place::Signer => self.signer_skew_ms.get(),
             Place::Hub => self.climate.hub_skew_ms,
         })
     }
@@ -164,7 +167,7 @@ impl World {
         let least = covers.entry(signed.as_of).or_insert(signed.covers_ms);
         *least = signed.covers_ms.min(*least);
         // What a head claims more than it knows, beyond the skew: steps of a millisecond while a change is lacking.
-        let claimed_ms = signed.as_of.0.saturating_add_signed(-self.climate.signer_skew_ms);
+        let claimed_ms = signed.as_of.0.saturating_add_signed(-self.signer_skew_ms.get());
         self.tally.note_claim(claimed_ms.saturating_sub(signed.covers_ms));
     }
 
@@ -192,10 +195,10 @@ impl World {
         bytes
     }
 
-    /// So that no two clocks differ by more than 900 ms: what is left of a second is for the steps of `as_of`.
-    fn any_skew_ms(&self) -> i64 {
-        let lowest = (self.climate.signer_skew_ms - 900).max(-500);
-        lowest + self.clockwork.random.below((500 - lowest) as u64 + 1) as i64
+    /// The signer's is within 400 ms, so that no edge is more than 900 ms behind it: what is left of a second is for the
+    /// steps of `as_of`.
+    fn any_skew_ms(&self, most_ms: i64) -> i64 {
+        self.clockwork.random.below(2 * most_ms as u64 + 1) as i64 - most_ms
     }
 
     fn start_publisher(self: &Rc<Self>) {
@@ -247,7 +250,8 @@ impl World {
                 }
                 6 => self.hub.borrow_mut().restart(),
                 7 => site.evict(&self),
-                8 => site.skew_ms.set(self.any_skew_ms()),
+                8 if random.percent(30) => self.signer_skew_ms.set(self.any_skew_ms(400)),
+                8 => site.skew_ms.set(self.any_skew_ms(500)),
                 9 if self.climate.is_hostile && !self.heads.borrow().is_empty() => {
                     // Whoever is cold meets it too.
                     let frozen = random.pick(&self.heads.borrow()).clone();
