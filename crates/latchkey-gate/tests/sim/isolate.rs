@@ -10,6 +10,7 @@ use crate::watch::Watch;
 use crate::world::World;
 use latchkey_core::*;
 use latchkey_gate::*;
+use latchkey_push::shared::{self, Urgency};
 use latchkey_snapshot::ObjectDigest;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub(crate) struct Life {
     pub(crate) gate: RefCell<Gate>,
     flights: RefCell<BTreeMap<Cargo, Flight>>,
     tasks: RefCell<Vec<TaskId>>,
+    /// The `as_of` of the newest head that was taken.
+    newest: Cell<UnixMillis>,
     pub(crate) watch: Watch,
 }
 
@@ -90,6 +93,7 @@ impl Life {
             gate: RefCell::new(Gate::new(config).unwrap()),
             flights: RefCell::default(),
             tasks: RefCell::default(),
+            newest: Cell::default(),
             watch: Watch::new(floor),
         })
     }
@@ -213,7 +217,8 @@ impl Shell {
         let (told, flight) = (Rc::new(Cell::new(false)), self.begin(Cargo::Head));
         let (shell, begun, told_behind) = (self.clone(), flight.clone(), Rc::clone(&told));
         self.spawn(async move {
-            let is_late = shell.look(&begun, |shell, end| shell.tell(&told_behind, end)).await;
+            let urgency = Urgency::Before { held: shell.life.newest.get() };
+            let is_late = shell.look(urgency, &begun, |shell, end| shell.tell(&told_behind, end)).await;
             if is_late {
                 shell.fetch_wanted().await;
             }
@@ -233,15 +238,16 @@ impl Shell {
 
     async fn behind(self) {
         let flight = self.begin(Cargo::Head);
-        self.look(&flight, |shell, _| shell.life.gate.borrow().refresh_ended(shell.now())).await;
+        let urgency = Urgency::Behind { chance: self.world.clockwork.random.next() as u32 };
+        self.look(urgency, &flight, |shell, _| shell.life.gate.borrow().refresh_ended(shell.now())).await;
         self.fetch_wanted().await;
     }
 
     /// Looks at the head. Whether it took longer than an answer waits.
-    async fn look(&self, flight: &Flight, ended: impl FnOnce(&Self, RefreshEnd)) -> bool {
+    async fn look(&self, urgency: Urgency, flight: &Flight, ended: impl FnOnce(&Self, RefreshEnd)) -> bool {
         self.life.watch.look_began(self);
         let begun_ms = self.world.clockwork.now_ms();
-        let end = match self.read_head(begun_ms + LOOK_BUDGET_MS).await {
+        let end = match self.read_head(urgency, begun_ms + LOOK_BUDGET_MS).await {
             true => RefreshEnd::Answered,
             false => RefreshEnd::Failed,
         };
@@ -264,38 +270,38 @@ impl Shell {
     }
 
     /// Looks into the cache of the data centre first, if there is one; then asks the hub.
-    async fn read_head(&self, until_ms: u64) -> bool {
-        let left_ms = || until_ms.saturating_sub(self.world.clockwork.now_ms());
+    async fn read_head(&self, urgency: Urgency, until_ms: u64) -> bool {
         if let Some(cache) = &self.site.cache {
-            let found = cache.look(&self.world.clockwork, self.now()).await;
-            if let Some(bytes) = found
-                && self.take_head(&bytes).is_some_and(|is_news| is_news)
-            {
+            let found = cache.head(&self.world.clockwork, urgency, || self.now()).await;
+            if found.is_some_and(|bytes| self.take_head(&bytes).is_ok()) {
+                self.world.tally.note("head shared");
                 return true;
             }
+            cache.put_claim(self.now());
         }
+        let left_ms = until_ms.saturating_sub(self.world.clockwork.now_ms());
         let hub = Rc::clone(&self.world.hub);
-        let read = self.site.link.call(&self.world.clockwork, left_ms(), move || hub.borrow().head());
+        let read = self.site.link.call(&self.world.clockwork, left_ms, move || hub.borrow().head());
         let Some(Some(bytes)) = read.await else { return false };
         let bytes = self.lie(bytes);
-        let taken = self.take_head(&bytes);
-        if taken.is_some()
-            && let Some(cache) = &self.site.cache
-        {
-            cache.put(bytes, self.now());
+        match self.take_head(&bytes) {
+            Ok(_) => {
+                if let Some(cache) = &self.site.cache {
+                    cache.put_head(&bytes, self.now());
+                }
+                true
+            }
+            Err(refusal) => refusal == HeadRefusal::Older,
         }
-        taken.is_some()
     }
 
-    /// `None`: refused; else whether it is no older than what is held.
-    fn take_head(&self, bytes: &[u8]) -> Option<bool> {
+    fn take_head(&self, bytes: &[u8]) -> Result<HeadAccepted, HeadRefusal> {
         let taken = self.life.gate.borrow_mut().accept_head(bytes, self.now());
         self.life.watch.head_taken(self, bytes, &taken);
-        match taken {
-            Ok(_) => Some(true),
-            Err(HeadRefusal::Older) => Some(false),
-            Err(_) => None,
+        if taken.is_ok() {
+            self.life.newest.set(shared::as_of(bytes).unwrap_or_default());
         }
+        taken
     }
 
     /// Waits for an object, which is fetched behind, by this request or by whoever began before it.

@@ -128,6 +128,7 @@ const MUST_HAPPEN: &[&str] = &[
     "head older",
     "head refused",
     "head replayed",
+    "head shared",
     "look forced",
     "no_snapshot",
     "not_fresh",
