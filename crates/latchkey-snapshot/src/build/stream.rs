@@ -115,13 +115,6 @@ impl Partition {
         }
         Ok(())
     }
-
-    /// Bytes at the beginning of `rows` that are whole rows.
-    pub fn whole_rows(&self, rows: &[u8]) -> usize {
-        let mut whole = Rows::of(self.kind, rows);
-        while matches!(whole.next(), Some(Ok(_))) {}
-        whole.read()
-    }
 }
 
 impl Cutter {

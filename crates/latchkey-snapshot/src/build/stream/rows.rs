@@ -56,18 +56,12 @@ pub(super) const fn shortest(kind: Kind) -> usize {
 /// Rows behind one another: each with its place.
 pub(super) struct Rows<'a> {
     kind: Kind,
-    all: usize,
     rest: &'a [u8],
 }
 
 impl<'a> Rows<'a> {
     pub(super) const fn of(kind: Kind, rows: &'a [u8]) -> Self {
-        Self { kind, all: rows.len(), rest: rows }
-    }
-
-    /// Bytes read so far.
-    pub(super) const fn read(&self) -> usize {
-        self.all - self.rest.len()
+        Self { kind, rest: rows }
     }
 
     fn next_row(&mut self) -> Option<(u64, &'a [u8])> {
