@@ -107,6 +107,9 @@ fn write(
     buffer: &mut Vec<u8>,
     extents: &mut Extents,
 ) -> Result<()> {
+    if buffer.is_empty() {
+        return Ok(());
+    }
     file.write_all_at(buffer, *end)?;
     extents.push(Extent { file: number, at: *end, len: buffer.len() });
     *end += buffer.len() as u64;
