@@ -11,6 +11,8 @@ before(async () => {
   ({ worker, pulse, stop } = await serving());
 });
 after(async () => {
+  // Tests put others in its place.
+  await pulse?.stop();
   await stop?.();
 });
 
