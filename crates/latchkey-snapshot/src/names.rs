@@ -23,7 +23,14 @@ pub const NAME_LEN_MAX: usize = 200;
 pub const NAMES_MAX: usize = 512;
 /// Bytes a page of names may have at most: a project's entry is the longer one.
 pub const NAMES_LEN_MAX: usize =
-    9 + NAMES_MAX * (4 + 4 + 16 + 2 + latchkey_core::slug::LEN_MAX + 2 + NAME_LEN_MAX);
+    HEADER_LEN + NAMES_MAX * (PROJECT_LEN + latchkey_core::slug::LEN_MAX + NAME_LEN_MAX);
+/// Bytes before the entries.
+pub(crate) const HEADER_LEN: usize = 9;
+/// Bytes of a project's entry besides its slug and its name.
+pub(crate) const PROJECT_LEN: usize = 4 + 4 + 16 + 2 + 2;
+/// Bytes of an organization's entry besides its name.
+#[cfg(feature = "build")]
+pub(crate) const ORGANIZATION_LEN: usize = 4 + 16 + 2;
 pub(crate) const MAGIC: &[u8; 4] = b"LKT1";
 
 /// A verified page of names.

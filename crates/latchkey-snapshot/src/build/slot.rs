@@ -4,9 +4,9 @@ use super::intern::Interner;
 use super::narrowing::Narrowing;
 use super::page::count_different;
 use super::trie::Item;
-use crate::names::{NAMES_MAX, OrganizationNames, ProjectNames};
-use crate::narrowing::NARROWINGS_LEN_MAX;
-use crate::page::{BINDING_LEN, RECORD_LEN, RECORDS_MAX};
+use crate::names::{self, NAMES_MAX, OrganizationNames, ProjectNames};
+use crate::narrowing::{NARROWING_LEN_MAX, NARROWINGS_LEN_MAX};
+use crate::page::{BINDING_LEN, HEADER_LEN, KEY_ID_LEN, RECORD_LEN, RECORDS_MAX, SET_LEN, bucket_count};
 use crate::query::{Kind, Query, TAG_LEN};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -61,28 +61,40 @@ impl Shared {
         self.narrowings.release(slot.narrowing);
     }
 
-    /// Whether these records fit one page.
+    /// Whether these records fit one page: one that the format allows, and that is no longer than a page should be.
     pub(super) fn fit<T: Paged>(&self, items: &[T]) -> bool {
-        items.len() <= RECORDS_MAX
-            && (items.len() <= PAGE_SETS_MAX || distinct_sets(items) <= PAGE_SETS_MAX)
-            && bindings_fit(items)
-            && self.narrowings_fit(items)
-    }
-
-    fn narrowings_fit<T: Paged>(&self, items: &[T]) -> bool {
+        if items.len() > RECORDS_MAX {
+            return false;
+        }
         let len = |number: u32| self.narrowings.value(number).map_or(0, Narrowing::len_in_page);
-        let used = || items.iter().map(|item| item.slot().narrowing).filter(|number| *number != 0);
-        // Few keys are narrowed: counting each as if it were the only one with its narrowing settles nearly every page.
-        used().map(len).sum::<usize>() <= NARROWINGS_LEN_MAX
-            || used().collect::<BTreeSet<u32>>().into_iter().map(len).sum::<usize>() <= NARROWINGS_LEN_MAX
+        let narrowings = || items.iter().map(|item| item.slot().narrowing).filter(|number| *number != 0);
+        // Nearly every page is settled by what its tables have at most. Few keys are narrowed: each is counted as if it
+        // were the only one with its narrowing.
+        let narrowings_most: usize = narrowings().map(len).sum();
+        let most = items.len() * BINDING_LEN + items.len().min(SETS_MAX) * SET_LEN + narrowings_most;
+        let Some(room) = PAGE_LEN_WANTED.checked_sub(len_without_tables(items)) else { return false };
+        if items.len() <= SETS_MAX && narrowings_most <= NARROWINGS_LEN_MAX && most <= room {
+            return true;
+        }
+        let sets = distinct_sets(items);
+        let narrowings: usize = narrowings().collect::<BTreeSet<u32>>().into_iter().map(len).sum();
+        let tables = sets * SET_LEN + narrowings;
+        sets <= SETS_MAX
+            && narrowings <= NARROWINGS_LEN_MAX
+            && tables <= room
+            && distinct_bindings_are_at_most((room - tables) / BINDING_LEN, items)
     }
 }
 
-/// Whether records and bindings together are no more than a page should have. Keys of a big organization are spread over
-/// all its projects, so that nearly each may have a binding of its own.
-fn bindings_fit<T: Paged>(items: &[T]) -> bool {
-    let Some(room) = OWNED_LEN_MAX.checked_sub(items.len() * RECORD_LEN) else { return false };
-    let room = room / BINDING_LEN;
+/// Bytes of header, directory, records and ids.
+fn len_without_tables<T: Paged>(items: &[T]) -> usize {
+    let ids = items.iter().filter(|item| item.key_id().is_some()).count();
+    let directory = (bucket_count(items.len()) as usize + 1) * 2;
+    HEADER_LEN + directory + items.len() * RECORD_LEN + ids * KEY_ID_LEN
+}
+
+/// Keys of a big organization are spread over all its projects, so that nearly each may have a binding of its own.
+fn distinct_bindings_are_at_most<T: Paged>(most: usize, items: &[T]) -> bool {
     let binding = |item: &T| {
         let Slot { project, organization, role, set, narrowing, .. } = *item.slot();
         (project, organization, role, set, narrowing)
@@ -90,18 +102,13 @@ fn bindings_fit<T: Paged>(items: &[T]) -> bool {
     let fold = |(project, organization, role, set, narrowing): (u32, u32, u8, u32, u32)| {
         u64::from(project) << 32 ^ u64::from(organization ^ set << 8 ^ narrowing << 16 ^ u32::from(role) << 4)
     };
-    items.len() <= room || count_different(items.iter().map(binding), fold) <= room
-}
-
-/// Whether these names fit one page.
-pub(super) fn names_fit<T>(names: &[T]) -> bool {
-    names.len() <= NAMES_MAX
+    items.len() <= most || count_different(items.iter().map(binding), fold) <= most
 }
 
 fn distinct_sets<T: Paged>(items: &[T]) -> usize {
     // Nearly every page has two or three sets: a short list beats a tree.
     let mut seen: Vec<u32> = Vec::new();
-    for set in items.iter().map(|item| item.slot().set) {
+    for set in items.iter().map(|item| item.slot().set).filter(|set| *set != 0) {
         if seen.last() != Some(&set) && !seen.contains(&set) {
             seen.push(set);
         }
@@ -109,10 +116,39 @@ fn distinct_sets<T: Paged>(items: &[T]) -> usize {
     seen.len()
 }
 
+/// What a page of names consists of.
+pub(super) trait Named {
+    /// Bytes of its entry.
+    fn len_in_page(&self) -> usize;
+}
+
+impl Named for ProjectNames {
+    fn len_in_page(&self) -> usize {
+        names::PROJECT_LEN + self.slug.as_str().len() + self.name.len()
+    }
+}
+
+impl Named for OrganizationNames {
+    fn len_in_page(&self) -> usize {
+        names::ORGANIZATION_LEN + self.name.len()
+    }
+}
+
+/// Whether these names fit one page.
+pub(super) fn names_fit<T: Named>(names: &[T]) -> bool {
+    let len = || names.iter().map(Named::len_in_page).sum::<usize>();
+    names.len() <= NAMES_MAX && names::HEADER_LEN + len() <= PAGE_LEN_WANTED
+}
+
 /// Permission sets a page may have.
-const PAGE_SETS_MAX: usize = 255;
-/// Bytes of records and bindings that a page may have, so that it stays below 80 KB.
-const OWNED_LEN_MAX: usize = 77_824;
+const SETS_MAX: usize = 255;
+/// Bytes of a page at most, as it is cut. A reader takes longer ones.
+const PAGE_LEN_WANTED: usize = 80_000;
+/// One record always fits, however much it is narrowed: so there is no page that cannot be cut.
+const _: () = assert!(
+    HEADER_LEN + 4 + RECORD_LEN + KEY_ID_LEN + BINDING_LEN + SET_LEN + 2 + NARROWING_LEN_MAX
+        <= PAGE_LEN_WANTED
+);
 
 impl Slot {
     /// A record of which nothing is said but that it is there.

@@ -8,5 +8,6 @@ mod fixture;
 mod heads;
 mod objects;
 mod roots;
+mod sizes;
 mod streams;
 mod tokens;

@@ -149,7 +149,11 @@ fn sorted(records: &[Record<'_>], bits: u32, longest: usize) -> (Cutter, BTreeMa
     (Cutter::new(sorters), partitions)
 }
 
-fn streamed(records: &[Record<'_>], bits: u32, longest: usize) -> Result<(Object, Vec<Object>), BuildError> {
+pub(crate) fn streamed(
+    records: &[Record<'_>],
+    bits: u32,
+    longest: usize,
+) -> Result<(Object, Vec<Object>), BuildError> {
     let (cutter, partitions) = sorted(records, bits, longest);
     let mut objects = Vec::new();
     let mut pieces = Vec::new();
@@ -163,7 +167,7 @@ fn streamed(records: &[Record<'_>], bits: u32, longest: usize) -> Result<(Object
 }
 
 #[track_caller]
-fn check_same(records: &[Record<'_>], bits: u32, longest: usize) {
+pub(crate) fn check_same(records: &[Record<'_>], bits: u32, longest: usize) {
     let mut content = Content::new(pepper());
     content.load(records.iter().cloned());
     let mut built = build(&mut content, 9);
