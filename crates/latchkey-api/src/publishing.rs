@@ -78,10 +78,10 @@ pub struct PublishingWait {
 #[serde(deny_unknown_fields)]
 pub struct PublishQuery {
     /// A generation, as `Latchkey-Generation` names it or as a number, to wait for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,
     /// How long to wait at most, in seconds: 1 to 50; 30 if absent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<u64>,
 }
 
