@@ -4,7 +4,8 @@
 //! transaction, then applied (`apply_*`, which cannot fail). So memory never says more than the storage does.
 //!
 //! A head counts as *current* only when everything it leads to is held. A verified head over a statement that is
-//! not complete becomes *pending*: it is not served, but from then on what it names may be pushed: its *stems*, which
+//! not complete becomes *pending* if it is over another base, and *next* if it is over the current head's, so that deltas
+//! go on while a base is on its way. It is not served, but from then on what it names may be pushed: its *stems*, which
 //! are manifests and the tips of chains, then the nodes and deltas which those name, then the pages. What a stem leads
 //! to is kept once, however many heads name it, so a head over a new tip costs that tip.
 
@@ -42,8 +43,11 @@ pub struct Ledger {
     /// The roots after the pinned one, one by one.
     later: Vec<Held>,
     current: Option<Edition>,
+    /// Awaits deltas over the current head's base. It is not stored: whoever pushes it offers it again.
+    next: Option<Edition>,
+    /// Awaits another base.
     pending: Option<Edition>,
-    /// What the stems of both lead to, each once.
+    /// What the stems of all lead to, each once.
     indexes: Vec<(Stem, Index)>,
     /// Every object held, with the moment from which nothing names it.
     objects: BTreeMap<ObjectDigest, Option<UnixMillis>>,
@@ -68,13 +72,14 @@ pub enum HeadJudgement {
     Held,
     /// It becomes current.
     Take(HeadChange),
-    /// It becomes pending; these objects are missing, at most [`MISSING_LISTED_MAX`] of them.
+    /// It becomes pending, or the next one; these objects are missing, at most [`MISSING_LISTED_MAX`] of them.
     Await(HeadChange, Vec<ObjectDigest>),
 }
 
 /// A change of the heads.
 pub struct HeadChange {
     current: Option<Edition>,
+    next: Option<Edition>,
     pending: Option<Edition>,
     /// What is new among the stems.
     indexes: Vec<(Stem, Index)>,
@@ -140,6 +145,7 @@ impl Ledger {
             pinned: Held { root, bytes: pinned.to_vec() },
             later: Vec::new(),
             current: None,
+            next: None,
             pending: None,
             indexes: Vec::new(),
             objects: stored.objects,
@@ -174,14 +180,14 @@ impl Ledger {
         self.current.as_ref().map(|edition| &edition.head)
     }
 
-    /// The head of the highest rank, the one that awaits objects included.
+    /// The head of the highest rank, those that await objects included.
     pub fn newest_head(&self) -> Option<&Head> {
         self.editions().map(|edition| &edition.head).max_by_key(|head| head.rank())
     }
 
-    /// The generation that awaits objects, and how many are known to be missing.
+    /// The newest generation that awaits objects, and how many are known to be missing.
     pub fn awaited(&self) -> Option<(Generation, usize)> {
-        let edition = self.pending.as_ref()?;
+        let edition = self.next.iter().chain(&self.pending).max_by_key(|edition| edition.head.rank())?;
         Some((edition.head.statement.generation, self.missing_count(&edition.stems)))
     }
 
@@ -231,9 +237,10 @@ impl Ledger {
     /// Puts a judged head in its place, once it is stored.
     pub fn apply_head(&mut self, change: HeadChange, now: UnixMillis) {
         self.current = change.current;
+        self.next = change.next;
         self.pending = change.pending;
         self.indexes.extend(change.indexes);
-        let editions = [&self.current, &self.pending];
+        let editions = [&self.current, &self.next, &self.pending];
         self.indexes.retain(|(stem, _)| {
             editions.iter().copied().flatten().any(|edition| edition.stems.contains(stem))
         });
@@ -255,7 +262,7 @@ impl Ledger {
             Ordering::Equal => {}
         }
         let root = self.newest().root.successor(bytes).map_err(Refusal::Root)?;
-        let heads = self.change(self.current.clone(), None, Vec::new());
+        let heads = self.change(self.current.clone(), (None, None), Vec::new());
         let held = Held { root, bytes: bytes.to_vec() };
         Ok(RootJudgement::Take(Box::new(RootChange { held, heads })))
     }
@@ -347,7 +354,7 @@ impl Ledger {
     }
 
     fn editions(&self) -> impl Iterator<Item = &Edition> {
-        self.current.iter().chain(&self.pending)
+        self.current.iter().chain(&self.next).chain(&self.pending)
     }
 
     fn names(&self, digest: &ObjectDigest) -> bool {
@@ -392,19 +399,22 @@ impl Ledger {
             return Err(Refusal::Chain);
         }
         let is_of = |edition: &Edition| edition.stems == stems;
-        let newer_pending = self.pending.clone().filter(|pending| pending.head.rank() > rank);
         let edition = Edition { head, bytes: bytes.to_vec(), stems: stems.clone() };
+        let newer_next = self.next.clone().filter(|next| next.head.rank() > rank);
         if missing.is_empty() || self.current.as_ref().is_some_and(is_of) {
-            let pending = newer_pending.filter(|pending| !is_of(pending));
-            return Ok(HeadJudgement::Take(self.change(Some(edition), pending, new)));
+            let next = newer_next.filter(|next| !is_of(next) && next.is_on_base_of(&edition));
+            // Whatever its rank: a base that is on its way is named until it is there, or another one is.
+            let pending = self.pending.clone().filter(|pending| !pending.is_on_base_of(&edition));
+            return Ok(HeadJudgement::Take(self.change(Some(edition), (next, pending), new)));
         }
-        match newer_pending {
-            Some(pending) if !is_of(&pending) => Err(Refusal::Older),
-            newer => {
-                let pending = newer.unwrap_or(edition);
-                Ok(HeadJudgement::Await(self.change(self.current.clone(), Some(pending), new), missing))
-            }
-        }
+        let is_next = self.current.as_ref().is_some_and(|current| current.is_on_base_of(&edition));
+        let held = if is_next { &self.next } else { &self.pending };
+        let awaited = match held.clone().filter(|held| held.head.rank() > rank) {
+            Some(newer) if !is_of(&newer) => return Err(Refusal::Older),
+            newer => Some(newer.unwrap_or(edition)),
+        };
+        let waiting = if is_next { (awaited, self.pending.clone()) } else { (self.next.clone(), awaited) };
+        Ok(HeadJudgement::Await(self.change(self.current.clone(), waiting, new), missing))
     }
 
     fn mark(&mut self, unnamed: &[ObjectDigest], now: UnixMillis) {
@@ -420,6 +430,12 @@ impl Ledger {
         let index = self.indexes.iter().find(|(stem, _)| Some(*stem) == current);
         let grace_secs = index.and_then(|(_, index)| index.grace_secs());
         (u64::from(grace_secs.unwrap_or(GRACE_SECS_MAX)) + UNNAMED_KEPT_SECS) * 1000
+    }
+}
+
+impl Edition {
+    fn is_on_base_of(&self, other: &Self) -> bool {
+        self.head.statement.manifest == other.head.statement.manifest
     }
 }
 

@@ -63,10 +63,10 @@ impl Ledger {
     pub(super) fn change(
         &self,
         current: Option<Edition>,
-        pending: Option<Edition>,
+        (next, pending): (Option<Edition>, Option<Edition>),
         new: Vec<(Stem, Index)>,
     ) -> HeadChange {
-        let editions = [&current, &pending];
+        let editions = [&current, &next, &pending];
         let is_kept =
             |stem: &Stem| editions.iter().copied().flatten().any(|edition| edition.stems.contains(stem));
         let (kept, dropped): (Vec<_>, Vec<_>) = self.indexes.iter().partition(|(stem, _)| is_kept(stem));
@@ -79,6 +79,6 @@ impl Ledger {
             .collect();
         unnamed.sort_unstable();
         unnamed.dedup();
-        HeadChange { current, pending, indexes: new, unnamed }
+        HeadChange { current, next, pending, indexes: new, unnamed }
     }
 }

@@ -76,6 +76,36 @@ fn new_tip_over_the_base_held_costs_that_tip() {
     assert_eq!(hub.ledger.judge_sweep(due).deleted, vec![first.reference.digest()]);
 }
 
+/// A large base takes long: what is granted and refused meanwhile must not wait for it.
+#[test]
+fn deltas_go_on_over_the_current_base_while_another_is_on_its_way() {
+    let mut hub = Hub::at(&[3]);
+    let base = built(5);
+    assert!(!hub.head(&Head1::default().over(5)).unwrap().is_empty());
+    let mut arriving = std::iter::once(&base.manifest).chain(&base.objects);
+    for (ms, generation) in [(1, 6), (2, 7), (3, 8)] {
+        hub.object(&arriving.next().unwrap().bytes).unwrap();
+        let tip = delta(3, generation, None);
+        let head =
+            |ms| Head1::later(ms).naming(generation, built(3).manifest.reference, Some(tip.reference), None);
+        assert_eq!(hub.head(&head(ms)), Ok(vec![tip.reference.digest()]));
+        hub.object(&tip.bytes).unwrap();
+        assert_eq!((hub.head(&head(ms)), hub.generation()), (Ok(Vec::new()), Some(generation)));
+        // Of higher rank than the head over the base, which goes on being awaited.
+        assert_eq!(hub.head(&head(ms + 500)), Ok(Vec::new()));
+    }
+    for object in arriving {
+        hub.object(&object.bytes).unwrap();
+    }
+    let tip = delta_on(base.manifest.reference, 5, 8, None);
+    let head = Head1::later(600).naming(8, base.manifest.reference, Some(tip.reference), None);
+    assert_eq!(hub.head(&head), Ok(vec![tip.reference.digest()]), "the base is there");
+    hub.object(&tip.bytes).unwrap();
+    assert_eq!((hub.head(&head), hub.ledger.awaited()), (Ok(Vec::new()), None));
+    assert_eq!(hub.ledger.head().unwrap().statement.manifest, base.manifest.reference);
+    assert_eq!(hub.ledger.indexes.len(), 2, "nothing of what was before is named");
+}
+
 #[test]
 fn delta_out_of_place_is_refused() {
     let mut hub = Hub::at(&[3]);
