@@ -49,6 +49,9 @@ pub(super) struct Moment<'a> {
 
 /// A base and the deltas since.
 pub(super) struct Line {
+    /// Counts the bases of a run. One whose manifest alone was said anew keeps its number: whoever holds its pages needs
+    /// little more.
+    number: u64,
     /// The manifest, the nodes, the pages.
     base: Bundle,
     manifest: ObjectRef,
@@ -76,7 +79,7 @@ struct Level {
 
 impl Line {
     /// A line that consists of a base alone.
-    pub(super) fn on(built: Built, now: &Moment<'_>, issued: UnixSeconds) -> Self {
+    pub(super) fn on(number: u64, built: Built, now: &Moment<'_>, issued: UnixSeconds) -> Self {
         let manifest = built.manifest.reference;
         let is_page = |object: &&Object| !object.bytes.starts_with(NODE_MAGIC);
         let pages = built.objects.iter().filter(is_page);
@@ -84,6 +87,7 @@ impl Line {
         let mut base = vec![built.manifest];
         base.extend(built.objects);
         Self {
+            number,
             base: base.into(),
             manifest,
             began: now.generation,
@@ -143,8 +147,47 @@ impl Line {
         Ok(())
     }
 
+    /// The line over a manifest that names the same pages, with one delta for all that was said since. It must stand at
+    /// the content's state.
+    ///
+    /// # Errors
+    /// [`BuildError`], if no one delta can say it.
+    pub(super) fn reissued(
+        &self,
+        manifest: Object,
+        content: &Content,
+        now: &Moment<'_>,
+        limits: &ChainLimits,
+    ) -> Result<Self, BuildError> {
+        let pages = self.base.iter().skip(1).cloned();
+        let mut line = Self {
+            number: self.number,
+            manifest: manifest.reference,
+            base: std::iter::once(manifest).chain(pages).collect(),
+            began: self.began,
+            issued: self.issued,
+            pages_bytes: self.pages_bytes,
+            began_with: self.began_with.clone(),
+            exceptions: self.began_with.clone(),
+            levels: Vec::new(),
+        };
+        if self.generation() > self.began {
+            line.follow(content, now, &self.touched(), limits)?;
+        }
+        Ok(line)
+    }
+
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) const fn manifest(&self) -> ObjectRef {
         self.manifest
+    }
+
+    /// The newest change that the base itself says.
+    pub(super) const fn began(&self) -> Generation {
+        self.began
     }
 
     /// The manifest, the nodes, the pages.

@@ -1,13 +1,16 @@
-//! One sink's deliveries: one task uploads editions, the other pushes heads of the edition that is there.
+//! One sink's deliveries: one task uploads editions, one the pages of a new base, one pushes heads of the edition that
+//! is there.
 //!
-//! They share a [`Desk`], which lets one head at a time on its way to the sink. So while a large edition is still
-//! going up, revocations keep riding in heads of the edition before it.
+//! They share a [`Desk`], which lets one head at a time on its way to the sink. A new base is long on its way: until its
+//! pages are there, the sink gets every edition on the line that it holds, as deltas. So what a base costs holds back
+//! neither grants nor refusals.
 
 use super::backoff::Backoff;
 use super::edition::Edition;
 use super::heads::{Heads, HeadsError, SignedHead};
 use super::keyring::{Keyring, replaced};
-use super::sink::{Named, Sink, SinkError};
+use super::lines::Stands;
+use super::sink::{Sink, SinkError};
 use super::status::Board;
 use crate::outside::Clock;
 use latchkey_core::{Generation, UnixMillis};
@@ -24,7 +27,7 @@ use tokio::time::Instant;
 /// The newest edition, once there is one.
 pub(super) type Editions = watch::Receiver<Option<Arc<Edition>>>;
 
-/// What both tasks of a sink work with.
+/// What all tasks of a sink work with.
 pub(super) struct Desk {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) index: usize,
@@ -34,6 +37,9 @@ pub(super) struct Desk {
     pub(super) standing: Mutex<Standing>,
     /// Rung when the sink turns out to have lost what it held.
     pub(super) lost: Notify,
+    /// Rung when the pages of a new base are there.
+    pub(super) brought: Notify,
+    pub(super) stands: Stands,
     /// When it was last swept.
     pub(super) swept: Mutex<Option<Instant>>,
 }
@@ -43,9 +49,32 @@ pub(super) struct Desk {
 pub(super) struct Standing {
     root_version: u32,
     edition: Option<Arc<Edition>>,
+    /// The line of which it was given all pages, though it may have no head on it yet.
+    brought: Option<u64>,
+    /// Why the pages of a new base are not there, if that failed.
+    not_brought: Option<String>,
     as_of: UnixMillis,
     /// The newest inline revocation that it was told.
     told: Option<Generation>,
+}
+
+/// What a head is to be of.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// What the sink holds.
+    Held,
+    /// This edition, on the line whose base the sink holds, or on its own.
+    Reachable(&'a Arc<Edition>),
+    /// This edition, on its own line.
+    Newest(&'a Arc<Edition>),
+}
+
+/// What became of a head.
+#[derive(PartialEq, Eq)]
+enum Pushed {
+    Taken,
+    /// The sink has come further meanwhile, or holds nothing that there could be a head of.
+    Idle,
 }
 
 /// Why something is not there yet.
@@ -74,6 +103,33 @@ impl Desk {
             tokio::select! {
                 changed = editions.changed() => if changed.is_err() { return },
                 () = self.lost.notified() => greeted = false,
+                () = self.brought.notified() => {}
+            }
+        }
+    }
+
+    /// Brings the pages of every new base to a sink that goes on with the line before meanwhile.
+    pub(super) async fn bring_bases(&self, mut editions: Editions, mut backoff: Backoff) {
+        loop {
+            let newest = editions.borrow_and_update().clone();
+            let awaits = match &newest {
+                Some(edition) => self.awaits_base(edition).await,
+                None => None,
+            };
+            if let Some((edition, held)) = newest.as_ref().zip(awaits) {
+                let outcome = self.bring_base(edition, &held, &editions).await;
+                self.standing.lock().await.not_brought = outcome.as_ref().err().map(ToString::to_string);
+                match outcome {
+                    Ok(()) => backoff.reset(),
+                    Err(delay) => {
+                        self.report(&delay, "a base is delayed");
+                        tokio::time::sleep(backoff.next()).await;
+                    }
+                }
+                continue;
+            }
+            if editions.changed().await.is_err() {
+                return;
             }
         }
     }
@@ -131,7 +187,7 @@ impl Desk {
         if last.is_some_and(|last| last.elapsed() < SWEEP_EVERY) {
             return Ok(());
         }
-        let named: HashSet<ObjectDigest> = digests(&edition.named).collect();
+        let named: HashSet<ObjectDigest> = digests(edition.objects()).collect();
         let swept = self.sink.sweep(&named, self.clock.now()).await.map_err(Delay::Sink)?;
         if swept > 0 {
             tracing::info!(sink = self.sink.name(), objects = swept, "unnamed objects deleted");
@@ -171,26 +227,86 @@ impl Desk {
 
     /// Pushes the head; then what the sink says it lacks, and the head again, until it is taken.
     async fn deliver(&self, edition: &Arc<Edition>) -> Result<(), Delay> {
-        let mut known: HashMap<ObjectDigest, &Object> = HashMap::new();
         let mut pushed: HashSet<ObjectDigest> = HashSet::new();
         loop {
-            let missing = match self.push_head(edition).await {
-                Err(Delay::Sink(SinkError::Missing(missing))) => missing,
-                outcome => return outcome,
-            };
-            if known.is_empty() {
-                known = digests(&edition.named).zip(edition.named.objects()).collect();
+            match self.push_head(Of::Reachable(edition)).await {
+                Err(Delay::Sink(SinkError::Missing(missing))) => {
+                    self.push_missing(edition, missing, &mut pushed).await?;
+                }
+                outcome => return outcome.map(drop),
             }
-            let wanted: Option<Vec<&Object>> =
-                missing.iter().map(|digest| known.get(digest).copied()).collect();
-            let wanted =
-                wanted.ok_or_else(|| refused("it asks for an object that its head does not name"))?;
-            if missing.iter().all(|digest| pushed.contains(digest)) {
-                return Err(refused("it goes on lacking objects that it took"));
-            }
-            self.push_objects(wanted).await.map_err(Delay::Sink)?;
-            pushed.extend(missing);
         }
+    }
+
+    /// Pushes objects of the edition which the sink says it lacks. One that it took before is a fault of the sink's.
+    async fn push_missing(
+        &self,
+        edition: &Edition,
+        missing: Vec<ObjectDigest>,
+        pushed: &mut HashSet<ObjectDigest>,
+    ) -> Result<(), Delay> {
+        let known: HashMap<ObjectDigest, &Object> =
+            digests(edition.objects()).zip(edition.objects()).collect();
+        let wanted: Option<Vec<&Object>> = missing.iter().map(|digest| known.get(digest).copied()).collect();
+        let wanted = wanted.ok_or_else(|| refused("it asks for an object that its head does not name"))?;
+        if missing.iter().all(|digest| pushed.contains(digest)) {
+            return Err(refused("it goes on lacking objects that it took"));
+        }
+        self.push_objects(wanted).await.map_err(Delay::Sink)?;
+        pushed.extend(missing);
+        Ok(())
+    }
+
+    /// What the sink goes on with, if it does not hold the edition's base yet.
+    async fn awaits_base(&self, edition: &Arc<Edition>) -> Option<Arc<Edition>> {
+        let standing = self.standing.lock().await;
+        if standing.brought == Some(edition.line) {
+            return None;
+        }
+        let held = edition.on_line(standing.edition.as_ref()?.line);
+        (held.line != edition.line).then_some(held)
+    }
+
+    /// Pushes what the edition's base has and the one that the sink holds has not. Ends early when there is a newer base.
+    async fn bring_base(
+        &self,
+        edition: &Arc<Edition>,
+        held: &Edition,
+        editions: &Editions,
+    ) -> Result<(), Delay> {
+        let there: HashSet<ObjectDigest> = digests(held.named.objects()).collect();
+        let lacking = |object: &&Object| !there.contains(&object.reference.digest());
+        if !self.sink.takes_only_named() {
+            let lacking = edition.named.objects().filter(lacking).collect();
+            self.push_objects(lacking).await.map_err(Delay::Sink)?;
+            self.note_brought(edition.line).await;
+            return Ok(());
+        }
+        // Deltas come and go meanwhile; the base is there once nothing of it is missing.
+        let base: HashSet<ObjectDigest> = digests(edition.named.objects().filter(lacking)).collect();
+        let mut pushed: HashSet<ObjectDigest> = HashSet::new();
+        loop {
+            let newest = editions.borrow().clone();
+            let Some(newest) = newest.filter(|newest| newest.line == edition.line) else { return Ok(()) };
+            match self.push_head(Of::Newest(&newest)).await {
+                Ok(Pushed::Taken) => return Ok(()),
+                Ok(Pushed::Idle) if self.awaits_base(&newest).await.is_none() => return Ok(()),
+                Ok(Pushed::Idle) => {}
+                Err(Delay::Sink(SinkError::Missing(missing))) => {
+                    if !missing.iter().any(|digest| base.contains(digest)) {
+                        self.note_brought(edition.line).await;
+                        return Ok(());
+                    }
+                    self.push_missing(&newest, missing, &mut pushed).await?;
+                }
+                Err(delay) => return Err(delay),
+            }
+        }
+    }
+
+    async fn note_brought(&self, line: u64) {
+        self.standing.lock().await.brought = Some(line);
+        self.brought.notify_one();
     }
 
     async fn push_objects(&self, objects: Vec<&Object>) -> Result<(), SinkError> {
@@ -221,30 +337,28 @@ impl Desk {
 
     /// A head of what the sink holds.
     async fn beat(&self) -> Result<(), Delay> {
-        let Some(edition) = self.standing.lock().await.edition.clone() else { return Ok(()) };
-        let outcome = self.push_head(&edition).await;
+        let outcome = self.push_head(Of::Held).await;
         if let Err(Delay::Sink(SinkError::Missing(_))) = &outcome {
-            self.standing.lock().await.edition = None;
+            let mut standing = self.standing.lock().await;
+            (standing.edition, standing.brought) = (None, None);
             self.lost.notify_one();
         }
-        outcome
+        outcome.map(drop)
     }
 
-    /// Signs and pushes a head of the edition, unless the sink has come further meanwhile.
-    async fn push_head(&self, edition: &Arc<Edition>) -> Result<(), Delay> {
+    /// Signs and pushes a head, unless the sink has come further meanwhile.
+    async fn push_head(&self, of: Of<'_>) -> Result<Pushed, Delay> {
         let mut standing = self.standing.lock().await;
-        if standing.edition.as_ref().is_some_and(|held| held.number > edition.number) {
-            return Ok(());
-        }
+        let Some(edition) = standing.choose(of) else { return Ok(Pushed::Idle) };
         let keyring = self.heads.keyring();
         self.hand_over_roots(&mut standing, &keyring).await?;
-        let head = self.heads.sign(&keyring, edition, standing.as_of).await.map_err(Delay::Heads)?;
+        let head = self.heads.sign(&keyring, &edition, standing.as_of).await.map_err(Delay::Heads)?;
         let sent_at = self.clock.now();
         match self.sink.put_head(&head.bytes, &edition.named).await {
             Ok(its_clock) => {
                 self.compare_clocks(sent_at, its_clock);
-                self.taken(&mut standing, edition, &head);
-                Ok(())
+                self.taken(&mut standing, &edition, &head);
+                Ok(Pushed::Taken)
             }
             Err(error) => {
                 if let SinkError::Older { held: Some((generation, as_of)) } = error
@@ -271,18 +385,21 @@ impl Desk {
 
     fn taken(&self, standing: &mut Standing, edition: &Arc<Edition>, head: &SignedHead) {
         standing.edition = Some(Arc::clone(edition));
+        self.stands.note(self.index, edition.line);
+        let not_brought = standing.not_brought.clone();
         (standing.as_of, standing.told) = (head.as_of, head.inline);
         self.board.sink(self.index, |status| {
             status.mark(head.covers, self.clock.now());
             status.statement = edition.generation;
             status.as_of = head.as_of;
-            if status.last_error.take().is_some() {
+            if status.last_error.is_some() && not_brought.is_none() {
                 tracing::info!(sink = status.name, "the sink takes heads again");
             }
+            status.last_error = not_brought;
         });
     }
 
-    /// Notes that one of the two tasks panicked.
+    /// Notes that one of the tasks panicked.
     pub(super) fn broke_off(&self) {
         self.note("a task of ours broke off; it begins again".to_owned(), "deliveries broke off");
     }
@@ -302,8 +419,25 @@ impl Desk {
     }
 }
 
-fn digests(named: &Named) -> impl Iterator<Item = ObjectDigest> {
-    named.objects().map(|object| object.reference.digest())
+impl Standing {
+    /// The edition that a head is to be of, unless the sink has come further.
+    fn choose(&self, of: Of<'_>) -> Option<Arc<Edition>> {
+        let held = self.edition.as_ref();
+        let (edition, line) = match of {
+            Of::Held => return held.cloned(),
+            Of::Newest(edition) => (edition, None),
+            Of::Reachable(edition) if self.brought == Some(edition.line) => (edition, None),
+            Of::Reachable(edition) => (edition, held.map(|held| held.line)),
+        };
+        if held.is_some_and(|held| held.number > edition.number) {
+            return None;
+        }
+        Some(line.map_or_else(|| Arc::clone(edition), |line| edition.on_line(line)))
+    }
+}
+
+fn digests<'a>(objects: impl Iterator<Item = &'a Object>) -> impl Iterator<Item = ObjectDigest> {
+    objects.map(|object| object.reference.digest())
 }
 
 fn refused(why: &str) -> Delay {

@@ -1,8 +1,9 @@
 //! Editions: the committed state built, and named in a statement that is signed with the keys then in force.
 
 use super::canaries;
-use super::chain::{Line, Moment};
+use super::chain::{ChainLimits, Line, Moment};
 use super::keyring::{Keyring, TooFewSigners};
+use super::lines::Stands;
 use super::picture::Picture;
 use super::publisher::Settings;
 use super::sink::Named;
@@ -12,9 +13,9 @@ use crate::outside::Clock;
 use crate::store::{AuditView, ReadView, Store, StoreError, View};
 use crate::tlog::tree::Checkpoint;
 use latchkey_core::{Generation, UnixMillis, UnixSeconds};
-use latchkey_snapshot::build::{self, BuildError, StatementContent, Touched};
+use latchkey_snapshot::build::{self, BuildError, Object, StatementContent, Touched};
 use latchkey_snapshot::root::KeyRole;
-use latchkey_snapshot::{Canary, Exceptions, Previous};
+use latchkey_snapshot::{Canary, Exceptions, Manifest, Previous};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Edition {
     /// Counts the editions of this run.
     pub(super) number: u64,
+    /// The line that it stands on, by its number.
+    pub(super) line: u64,
+    /// The same state on lines before that one, for sinks that do not hold its base yet.
+    pub(super) older: Vec<Arc<Edition>>,
     pub(super) generation: Generation,
     pub(super) statement: StatementContent,
     pub(super) named: Named,
@@ -64,6 +69,7 @@ pub(super) struct Shop {
     pub(super) store: Arc<Store>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Arc<Settings>,
+    pub(super) stands: Stands,
     /// Set from when a base did not follow from the one before it until an operator decides. A builder that begins
     /// anew must not sign what the one before it held back.
     quarantine: Mutex<Option<Quarantine>>,
@@ -88,17 +94,20 @@ struct Work {
     picture: Picture,
     /// The keys that the base names.
     keyring: Arc<Keyring>,
-    /// The canaries that the base names, and the base before it if that is carried on.
+    /// The canaries that the base names.
     canaries: Vec<Canary>,
     line: Line,
-    previous: Option<Carried>,
+    /// The lines before, the newest first.
+    before: Vec<Carried>,
     /// What was touched since where the line stands; something only while no delta could say it.
     owed: Touched,
 }
 
-/// A line that edges may go on with for a while.
+/// A line that is carried on: edges may go on with it for a while, and sinks that stand on it until they hold what came
+/// after.
 struct Carried {
     line: Line,
+    /// Until when edges may; 0 for not at all.
     until: UnixSeconds,
 }
 
@@ -112,8 +121,12 @@ pub(super) struct Fresh {
 }
 
 impl Shop {
-    pub(super) const fn new(store: Arc<Store>, clock: Arc<dyn Clock>, settings: Arc<Settings>) -> Self {
-        Self { store, clock, settings, quarantine: Mutex::new(None) }
+    pub(super) fn new(
+        (store, clock): (Arc<Store>, Arc<dyn Clock>),
+        settings: Arc<Settings>,
+        stands: Stands,
+    ) -> Self {
+        Self { store, clock, settings, stands, quarantine: Mutex::new(None) }
     }
 
     /// Why bases are held back now, if they are. An operator's release ends it.
@@ -165,16 +178,9 @@ impl Builder {
                 None => self.begin(&view, keyring, issued)?,
             },
         };
-        let statement = self.state(&work, view.audit_checkpoint()?, issued);
         self.built += 1;
         let fresh = Fresh {
-            edition: Edition {
-                number: self.built,
-                generation: work.line.generation(),
-                statement,
-                named: work.named(),
-                signed: Mutex::default(),
-            },
+            edition: self.edition(&work, view.audit_checkpoint()?, issued),
             looked_at,
             committed: view.generation()?,
             published: Published {
@@ -203,7 +209,8 @@ impl Builder {
         let canaries = canaries::expected(view, keyring.pepper(), &self.shop.settings.canaries)?;
         let line = self.base(&mut picture, &keyring, &exceptions, &canaries, issued)?;
         succession::check_canaries(&line).map_err(EditionError::HeldBack)?;
-        Ok(Work { picture, keyring, canaries, line, previous: None, owed: Touched::default() })
+        let (before, owed) = (Vec::new(), Touched::default());
+        Ok(Work { picture, keyring, canaries, line, before, owed })
     }
 
     /// What changed, as a delta; or a new base, where that is better and the old one leads to it.
@@ -215,46 +222,79 @@ impl Builder {
         issued: UnixSeconds,
         is_held_back: bool,
     ) -> Result<Work, EditionError> {
-        let Work { mut picture, mut keyring, mut canaries, mut line, previous, mut owed } = work;
+        let mut work = work;
         let limits = &self.shop.settings.schedule.chain;
-        picture.catch_up(view)?;
-        owed.extend(&picture.content.take_touched());
-        let exceptions = picture.exceptions();
-        let now = self.moment(&picture, &exceptions);
-        let said = line.follow(&picture.content, &now, &owed, limits);
-        let mut previous = previous.filter(|carried| issued < carried.until && said.is_ok());
-        if let Some(carried) = &mut previous
-            && (carried.line.follow(&picture.content, &now, &owed, limits).is_err()
-                || carried.line.is_too_long_to_keep(limits))
-        {
-            previous = None;
+        work.picture.catch_up(view)?;
+        work.owed.extend(&work.picture.content.take_touched());
+        let exceptions = work.picture.exceptions();
+        let canaries = canaries::expected(view, work.keyring.pepper(), &self.shop.settings.canaries)?;
+        let mut is_to_be_left = !work.follow(&self.moment(&work.picture, &exceptions), limits);
+        let has_other_keys = !names_same_keys(&work.keyring, &now_in_force);
+        // What was held back stays so, but no key that may be a thief's is believed any longer for it.
+        let is_to_be_reissued = has_other_keys || (!is_held_back && canaries != work.canaries);
+        if is_to_be_reissued && !is_to_be_left {
+            is_to_be_left = !self.reissue(&mut work, &exceptions, (&now_in_force, &canaries), view)?;
         }
-        // No delta can say them, and nobody may go on with those that were: one of them may be a thief's.
-        let has_other_keys = !names_same_keys(&keyring, &now_in_force);
-        // An edge adopts no chain under which a canary answers otherwise than its base says.
-        let canaries_now = canaries::expected(view, keyring.pepper(), &self.shop.settings.canaries)?;
-        let has_other_canaries = canaries_now != canaries;
-        previous = previous.filter(|_| !has_other_canaries);
-        let is_to_be_left = said.is_err() || has_other_keys || has_other_canaries;
-        let wants_base = is_to_be_left || line.is_long(limits) || line.is_old(issued, limits);
-        if said.is_ok() {
-            owed = Touched::default();
-        }
+        let wants_base = is_to_be_left || work.line.is_long(limits) || work.line.is_old(issued, limits);
         if wants_base && !is_held_back {
-            let base = self.base(&mut picture, &now_in_force, &exceptions, &canaries_now, issued)?;
-            match succession::check(&line, &base, &owed) {
+            let base = self.base(&mut work.picture, &now_in_force, &exceptions, &canaries, issued)?;
+            match succession::check(&work.line, &base, &work.owed) {
                 Ok(()) => {
-                    let old = std::mem::replace(&mut line, base);
-                    let is_kept = !is_to_be_left && !old.is_too_long_to_keep(limits);
-                    let until = issued.plus_secs(limits.previous_secs);
-                    previous = (is_kept && until > issued).then_some(Carried { line: old, until });
-                    owed = Touched::default();
-                    (keyring, canaries) = (now_in_force, canaries_now);
+                    let is_kept = !is_to_be_left && !work.line.is_too_long_to_keep(limits);
+                    let until = issued.plus_secs(if is_kept { limits.previous_secs } else { 0 });
+                    work.lay(base, (!is_to_be_left).then_some(until));
+                    (work.keyring, work.canaries) = (now_in_force, canaries);
                 }
                 Err(breach) => self.shop.hold_back(breach, view)?,
             }
         }
-        Ok(Work { picture, keyring, canaries, line, previous, owed })
+        work.leave(issued, limits, &self.shop.stands);
+        Ok(work)
+    }
+
+    /// Says the manifests of all lines anew, with these keys and canaries, over the pages that sinks hold: no delta can
+    /// say them, an edge adopts no chain under which a canary answers otherwise than its base says, and a key that may be
+    /// a thief's must not be believed until a base is everywhere. Returns whether it could be said.
+    fn reissue(
+        &self,
+        work: &mut Work,
+        exceptions: &Exceptions,
+        (keyring, canaries): (&Arc<Keyring>, &[Canary]),
+        view: &ReadView,
+    ) -> Result<bool, EditionError> {
+        let reissued = self.reissued(&work.line, work, exceptions, (keyring, canaries));
+        let Some(mut line) = reissued else { return Ok(false) };
+        let mut said = canaries.to_vec();
+        if let Err(breach) = succession::check_canaries(&line) {
+            self.shop.hold_back(breach, view)?;
+            said.clone_from(&work.canaries);
+            match self.reissued(&work.line, work, exceptions, (keyring, &said)) {
+                Some(other) => line = other,
+                None => return Ok(false),
+            }
+        }
+        // Edges that stand on what was said before must not go on with that.
+        let older = work.before.iter().filter_map(|one| {
+            let line = self.reissued(&one.line, work, exceptions, (keyring, &said))?;
+            Some(Carried { line, until: UnixSeconds(0) })
+        });
+        work.before = older.collect();
+        (work.line, work.keyring, work.canaries) = (line, Arc::clone(keyring), said);
+        Ok(true)
+    }
+
+    fn reissued(
+        &self,
+        line: &Line,
+        work: &Work,
+        exceptions: &Exceptions,
+        (keyring, canaries): (&Keyring, &[Canary]),
+    ) -> Option<Line> {
+        let before = Manifest::parse(&line.manifest(), &line.base().first()?.bytes).ok()?;
+        let edition = self.content(line.began(), line.began_with(), keyring, canaries);
+        let manifest = edition.over(before.sections).ok()?;
+        let now = self.moment(&work.picture, exceptions);
+        line.reissued(manifest, &work.picture.content, &now, &self.shop.settings.schedule.chain).ok()
     }
 
     fn base(
@@ -265,11 +305,25 @@ impl Builder {
         canaries: &[Canary],
         issued: UnixSeconds,
     ) -> Result<Line, EditionError> {
+        let generation = picture.generation();
+        let built = picture.content.build(&self.content(generation, exceptions, keyring, canaries))?;
+        tracing::debug!(%generation, dirty_pages = built.dirty_pages, objects = built.objects.len(), "a base");
+        Ok(Line::on(self.shop.stands.next(), built, &self.moment(picture, exceptions), issued))
+    }
+
+    /// What a manifest says besides where the records are.
+    fn content<'a>(
+        &'a self,
+        generation: Generation,
+        exceptions: &'a Exceptions,
+        keyring: &'a Keyring,
+        canaries: &'a [Canary],
+    ) -> build::Edition<'a> {
         let settings = &self.shop.settings;
-        let edition = build::Edition {
+        build::Edition {
             installation: settings.installation,
-            generation: picture.generation(),
-            pepper_id: picture.content.pepper_id(),
+            generation,
+            pepper_id: keyring.pepper().id(),
             grace_secs: settings.grace_secs,
             prefix: settings.prefix,
             exceptions,
@@ -277,11 +331,7 @@ impl Builder {
             edge_keys: keyring.edge_keys(),
             canaries,
             rules: &settings.rules,
-        };
-        let built = picture.content.build(&edition)?;
-        let generation = picture.generation();
-        tracing::debug!(%generation, dirty_pages = built.dirty_pages, objects = built.objects.len(), "a base");
-        Ok(Line::on(built, &self.moment(picture, exceptions), issued))
+        }
     }
 
     fn moment<'a>(&self, picture: &Picture, exceptions: &'a Exceptions) -> Moment<'a> {
@@ -289,16 +339,40 @@ impl Builder {
         Moment { installation, generation: picture.generation(), exceptions }
     }
 
-    fn state(&self, work: &Work, audit: Checkpoint, issued: UnixSeconds) -> StatementContent {
+    /// The edition that says the work, and for each line before it one that says the same.
+    fn edition(&self, work: &Work, audit: Checkpoint, issued: UnixSeconds) -> Edition {
+        let on = |line: &Line, previous, named, older| Edition {
+            number: self.built,
+            line: line.number(),
+            older,
+            generation: line.generation(),
+            statement: self.state(line, previous, audit, issued),
+            named,
+            signed: Mutex::default(),
+        };
+        let older = work.before.iter().map(|one| {
+            let named = Named::of(one.line.bundles().collect());
+            Arc::new(on(&one.line, None, named, Vec::new()))
+        });
+        on(&work.line, work.previous(), work.named(), older.collect())
+    }
+
+    fn state(
+        &self,
+        line: &Line,
+        previous: Option<Previous>,
+        audit: Checkpoint,
+        issued: UnixSeconds,
+    ) -> StatementContent {
         let settings = &self.shop.settings;
         StatementContent {
             installation: settings.installation,
-            generation: work.line.generation(),
+            generation: line.generation(),
             issued,
             use_by: issued.plus_secs(settings.schedule.use_by_secs),
-            manifest: work.line.manifest(),
-            tip: work.line.tip(),
-            previous: work.previous(),
+            manifest: line.manifest(),
+            tip: line.tip(),
+            previous,
             audit_size: audit.size,
             audit_root: audit.root,
         }
@@ -306,6 +380,18 @@ impl Builder {
 }
 
 impl Edition {
+    /// The edition for a sink that holds this line.
+    pub(super) fn on_line(self: &Arc<Self>, line: u64) -> Arc<Self> {
+        let older = self.older.iter().find(|older| older.line == line && line != self.line);
+        Arc::clone(older.unwrap_or(self))
+    }
+
+    /// Every object that any sink needs of it; some come twice.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
+        let older = self.older.iter().flat_map(|older| older.named.objects());
+        self.named.objects().chain(older)
+    }
+
     /// The statement, signed under the root in force. Once for each root; later ones say it again as of `now`, since
     /// their keys need not have been valid before.
     pub(super) fn signed(&self, keyring: &Keyring, now: UnixSeconds) -> Result<Arc<[u8]>, SignError> {
@@ -333,14 +419,52 @@ fn names_same_keys(one: &Keyring, other: &Keyring) -> bool {
 }
 
 impl Work {
+    /// Takes every line on to where the picture is; a line before that no delta leads on is left. Returns whether the
+    /// line itself is there.
+    fn follow(&mut self, now: &Moment<'_>, limits: &ChainLimits) -> bool {
+        let (content, owed) = (&self.picture.content, &self.owed);
+        let is_there = self.line.follow(content, now, owed, limits).is_ok();
+        self.before.retain_mut(|one| is_there && one.line.follow(content, now, owed, limits).is_ok());
+        if is_there {
+            self.owed = Touched::default();
+        }
+        is_there
+    }
+
+    /// Goes over to a new base. The line so far is carried on, for edges until the moment given, if there is one.
+    fn lay(&mut self, base: Line, carried_until: Option<UnixSeconds>) {
+        let line = std::mem::replace(&mut self.line, base);
+        self.before.iter_mut().for_each(|one| one.until = UnixSeconds(0));
+        match carried_until {
+            Some(until) => self.before.insert(0, Carried { line, until }),
+            None => self.before.clear(),
+        }
+        self.owed = Touched::default();
+    }
+
+    /// Leaves the lines that nobody goes on with any more.
+    fn leave(&mut self, issued: UnixSeconds, limits: &ChainLimits, stands: &Stands) {
+        for one in &mut self.before {
+            if one.until <= issued || one.line.is_too_long_to_keep(limits) {
+                one.until = UnixSeconds(0);
+            }
+        }
+        self.before.retain(|one| one.until > issued || stands.any_on(one.line.number()));
+    }
+
+    /// What edges may go on with.
     fn previous(&self) -> Option<Previous> {
-        let Carried { line, until } = self.previous.as_ref()?;
+        let Carried { line, until } = self.before.first()?;
+        if *until == UnixSeconds(0) {
+            return None;
+        }
         Some(Previous { manifest: line.manifest(), tip: line.tip()?, until: *until })
     }
 
     /// What a head leads to. An edge that follows closely fetches what stands first.
     fn named(&self) -> Named {
-        let previous = self.previous.iter().flat_map(|carried| carried.line.bundles());
+        let previous = self.previous().and(self.before.first());
+        let previous = previous.into_iter().flat_map(|carried| carried.line.bundles());
         Named::of(self.line.bundles().chain(previous).collect())
     }
 }

@@ -17,6 +17,7 @@ mod edition;
 mod heads;
 pub mod keyring;
 mod ledger;
+mod lines;
 mod picture;
 mod press;
 mod published;

@@ -6,6 +6,7 @@ use super::courier::{Desk, Editions, Standing};
 use super::edition::Shop;
 use super::heads::{Heads, read_bookmark};
 use super::keyring::{Keyrings, replaced};
+use super::lines::Stands;
 use super::press::Press;
 use super::sink::Sink;
 use super::status::{Board, PublishStatus};
@@ -111,6 +112,7 @@ impl Publisher {
         let heads = Arc::new(heads(&store, &clock, &settings, &board)?);
         let schedule = settings.schedule;
         let (announce, editions) = watch::channel(None);
+        let stands = Stands::default();
         let (mut tasks, stopping) = (JoinSet::new(), watch::Sender::new(false));
         for (index, sink) in sinks.into_iter().enumerate() {
             let desk = Arc::new(Desk {
@@ -121,6 +123,8 @@ impl Publisher {
                 board: board.clone(),
                 standing: Mutex::new(Standing::default()),
                 lost: Notify::new(),
+                brought: Notify::new(),
+                stands: stands.clone(),
                 swept: Mutex::new(None),
             });
             let newest = store.newest();
@@ -128,7 +132,7 @@ impl Publisher {
             spawn_desk(&mut tasks, desk, (editions.clone(), newest), schedule.head_every, &ends)?;
         }
         let minded = settings.keyring.clone();
-        let shop = Arc::new(Shop::new(store, Arc::clone(&clock), Arc::new(settings)));
+        let shop = Arc::new(Shop::new((store, Arc::clone(&clock)), Arc::new(settings), stands));
         let keyring = heads.keyrings();
         let press = Arc::new(Press { shop, heads, keyring, announce, board: board.clone(), schedule });
         let broke_off = Arc::clone(&press);
@@ -197,13 +201,19 @@ fn spawn_desk(
     every: Duration,
     ends: &Ends<'_>,
 ) -> Result<(), PublishError> {
-    let uploads = Arc::clone(&desk);
+    let (uploads, uploaded) = (Arc::clone(&desk), editions.clone());
     let upload = move |backoff| {
-        let (desk, editions) = (Arc::clone(&uploads), editions.clone());
+        let (desk, editions) = (Arc::clone(&uploads), uploaded.clone());
         async move { desk.upload_editions(editions, backoff).await }
     };
     let broke_off = Arc::clone(&desk);
     tasks.spawn(kept_going(ends.take()?, upload, move || broke_off.broke_off()));
+    let (broke_off, bringer, bases) = (Arc::clone(&desk), Arc::clone(&desk), editions.clone());
+    let bring = move |backoff| {
+        let (desk, editions) = (Arc::clone(&bringer), bases.clone());
+        async move { desk.bring_bases(editions, backoff).await }
+    };
+    tasks.spawn(kept_going(ends.take()?, bring, move || broke_off.broke_off()));
     let broke_off = Arc::clone(&desk);
     let push = move |backoff| {
         let (desk, newest) = (Arc::clone(&desk), newest.clone());

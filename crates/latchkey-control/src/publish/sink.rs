@@ -33,6 +33,11 @@ pub trait Sink: Send + Sync + 'static {
     /// Takes a head, if it holds all the `named` objects. Answers what its own clock said, if it has one.
     fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>>;
 
+    /// Whether it takes an object only once a head was offered to it that names the object.
+    fn takes_only_named(&self) -> bool {
+        false
+    }
+
     /// Deletes what nothing has named for long, if that is the publisher's to do. `named` is what must stay.
     fn sweep<'a>(&'a self, named: &'a HashSet<ObjectDigest>, now: UnixMillis) -> Answer<'a, usize> {
         let _ = (named, now);

@@ -38,8 +38,7 @@ pub(super) enum Breach {
 pub(super) fn check(line: &Line, base: &Line, owed: &Touched) -> Result<(), Breach> {
     let old = Reader::open(line.base())?;
     let new = Reader::open(base.base())?;
-    let chain = line.chain().map(|delta| Delta::parse(&delta.reference, &delta.bytes));
-    let chain: Vec<Delta> = chain.collect::<Result<_, _>>().map_err(|_| Breach::Unreadable("delta"))?;
+    let chain = deltas(line)?;
     let mut known: HashSet<(Kind, Tag)> = HashSet::new();
     for query in line.touched().queries() {
         known.insert((query.kind, query.tag));
@@ -64,19 +63,39 @@ pub(super) fn check(line: &Line, base: &Line, owed: &Touched) -> Result<(), Brea
     check_canaries(base)
 }
 
-/// Whether a base answers its canaries as it says.
+/// Whether a line answers its canaries as its base says.
 ///
 /// # Errors
 /// [`Breach`].
-pub(super) fn check_canaries(base: &Line) -> Result<(), Breach> {
-    let reader = Reader::open(base.base())?;
+pub(super) fn check_canaries(line: &Line) -> Result<(), Breach> {
+    let reader = Reader::open(line.base())?;
+    let chain = deltas(line)?;
     for canary in &reader.manifest.canaries {
-        let page = reader.page_of(&canary.query)?;
-        if !canary.holds(page.and_then(|page| page.find(&canary.query)).as_ref()) {
+        let found = match find_in(&chain, &canary.query) {
+            Found::Here(_, entry) => Some(entry),
+            Found::Gone => None,
+            Found::Unknown => {
+                let page = reader.page_of(&canary.query)?;
+                page.and_then(|page| page.find(&canary.query))
+            }
+        };
+        if !canary.holds(found.as_ref()) {
             return Err(Breach::Canary);
         }
     }
     Ok(())
+}
+
+/// The deltas of a line, the newest first.
+fn deltas(line: &Line) -> Result<Vec<Delta>, Breach> {
+    let chain = line.chain().map(|delta| Delta::parse(&delta.reference, &delta.bytes));
+    chain.collect::<Result<_, _>>().map_err(|_| Breach::Unreadable("delta"))
+}
+
+/// What deltas say, the newest first.
+fn find_in<'a>(chain: &'a [Delta], query: &Query) -> Found<'a> {
+    let said = chain.iter().map(|delta| delta.find(query));
+    said.into_iter().find(|found| !matches!(found, Found::Unknown)).unwrap_or(Found::Unknown)
 }
 
 type Tag = [u8; 10];
@@ -174,14 +193,11 @@ impl<'a> Reader<'a> {
 
     /// What an edge finds that holds this base and these deltas, the newest first.
     fn find_over(&self, chain: &[Delta], query: &Query) -> Result<Option<Told>, Breach> {
-        for delta in chain {
-            match delta.find(query) {
-                Found::Unknown => {}
-                Found::Gone => return Ok(None),
-                Found::Here(page, entry) => return Ok(Some(Told::of(page, &entry))),
-            }
+        match find_in(chain, query) {
+            Found::Unknown => self.find(query),
+            Found::Gone => Ok(None),
+            Found::Here(page, entry) => Ok(Some(Told::of(page, &entry))),
         }
-        self.find(query)
     }
 
     fn names(&self, reference: &ObjectRef, kind: Kind) -> Result<Names, Breach> {

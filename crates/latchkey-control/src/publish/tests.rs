@@ -90,6 +90,84 @@ async fn more_refusals_than_a_head_takes_go_straight_into_a_statement() {
     assert!(hub.heads.borrow().iter().all(|head| head.inline.is_empty()));
 }
 
+/// A stage whose hub has a first base and is slow to take another, which is on its way to it; and what it holds.
+async fn base_on_its_way(takes_only_named: bool) -> (Stage, Arc<Hub>, Publisher, Head) {
+    let (stage, hub, publisher, _) = published().await;
+    hub.takes_only_named.store(takes_only_named, Ordering::SeqCst);
+    hub.holds_up_bases.send_replace(true);
+    stage.clock.advance_ms(3_600_000);
+    let generation = stage.commit([created(2)]).await;
+    let first = hub.statement(generation).await;
+    (stage, hub, publisher, first)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grants_and_refusals_go_on_as_deltas_while_a_new_base_is_on_its_way() {
+    for takes_only_named in [false, true] {
+        let (stage, hub, publisher, before) = base_on_its_way(takes_only_named).await;
+        for round in 1..5 {
+            stage.clock.advance_ms(10_000);
+            let granted = stage.commit([created(100 + round)]).await;
+            assert_eq!(hub.statement(granted).await.statement.manifest, before.statement.manifest);
+            // More than ride in a head.
+            let refused = stage.commit((0..65).map(|n| revoked(1_000 * round + n))).await;
+            let head = hub.statement(refused).await;
+            assert_eq!(head.statement.manifest, before.statement.manifest);
+            hub.head(|head| head.as_of >= NOW.plus_ms(3_600_000 + 10_000 * round)).await;
+            publisher.wait(refused).await;
+        }
+        assert_eq!(publisher.status().sinks[0].last_error, None);
+        hub.holds_up_bases.send_replace(false);
+        let head = hub.head(|head| head.statement.manifest != before.statement.manifest).await;
+        let generation = stage.commit([created(200)]).await;
+        let last = hub.statement(generation).await;
+        assert_eq!(last.statement.manifest, head.statement.manifest, "it does not go back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sink_that_is_slow_to_take_bases_holds_back_no_other_and_stands_through_several() {
+    let stage = Stage::new().await;
+    let (slow, quick) = (Hub::named(&stage, "slow"), Hub::named(&stage, "quick"));
+    let publisher = stage.start(vec![slow.clone(), quick.clone()]);
+    let first = stage.commit([created(1)]).await;
+    publisher.wait(first).await;
+    let held = slow.statement(first).await.statement.manifest;
+    slow.holds_up_bases.send_replace(true);
+    let mut bases = std::collections::BTreeSet::new();
+    for n in 2..6 {
+        stage.clock.advance_ms(3_600_000);
+        let generation = stage.commit([created(n)]).await;
+        bases.insert(quick.statement(generation).await.statement.manifest);
+        let generation = stage.commit([revoked(n)]).await;
+        bases.insert(quick.statement(generation).await.statement.manifest);
+        assert_eq!(slow.statement(generation).await.statement.manifest, held);
+    }
+    assert!(bases.len() > 3, "{}", bases.len());
+    slow.holds_up_bases.send_replace(false);
+    let newest = quick.last().statement.manifest;
+    slow.head(|head| head.statement.manifest == newest).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn base_that_does_not_arrive_is_told_of_though_heads_do() {
+    let (stage, hub, publisher, before) = base_on_its_way(false).await;
+    hub.refuses_bases.store(true, Ordering::SeqCst);
+    hub.holds_up_bases.send_replace(false);
+    let generation = stage.commit([created(3)]).await;
+    hub.statement(generation).await;
+    let mut status = publisher.watch();
+    let told = |status: &PublishStatus| {
+        let error = status.sinks[0].last_error.as_deref();
+        status.sinks[0].as_of > NOW.plus_ms(3_660_000) && error.is_some_and(|error| error.contains("disk"))
+    };
+    stage.clock.advance_ms(120_000);
+    tokio::time::timeout(Duration::from_secs(20), status.wait_for(told)).await.unwrap().unwrap();
+    hub.refuses_bases.store(false, Ordering::SeqCst);
+    hub.head(|head| head.statement.manifest != before.statement.manifest).await;
+    status.wait_for(|status| status.sinks[0].last_error.is_none()).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_at_any_call_is_resumed_and_heads_only_rise() {
     for calls in 0..12 {
@@ -209,7 +287,8 @@ async fn restart_publishes_the_same_bytes_that_changes_led_to() {
     stage.commit([revoked(2), Change::Key(Key { disabled_at: Some(NOW), ..key(3) })]).await;
     stage.commit([Change::Project(project("renamed")), Change::Key(expiring)]).await;
     let generation = stage.commit([Change::Organization(organization(true))]).await;
-    let grown = hub.statement(generation).await.statement.manifest;
+    let is_base = |head: &Head| head.statement.generation == generation && head.statement.tip.is_none();
+    let grown = hub.head(is_base).await.statement.manifest;
     publisher.stop().await;
     let other = Hub::named(&stage, "other");
     let _publisher = stage.start(vec![other.clone()]);

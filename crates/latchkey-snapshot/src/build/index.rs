@@ -10,6 +10,16 @@ use crate::object::ObjectError;
 use crate::query::Kind;
 use alloc::vec::Vec;
 
+impl Edition<'_> {
+    /// The manifest of this edition over sections that are published already.
+    ///
+    /// # Errors
+    /// [`BuildError`], when it is beyond what the format can say.
+    pub fn over(&self, sections: Vec<Section>) -> Result<Object, BuildError> {
+        Index { sections }.manifest(self)
+    }
+}
+
 /// The sections of an edition in the making.
 #[derive(Default)]
 pub(super) struct Index {

@@ -6,7 +6,7 @@ use crate::publish::publisher::Schedule;
 use crate::publish::tests::stage::{
     NOW, Stage, created, key, organization, pepper, project, quick, revoked, signer,
 };
-use crate::publish::{ChainLimits, records};
+use crate::publish::{ChainLimits, Keys, records};
 use crate::store::Change;
 use latchkey_core::{Dice, KeyId, OrganizationNumber, ProjectId, ProjectNumber, Role, Slug};
 use latchkey_snapshot::build::HeadContent;
@@ -26,7 +26,8 @@ const SMALL: ChainLimits = ChainLimits {
 fn shop(stage: &Stage, chain: ChainLimits, canaries: Vec<KeyId>) -> Arc<Shop> {
     let schedule = Schedule { chain, ..quick() };
     let settings = Settings { canaries, ..stage.settings(schedule) };
-    Arc::new(Shop::new(stage.store.clone(), Arc::new(stage.clock.clone()), Arc::new(settings)))
+    let clock = Arc::new(stage.clock.clone());
+    Arc::new(Shop::new((stage.store.clone(), clock), Arc::new(settings), Stands::default()))
 }
 
 fn stated(stage: &Stage, fresh: &Fresh) -> Statement {
@@ -220,7 +221,8 @@ async fn base_whose_canary_answers_otherwise_than_the_store_is_not_signed() {
 }
 
 #[tokio::test]
-async fn change_to_a_canarys_key_is_a_base_and_nobody_goes_on_with_the_one_before() {
+async fn change_to_a_canarys_key_is_another_manifest_of_the_same_pages_and_nobody_goes_on_with_the_one_before()
+ {
     let stage = Stage::new().await;
     stage.commit((0..50).map(created)).await;
     let mut builder = Builder::new(shop(&stage, ChainLimits::default(), vec![key(7).id]), 0);
@@ -233,7 +235,99 @@ async fn change_to_a_canarys_key_is_a_base_and_nobody_goes_on_with_the_one_befor
     let third = stated(&stage, &fresh);
     assert_eq!(fresh.published.held_back, None);
     assert_ne!(third.manifest, first.manifest, "its canary would answer otherwise than it says");
-    assert_eq!((third.generation, third.tip, third.previous), (generation, None, None));
+    assert_eq!((third.generation, third.previous), (generation, None));
+    let (before, now) = (manifest(&fresh, &first.manifest), manifest(&fresh, &third.manifest));
+    assert!(before.is_none(), "the sink needs it no more");
+    let (now, tip) = (now.unwrap(), delta(&fresh, &third.tip.unwrap()));
+    assert_eq!((now.generation, tip.removals.from), (first.generation, first.generation));
+    assert_eq!((tip.removals.base, tip.removals.parent), (third.manifest, None));
+    assert!(
+        now.canaries.iter().any(|canary| canary.expected.is_some_and(|one| one.state == KeyState::Revoked))
+    );
+    // It is a line as any other.
+    let generation = stage.commit([created(9)]).await;
+    let fourth = stated(&stage, &builder.build().unwrap());
+    assert_eq!((fourth.manifest, fourth.generation), (third.manifest, generation));
+}
+
+fn manifest(fresh: &Fresh, reference: &latchkey_snapshot::ObjectRef) -> Option<Manifest> {
+    let object = fresh.edition.named.objects().find(|object| object.reference == *reference)?;
+    Some(Manifest::parse(reference, &object.bytes).unwrap())
+}
+
+/// The stage's keyring, with these session keys.
+fn with_session_keys(stage: &Stage, seeds: &[u8]) {
+    let session_keys = seeds.iter().map(|seed| latchkey_snapshot::manifest::TokenKey {
+        public: signer(*seed).public(),
+        not_before: latchkey_core::UnixSeconds(0),
+        not_after: latchkey_core::UnixSeconds(u64::MAX / 2),
+    });
+    let keys = Keys {
+        roots: stage.keyring.borrow().roots().to_vec(),
+        release: vec![signer(2)],
+        head: vec![signer(3)],
+        session_keys: session_keys.collect(),
+        edge_keys: Vec::new(),
+        pepper: pepper(),
+    };
+    stage.keyring.send_replace(Arc::new(Keyring::new(keys).unwrap()));
+}
+
+#[tokio::test]
+async fn stolen_session_key_goes_at_once_though_a_base_is_held_back() {
+    let stage = Stage::new().await;
+    with_session_keys(&stage, &[11, 12]);
+    stage.commit((0..50).map(created)).await;
+    let limits = ChainLimits { chain_bytes_min: 100, chain_bytes_max: 100, ..SMALL };
+    let mut builder = Builder::new(shop(&stage, limits, Vec::new()), 0);
+    builder.build().unwrap();
+    corrupt(&mut builder, 7);
+    stage.commit([revoked(8)]).await;
+    let held_back = builder.build().unwrap();
+    assert!(held_back.published.held_back.is_some());
+    with_session_keys(&stage, &[11]);
+    let fresh = builder.build().unwrap();
+    assert!(fresh.published.held_back.is_some(), "that is for an operator to decide");
+    let statement = stated(&stage, &fresh);
+    let now = manifest(&fresh, &statement.manifest).unwrap();
+    assert_eq!(now.session_keys.iter().map(|key| key.public).collect::<Vec<_>>(), [signer(11).public()]);
+    assert_eq!(state_of(&fresh, &stage, 7), Some((KeyState::Active, Some(Role::Member))), "the old pages");
+    assert_eq!(state_of(&fresh, &stage, 8).unwrap().0, KeyState::Revoked);
+    // The pages are those that sinks hold.
+    let held: Vec<_> = held_back.edition.named.objects().map(|object| object.reference).collect();
+    let lacking = fresh.edition.named.objects().filter(|object| !held.contains(&object.reference));
+    assert_eq!(lacking.count(), 2, "a manifest and a delta");
+}
+
+#[tokio::test]
+async fn replaced_session_key_costs_a_manifest_and_no_base_on_every_line() {
+    let stage = Stage::new().await;
+    with_session_keys(&stage, &[11, 12]);
+    stage.commit((0..50).map(created)).await;
+    let shop = shop(&stage, ChainLimits::default(), Vec::new());
+    let mut builder = Builder::new(shop.clone(), 0);
+    let first = builder.build().unwrap();
+    // A sink that does not get any further than this base.
+    shop.stands.note(0, first.edition.line);
+    stage.clock.advance_ms(3_600_000);
+    stage.commit([created(60)]).await;
+    let fresh = builder.build().unwrap();
+    assert_eq!((fresh.edition.older.len(), fresh.edition.older[0].line), (1, first.edition.line));
+    stage.clock.advance_ms(3_600_000);
+    assert_eq!(builder.build().unwrap().edition.older.len(), 1, "for as long as it stands there");
+    with_session_keys(&stage, &[11]);
+    let fresh = builder.build().unwrap();
+    let older = &fresh.edition.older[0];
+    assert_eq!(older.line, first.edition.line);
+    for edition in [&fresh.edition, older] {
+        let reference = edition.statement.manifest;
+        let object = edition.named.objects().find(|object| object.reference == reference).unwrap();
+        let manifest = Manifest::parse(&reference, &object.bytes).unwrap();
+        assert_eq!((manifest.session_keys.len(), edition.statement.previous), (1, None));
+        assert_eq!(edition.generation, fresh.committed);
+    }
+    shop.stands.note(0, fresh.edition.line);
+    assert!(builder.build().unwrap().edition.older.is_empty());
 }
 
 #[tokio::test]

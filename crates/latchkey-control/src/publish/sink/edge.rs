@@ -167,6 +167,10 @@ impl Sink for EdgeSink {
     fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
         Box::pin(self.push_head(head))
     }
+
+    fn takes_only_named(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for EdgeSink {

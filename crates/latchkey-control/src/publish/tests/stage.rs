@@ -22,7 +22,7 @@ use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::{
     Delta, Head, Installation, Manifest, Node, ObjectDigest, ObjectRef, Root, Statement, UnverifiedHead,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -294,6 +294,14 @@ pub(crate) struct Hub {
     pub(crate) is_down: AtomicBool,
     /// While set, objects are not taken and not refused: their uploads hang.
     pub(crate) holds_up_objects: watch::Sender<bool>,
+    /// While set, the same for all objects of bases; deltas are taken.
+    pub(crate) holds_up_bases: watch::Sender<bool>,
+    /// While set, no object of a base is taken.
+    pub(crate) refuses_bases: AtomicBool,
+    /// Whether it takes only objects that a head which was offered to it names.
+    pub(crate) takes_only_named: AtomicBool,
+    /// What such heads lacked.
+    wanted: Mutex<HashSet<ObjectDigest>>,
     roots: AtomicU64,
     objects: Mutex<HashMap<ObjectDigest, Arc<[u8]>>>,
     pub(crate) heads: watch::Sender<Vec<Head>>,
@@ -311,6 +319,10 @@ impl Hub {
             fails_in: AtomicU64::new(u64::MAX),
             is_down: AtomicBool::new(false),
             holds_up_objects: watch::Sender::new(false),
+            holds_up_bases: watch::Sender::new(false),
+            refuses_bases: AtomicBool::new(false),
+            takes_only_named: AtomicBool::new(false),
+            wanted: Mutex::default(),
             roots: AtomicU64::new(0),
             objects: Mutex::default(),
             heads: watch::Sender::new(Vec::new()),
@@ -349,7 +361,10 @@ impl Hub {
     }
 
     fn object(&self, digest: ObjectDigest) -> Result<Arc<[u8]>, SinkError> {
-        self.objects.lock().unwrap().get(&digest).cloned().ok_or_else(|| SinkError::Missing(vec![digest]))
+        self.objects.lock().unwrap().get(&digest).cloned().ok_or_else(|| {
+            self.wanted.lock().unwrap().insert(digest);
+            SinkError::Missing(vec![digest])
+        })
     }
 
     /// Follows the statement down to every page and every delta.
@@ -434,11 +449,23 @@ impl Sink for Hub {
     fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()> {
         Box::pin(async {
             self.holds_up_objects.subscribe().wait_for(|holds| !holds).await.unwrap();
+            if !object.bytes.starts_with(b"LKD") {
+                self.holds_up_bases.subscribe().wait_for(|holds| !holds).await.unwrap();
+                if self.refuses_bases.load(Ordering::SeqCst) {
+                    return Err(SinkError::Unavailable("the disk is full".to_owned()));
+                }
+            }
             self.may_answer()?;
+            let is_named = self.wanted.lock().unwrap().contains(&object.reference.digest());
+            assert!(is_named || !self.takes_only_named(), "an object came that no head named");
             object.reference.admit(&object.bytes).unwrap();
             self.objects.lock().unwrap().insert(object.reference.digest(), object.bytes.clone());
             Ok(())
         })
+    }
+
+    fn takes_only_named(&self) -> bool {
+        self.takes_only_named.load(Ordering::SeqCst)
     }
 
     fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
