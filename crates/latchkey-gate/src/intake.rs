@@ -7,7 +7,7 @@ use crate::gate::Gate;
 use crate::pending::{Candidate, Course};
 use crate::refusal::{AdoptError, HeadAccepted, HeadRefusal, ObjectRefusal};
 use crate::route::{RouteError, Routes};
-use crate::shelf::{Misplaced, Part, Wanted};
+use crate::shelf::{Part, Wanted};
 use crate::{AS_OF_AHEAD_MS_MAX, RefreshEnd};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -284,12 +284,13 @@ impl Gate {
     fn take_node(&mut self, kind: Kind, wanted: &Wanted, bytes: &[u8]) -> Result<(), ObjectRefusal> {
         let node = Node::parse(kind, &wanted.reference, bytes).map_err(ObjectRefusal::Object)?;
         let Some(serving) = &mut self.serving else { return Ok(()) };
+        let mut staged = Ok(());
         for candidate in &mut self.coming.candidates {
             let shelves = (serving.pepper == candidate.pepper).then_some(&serving.shelves);
-            candidate.take_node(kind, wanted, &node, shelves);
+            staged = staged.and(candidate.take_node(kind, wanted, &node, shelves));
         }
-        let taken = serving.shelves.take_node(kind, wanted, node);
-        taken.map(drop).map_err(|Misplaced| ObjectRefusal::Misplaced)
+        serving.shelves.take_node(kind, wanted, node)?;
+        Ok(staged?)
     }
 
     fn take_page(&mut self, kind: Kind, wanted: &Wanted, bytes: Vec<u8>) -> Result<(), ObjectRefusal> {

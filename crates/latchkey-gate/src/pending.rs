@@ -8,7 +8,7 @@ use crate::leaf::LeafError;
 use crate::quota::Asked;
 use crate::refusal::AdoptError;
 use crate::route::Routes;
-use crate::shelf::{Part, Staged, Wanted, wanted_node, wanted_page};
+use crate::shelf::{NodeError, Part, Staged, Wanted, fits, wanted_node, wanted_page};
 use crate::shelves::{PerKind, Shelves};
 use alloc::vec::Vec;
 use latchkey_core::{Generation, UnixMillis};
@@ -342,10 +342,23 @@ impl Candidate {
         }
     }
 
-    pub(crate) fn take_node(&mut self, kind: Kind, wanted: &Wanted, node: &Node, shelves: Option<&Shelves>) {
-        let Some(at) = self.missing.iter().position(|missing| missing.wanted == *wanted) else { return };
+    pub(crate) fn take_node(
+        &mut self,
+        kind: Kind,
+        wanted: &Wanted,
+        node: &Node,
+        shelves: Option<&Shelves>,
+    ) -> Result<(), NodeError> {
+        let Some(at) = self.missing.iter().position(|missing| missing.wanted == *wanted) else {
+            return Ok(());
+        };
+        let nodes = self.manifest.section(kind).map(|section| section.nodes.as_slice()).unwrap_or_default();
+        let until = nodes.iter().map(|node| node.first_place).find(|place| *place > wanted.place);
+        if !fits(node, wanted.place, until) {
+            return Err(NodeError::Misplaced);
+        }
         self.missing.swap_remove(at);
-        let Some(staged) = self.staged.at_mut(kind) else { return };
+        let Some(staged) = self.staged.at_mut(kind) else { return Ok(()) };
         staged.nodes.insert(wanted.reference.digest(), node.clone());
         let shelf = shelves.and_then(|shelves| shelves.records.at(kind));
         let pages = shelf.map(|shelf| shelf.pages_to_stage(node)).unwrap_or_default();
@@ -360,6 +373,7 @@ impl Candidate {
             self.missing.retain(|awaited| awaited.page.is_none() || awaited.is_canarys);
         }
         self.stage_canaries(shelves);
+        Ok(())
     }
 
     pub(crate) fn take_page(&mut self, kind: Kind, wanted: &Wanted, bytes: &[u8]) -> Result<(), LeafError> {

@@ -2,6 +2,7 @@
 
 use crate::INLINE_HELD_MAX;
 use crate::leaf::LeafError;
+use crate::shelf::NodeError;
 use core::fmt;
 use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::{HeadError, ObjectError};
@@ -51,6 +52,8 @@ pub enum ObjectRefusal {
     Records,
     /// Its pages do not lie where the manifest says; the signer's fault.
     Misplaced,
+    /// With its pages a section has another number of records than the manifest says; the signer's fault.
+    SectionRecords,
     /// With it, what was published cannot serve.
     NotAdopted(AdoptError),
 }
@@ -102,6 +105,15 @@ impl From<LeafError> for ObjectRefusal {
     }
 }
 
+impl From<NodeError> for ObjectRefusal {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Misplaced => Self::Misplaced,
+            NodeError::Records => Self::SectionRecords,
+        }
+    }
+}
+
 impl fmt::Display for HeadRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,6 +140,9 @@ impl fmt::Display for ObjectRefusal {
             Self::Object(error) => error.fmt(f),
             Self::Records => f.write_str("the page's record count is not the one its node names"),
             Self::Misplaced => f.write_str("the node's pages do not lie where the manifest says"),
+            Self::SectionRecords => {
+                f.write_str("the section's nodes name another number of records than the manifest")
+            }
             Self::NotAdopted(error) => error.fmt(f),
         }
     }

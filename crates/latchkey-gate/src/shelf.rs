@@ -43,6 +43,11 @@ pub(crate) struct Shelf<T> {
     places: Vec<u64>,
     slots: Vec<Slot<T>>,
     nodes: BTreeMap<ObjectDigest, Node>,
+    /// Nodes not read yet.
+    unread: usize,
+    /// Records that the manifest says there are, and those that the nodes read so far name.
+    records: u64,
+    counted: u64,
     /// Pages of an earlier manifest that a node not read yet may still name.
     spare: BTreeMap<ObjectDigest, T>,
     /// Places whose pages stay once they are here: those of canaries.
@@ -91,6 +96,9 @@ impl<T: Leaf> Shelf<T> {
             places: Vec::new(),
             slots: Vec::new(),
             nodes: BTreeMap::new(),
+            unread: 0,
+            records: 0,
+            counted: 0,
             spare: BTreeMap::new(),
             pins: Vec::new(),
             held: 0,
@@ -109,13 +117,17 @@ impl<T: Leaf> Shelf<T> {
         }
         pages.extend(fresh.pages);
         nodes.extend(fresh.nodes);
-        let mut next = Self { spare: pages, pins, ..Self::empty(kind) };
         let references = section.map(|section| section.nodes.as_slice()).unwrap_or_default();
+        let records = section.map_or(0, |section| section.records);
+        let mut next = Self { spare: pages, pins, records, unread: references.len(), ..Self::empty(kind) };
         for (at, reference) in references.iter().enumerate() {
             let until = references.get(at + 1).map(|next| next.first_place);
-            let fitting = |node: &Node| fits(node, reference.first_place, until);
+            let fitting = |node: &Node| next.check(node, reference.first_place, until).is_ok();
             match nodes.remove(&reference.object.digest()).filter(fitting) {
-                Some(node) => next.push_node(reference.object, node),
+                Some(node) => {
+                    next.count(&node);
+                    next.push_node(reference.object, node);
+                }
                 None => {
                     next.places.push(reference.first_place);
                     next.slots.push(Slot::Node(reference.object, Asked::never()));
@@ -156,11 +168,10 @@ impl<T: Leaf> Shelf<T> {
     }
 
     /// Takes a node in, if the shelf still wants it. Says whether it did.
-    pub(crate) fn take_node(&mut self, wanted: &Wanted, node: Node) -> Result<bool, Misplaced> {
+    pub(crate) fn take_node(&mut self, wanted: &Wanted, node: Node) -> Result<bool, NodeError> {
         let Some(index) = self.index_of(wanted) else { return Ok(false) };
-        if !fits(&node, wanted.place, self.places.get(index + 1).copied()) {
-            return Err(Misplaced);
-        }
+        self.check(&node, wanted.place, self.places.get(index + 1).copied())?;
+        self.count(&node);
         let mut part = Self { spare: core::mem::take(&mut self.spare), ..Self::empty(self.kind) };
         part.push_node(wanted.reference, node);
         self.places.splice(index..=index, part.places);
@@ -295,6 +306,22 @@ impl<T: Leaf> Shelf<T> {
         account
     }
 
+    /// Whether a node not read yet may stand here: the last one must make the section's records whole, and no other
+    /// may go beyond them.
+    fn check(&self, node: &Node, first_place: u64, until: Option<u64>) -> Result<(), NodeError> {
+        if !fits(node, first_place, until) {
+            return Err(NodeError::Misplaced);
+        }
+        let counted = self.counted.saturating_add(records_of(node));
+        let is_right = if self.unread == 1 { counted == self.records } else { counted < self.records };
+        if is_right { Ok(()) } else { Err(NodeError::Records) }
+    }
+
+    fn count(&mut self, node: &Node) {
+        self.counted = self.counted.saturating_add(records_of(node));
+        self.unread = self.unread.saturating_sub(1);
+    }
+
     fn push_node(&mut self, reference: ObjectRef, node: Node) {
         for page in node.pages() {
             self.places.push(page.first_place);
@@ -311,7 +338,7 @@ impl<T: Leaf> Shelf<T> {
     }
 
     fn drop_spare(&mut self) {
-        if !self.slots.iter().any(|slot| matches!(slot, Slot::Node(..))) {
+        if self.unread == 0 {
             self.spare.clear();
         }
     }
@@ -347,9 +374,14 @@ pub(crate) const fn wanted_node(kind: Kind, node: &NodeRef) -> Wanted {
     Wanted { reference: node.object, part: Part::Node(kind), place: node.first_place }
 }
 
-/// A node whose pages do not lie where the manifest says; the signer's fault.
+/// Why a node is not what the manifest says of it; the signer's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Misplaced;
+pub(crate) enum NodeError {
+    /// Its pages do not lie where the manifest says.
+    Misplaced,
+    /// With its pages the section has another number of records than the manifest says.
+    Records,
+}
 
 /// Objects of a manifest that does not serve yet.
 #[derive(Debug)]
@@ -386,7 +418,12 @@ impl Account {
     }
 }
 
-fn fits(node: &Node, first_place: u64, until: Option<u64>) -> bool {
+fn records_of(node: &Node) -> u64 {
+    node.pages().iter().map(|page| u64::from(page.records)).sum()
+}
+
+/// Whether the node's pages begin at its first place and lie below the next node's.
+pub(crate) fn fits(node: &Node, first_place: u64, until: Option<u64>) -> bool {
     let pages = node.pages();
     pages.first().is_some_and(|page| page.first_place == first_place)
         && pages.last().is_some_and(|page| until.is_none_or(|until| page.first_place < until))

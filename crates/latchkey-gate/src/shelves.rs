@@ -1,7 +1,7 @@
 //! The shelves of every kind, and the one thing all kinds of records have in common: where they stand.
 
 use crate::leaf::{Leaf, LeafError};
-use crate::shelf::{Account, Misplaced, Part, Shelf, Staged, Wanted};
+use crate::shelf::{Account, NodeError, Part, Shelf, Staged, Wanted};
 use alloc::vec::Vec;
 use latchkey_snapshot::{Kind, Manifest, Names, Node, Page};
 
@@ -200,7 +200,7 @@ impl Shelves {
         }
     }
 
-    pub(crate) fn take_node(&mut self, kind: Kind, wanted: &Wanted, node: Node) -> Result<bool, Misplaced> {
+    pub(crate) fn take_node(&mut self, kind: Kind, wanted: &Wanted, node: Node) -> Result<bool, NodeError> {
         match kind {
             Kind::ProjectNames => self.project_names.take_node(wanted, node),
             Kind::OrganizationNames => self.organization_names.take_node(wanted, node),

@@ -16,6 +16,7 @@ mod memory;
 mod narrowing;
 mod order;
 mod paths;
+mod place;
 mod refusals;
 mod routes;
 mod sessions;
