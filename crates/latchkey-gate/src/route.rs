@@ -1,6 +1,8 @@
-//! Route rules, compiled: which rule a method and a path fall under, and what its parameters say.
+//! Route rules, compiled: which rule a method and a path fall under, and what its parameters say. What a rule may be and
+//! how a path is matched is in docs/spec/route-rules.md.
 
-use crate::path::{Characters, Path, decode, is_plain};
+use crate::matcher::{Contends, Matcher, PARAMETERS_MAX, SEGMENTS_MAX, Texts};
+use crate::path::{Characters, Path, PathError, decode, is_plain};
 use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -10,16 +12,14 @@ use latchkey_core::{Permission, PermissionSet, Role};
 use latchkey_snapshot::manifest::RULES_MAX;
 use latchkey_snapshot::rule::PATTERN_LEN_MAX;
 use latchkey_snapshot::{ModelSource, ProjectSource, Rule};
-use matchit::{Match, Params, Router};
-
-/// Parameters a pattern may have at most.
-const PARAMETERS_MAX: usize = 8;
 
 /// The route rules of a manifest, ready to match.
 pub struct Routes {
     rules: Vec<Rule>,
+    /// The names of each rule's parameters, in their order.
+    names: Vec<Vec<String>>,
     methods: Vec<Method>,
-    matchers: Vec<Router<u16>>,
+    matchers: Vec<Matcher>,
     plain: Characters,
 }
 
@@ -62,11 +62,13 @@ pub enum RouteFault {
     ParameterTwice(String),
     /// More than 8 parameters.
     TooManyParameters,
+    /// More than 32 segments.
+    TooManySegments,
     /// Something behind a catch-all parameter, or before it in its segment.
     CatchAll,
     /// The same method and pattern stand in an earlier rule.
     Twice,
-    /// Another pattern of the method matches the same paths with the same right.
+    /// Another pattern of the method contends with it for the same paths.
     Conflict,
     /// The project, the resource or the model is taken from a parameter that the pattern does not have.
     UnknownParameter(String),
@@ -90,10 +92,12 @@ impl Routes {
             return Err(RouteError { rule: RULES_MAX, what: RouteFault::TooMany });
         }
         let mut plain = Characters::default();
+        let mut names = Vec::with_capacity(rules.len());
         for (index, rule) in rules.iter().enumerate() {
-            check_rule(rule, &mut plain).map_err(|what| RouteError { rule: index, what })?;
+            names.push(check_rule(rule, &mut plain).map_err(|what| RouteError { rule: index, what })?);
         }
-        let mut routes = Self { rules: rules.to_vec(), methods: Vec::new(), matchers: Vec::new(), plain };
+        let (methods, matchers) = (Vec::new(), Vec::new());
+        let mut routes = Self { rules: rules.to_vec(), names, methods, matchers, plain };
         routes.add_methods()?;
         Ok(routes)
     }
@@ -109,15 +113,31 @@ impl Routes {
     }
 
     /// Checks a path as received against what these routes need to match it safely.
-    pub(crate) fn path<'a>(&self, raw: &'a [u8]) -> Result<Path<'a>, crate::path::PathError> {
+    pub(crate) fn path<'a>(&self, raw: &'a [u8]) -> Result<Path<'a>, PathError> {
         Path::parse(raw, &self.plain)
     }
 
     pub(crate) fn find<'r, 'p>(&'r self, method: &str, path: Path<'p>) -> Option<Route<'r, 'p>> {
         let method = self.methods.iter().find(|known| known.name == method)?;
-        let Match { value, params } = self.matchers.get(method.matcher)?.at(path.as_str()).ok()?;
-        let rule = *method.rules.get(usize::from(*value))?;
-        Some(Route { rule: self.rules.get(usize::from(rule))?, params })
+        let (value, texts) = self.matchers.get(method.matcher)?.at(path.as_str())?;
+        // The text behind a parameter may be that of an escape's digits: such a path does not spell what the pattern says.
+        if texts.iter().any(|text| decode(text).is_none()) {
+            return None;
+        }
+        let index = usize::from(*method.rules.get(usize::from(value))?);
+        Some(Route { index, rule: self.rules.get(index)?, names: self.names.get(index)?, texts })
+    }
+
+    /// The rule that a method and a path fall under, counted from 0, and what the path spells for its parameters, in the
+    /// order in which they stand.
+    ///
+    /// # Errors
+    /// [`PathError`]: an origin could read the path in two ways.
+    pub fn resolve(&self, method: &str, path: &[u8]) -> Result<Option<Resolved>, PathError> {
+        let Some(route) = self.find(method, self.path(path)?) else { return Ok(None) };
+        let spelled = |(name, text): (&String, &str)| Some((name.clone(), decode(text)?.into_owned()));
+        let parameters = route.names.iter().zip(route.texts.iter()).filter_map(spelled).collect();
+        Ok(Some(Resolved { rule: route.index, parameters }))
     }
 
     /// One matcher for all methods that have the same patterns.
@@ -147,29 +167,42 @@ impl Routes {
     }
 }
 
-fn build_matcher(patterns: &BTreeMap<&str, u16>) -> Result<Router<u16>, RouteError> {
-    let mut router = Router::new();
+fn build_matcher(patterns: &BTreeMap<&str, u16>) -> Result<Matcher, RouteError> {
+    let mut matcher = Matcher::new();
     for (ordinal, (pattern, rule)) in patterns.iter().enumerate() {
-        let inserted = router.insert(*pattern, ordinal as u16);
-        inserted.map_err(|_| RouteError { rule: usize::from(*rule), what: RouteFault::Conflict })?;
+        let conflict = |Contends| RouteError { rule: usize::from(*rule), what: RouteFault::Conflict };
+        matcher.insert(pattern, ordinal as u16).map_err(conflict)?;
     }
-    Ok(router)
+    Ok(matcher)
+}
+
+/// The rule that a request falls under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// Which rule, counted from 0.
+    pub rule: usize,
+    /// Name and text of each parameter.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// A rule and what the path says for its parameters.
 pub(crate) struct Route<'r, 'p> {
+    index: usize,
     pub(crate) rule: &'r Rule,
-    params: Params<'r, 'p>,
+    names: &'r [String],
+    texts: Texts<'p>,
 }
 
 impl<'p> Route<'_, 'p> {
     /// What the parameter spells.
     pub(crate) fn parameter(&self, name: &str) -> Option<Cow<'p, str>> {
-        decode(self.params.get(name)?)
+        let (_, text) = self.names.iter().zip(self.texts.iter()).find(|(known, _)| *known == name)?;
+        decode(text)
     }
 }
 
-fn check_rule(rule: &Rule, plain: &mut Characters) -> Result<(), RouteFault> {
+/// The names of the rule's parameters, if it can stand by itself.
+fn check_rule(rule: &Rule, plain: &mut Characters) -> Result<Vec<String>, RouteFault> {
     if !Rule::is_method(&rule.method) {
         return Err(RouteFault::Method);
     }
@@ -198,7 +231,7 @@ fn check_rule(rule: &Rule, plain: &mut Characters) -> Result<(), RouteFault> {
         Some(project) if resource == Some(project) || model == Some(project) => {
             Err(RouteFault::OneForBoth(project.clone()))
         }
-        _ => Ok(()),
+        _ => Ok(parameters.iter().map(|parameter| parameter.name.into()).collect()),
     }
 }
 
@@ -234,7 +267,10 @@ fn check_pattern<'a>(pattern: &'a str, plain: &mut Characters) -> Result<Vec<Par
     if body.is_empty() {
         return Ok(parameters);
     }
-    for segment in body.split('/') {
+    for (at, segment) in body.split('/').enumerate() {
+        if at == SEGMENTS_MAX {
+            return Err(RouteFault::TooManySegments);
+        }
         if parameters.last().is_some_and(|last: &Parameter<'_>| last.catch_all) {
             return Err(RouteFault::CatchAll);
         }
@@ -314,9 +350,12 @@ impl fmt::Display for RouteFault {
             Self::ParametersInSegment => f.write_str("a segment has at most one parameter"),
             Self::ParameterTwice(name) => write!(f, "the parameter `{name}` stands twice"),
             Self::TooManyParameters => write!(f, "a pattern has at most {PARAMETERS_MAX} parameters"),
+            Self::TooManySegments => write!(f, "a pattern has at most {SEGMENTS_MAX} segments"),
             Self::CatchAll => f.write_str("a catch-all parameter is the whole last segment"),
             Self::Twice => f.write_str("its method and pattern stand in an earlier rule"),
-            Self::Conflict => f.write_str("another pattern of its method matches the same paths"),
+            Self::Conflict => {
+                f.write_str("another pattern of its method contends with it for the same paths")
+            }
             Self::UnknownParameter(name) => write!(f, "the pattern has no parameter `{name}`"),
             Self::CatchAllSource(name) => {
                 write!(f, "the catch-all parameter `{name}` can name neither project nor resource")

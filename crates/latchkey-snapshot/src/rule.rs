@@ -34,7 +34,7 @@ pub const HEADER_LEN_MAX: usize = 64;
 pub struct Rule {
     /// The HTTP method, in capitals.
     pub method: String,
-    /// The path pattern, in the language of `matchit`: `/v1/files/{file}`.
+    /// The path pattern, in the language of docs/spec/route-rules.md: `/v1/files/{file}`.
     pub pattern: String,
     /// The permission the caller must hold in the project.
     pub permission: Permission,

@@ -18,6 +18,7 @@ mod order;
 mod paths;
 mod place;
 mod refusals;
+mod resolve;
 mod routes;
 mod sessions;
 mod simulation;

@@ -42,6 +42,7 @@ fn pattern_that_no_request_can_match_is_refused() {
         ("/{a}{b}", ParametersInSegment),
         ("/{a}/{a}", ParameterTwice("a".into())),
         ("/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}", TooManyParameters),
+        (&*"/a".repeat(33), TooManySegments),
         ("/{*a}/b", CatchAll),
         ("/x{*a}", CatchAll),
         ("/{*a}x", CatchAll),
@@ -49,7 +50,9 @@ fn pattern_that_no_request_can_match_is_refused() {
         assert_eq!(fault(view(pattern)), expected, "{pattern}");
     }
     let longest = format!("/{}", "a".repeat(511));
-    for pattern in ["/", "/a", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}", "/a-{b}.png", "/{*rest}", &longest] {
+    for pattern in
+        ["/", "/a", "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}", "/a-{b}.png", "/{*rest}", &longest, &"/a".repeat(32)]
+    {
         assert!(Routes::compile(&[view(pattern)]).is_ok(), "{pattern}");
     }
 }
