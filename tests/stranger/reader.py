@@ -920,6 +920,8 @@ class Snapshot:
         self.manifest = Manifest(Reference.to(manifest), manifest)
         self.objects = {blake3(data).digest(): data for data in objects}
         self.deltas = []
+        # By kind: the records that each node names which was read, by the node's number.
+        self.counted = {}
 
     def follow(self, installation, generation, base, tip):
         """Takes in the deltas from a tip on, of which every one is at hand: all must be what a statement names."""
@@ -961,12 +963,39 @@ class Snapshot:
         at = bisect_right(first_places, place) - 1
         if at < 0:
             return None
-        reference = section["nodes"][at][1]
-        node = Node(kind, reference, self.objects[reference.digest])
-        if node.pages[0][0] != first_places[at] or node.pages[-1][0] >= (first_places + [2**64])[at + 1]:
-            raise Refused("node", reason="misplaced")
+        node = self.node(section, at)
         page = node.pages[bisect_right([page[0] for page in node.pages], place) - 1]
-        return page[2] if page[0] <= place else None
+        return page if page[0] <= place else None
+
+    def node(self, section, at):
+        """The section's node with this number."""
+        kind, nodes = section["kind"], section["nodes"]
+        first_place, reference = nodes[at]
+        node = Node(kind, reference, self.objects[reference.digest])
+        until = nodes[at + 1][0] if at + 1 < len(nodes) else 2**64
+        if node.pages[0][0] != first_place or node.pages[-1][0] >= until:
+            raise Refused("node", reason="place")
+        counted = self.counted.setdefault(kind, {})
+        counted[at] = sum(records for _, records, _ in node.pages)
+        total, said = sum(counted.values()), section["records"]
+        if total != said if len(counted) == len(nodes) else total >= said:
+            raise Refused("manifest", reason="section records")
+        return node
+
+    def leaf(self, kind, page):
+        """What a page of a node says."""
+        _, records, reference = page
+        is_names = kind in KINDS_OF_NAMES
+        leaf = (Names if is_names else Page)(kind, reference, self.objects[reference.digest])
+        if len(leaf.entries if is_names else leaf.records) != records:
+            raise Refused("names" if is_names else "page", reason="records")
+        return leaf
+
+    def read_all(self):
+        """All nodes and pages, with their kinds."""
+        sections = self.manifest.sections
+        nodes = [(one["kind"], self.node(one, at)) for one in sections for at in range(len(one["nodes"]))]
+        return nodes, [(kind, self.leaf(kind, page)) for kind, node in nodes for page in node.pages]
 
     def find(self, question):
         for delta in self.deltas:
@@ -977,10 +1006,8 @@ class Snapshot:
             found = page and page.find(question.tag, question.b)
             if found or removal is not None:
                 return found
-        reference = self.page(question.kind, question.place)
-        if reference is None:
-            return None
-        return Page(question.kind, reference, self.objects[reference.digest]).find(question.tag, question.b)
+        page = self.page(question.kind, question.place)
+        return page and self.leaf(question.kind, page).find(question.tag, question.b)
 
     def names(self, kind, number):
         for delta in self.deltas:
@@ -988,8 +1015,321 @@ class Snapshot:
             found = page and page.find(number)
             if found:
                 return found
-        reference = self.page(kind, number << 32)
-        return reference and Names(kind, reference, self.objects[reference.digest]).find(number)
+        page = self.page(kind, number << 32)
+        return page and self.leaf(kind, page).find(number)
+
+
+# --- what is kept, and what refuses though it does not serve -----------------------------------------------------
+
+
+def follow_successors(root, version, fetch):
+    """The root of this version, from the one that is held on."""
+    for _ in range(16):
+        if root.version >= version:
+            break
+        root = Root(fetch(root.version + 1), root)
+    if root.version < version:
+        raise Refused("root", reason="too many")
+    return root
+
+
+class Intake:
+    """What a reader makes of verified heads: a rank, the digest of the signed bytes, and inline revocations."""
+
+    def __init__(self, floor):
+        """`floor`: (root version, generation)"""
+        self.floor, self.held, self.inline = floor, None, set()
+
+    def take(self, rank, digest, inline, now):
+        """`inline`: (generation, subject kind, subject) each. A refusal changes nothing."""
+        root_version, generation, as_of = rank
+        if self.held and root_version < self.held[0][0]:
+            raise Refused("head", reason="root version")
+        if as_of > now + 1000:
+            raise Refused("head", reason="as of")
+        if (root_version, generation) < self.floor:
+            raise Refused("head", reason="floor")
+        if self.held:
+            became = outcome(self.held[0], rank, digest == self.held[1])
+            if became == "stays and is reported":
+                raise Refused("head", reason="forked")
+            if became == "stays":
+                if rank < self.held[0]:
+                    raise Refused("head", reason="older")
+                return
+        kept = self.inline if not self.held or root_version == self.held[0][0] else set()
+        if len(kept | set(inline)) > 4096:
+            raise Refused("head", reason="inline")
+        self.held, self.inline = (rank, digest), kept | set(inline)
+
+    def serve(self, generation):
+        self.inline = {entry for entry in self.inline if entry[0] > generation}
+
+
+class Follower:
+    """A reader of one installation's statements: what it serves, and what deltas refuse that do not serve."""
+
+    def __init__(self, installation, objects):
+        self.installation, self.objects = installation, {blake3(data).digest(): data for data in objects}
+        self.serving, self.generation = None, -1
+        # By kind and tag: the generation of the delta that refuses, and how.
+        self.ahead = {}
+        # The generation of the delta, and numbers by class.
+        self.begun = []
+
+    def come(self, generation, base, tip, lacking):
+        """A statement comes, and all that it names can be had but these digests."""
+        here = {digest: data for digest, data in self.objects.items() if digest not in lacking}
+        if self.generation < generation and self.serves(generation, base, tip, here):
+            self.ahead = {what: how for what, how in self.ahead.items() if how[0] > generation}
+            self.begun = [begun for begun in self.begun if begun[0] > generation]
+            return
+        newer = []
+        while tip is not None and tip.digest in here:
+            try:
+                delta = self.read(tip, here[tip.digest])
+            except Refused:
+                return
+            if delta.generation > self.generation:
+                self.refuse(delta, min(delta.generation, generation), newer)
+            newer.append(delta)
+            tip = delta.parent
+
+    def serves(self, generation, base, tip, here):
+        try:
+            snapshot = Snapshot(here[base.digest], here.values())
+            snapshot.follow(self.installation, generation, base, tip)
+        except (Refused, KeyError):
+            return False
+        self.serving, self.generation = snapshot, generation
+        return True
+
+    @staticmethod
+    def read(reference, data):
+        """The whole delta, or what it refuses."""
+        try:
+            return Delta(reference, data)
+        except Refused:
+            return Refusals(reference, data)
+
+    def refuse(self, delta, generation, newer):
+        """What a delta refuses, but for what newer ones say something of."""
+        ended = [one.ended for one in newer if isinstance(one, Delta)]
+        begun = {
+            class_: set(numbers).difference(*(exceptions[class_] for exceptions in ended))
+            for class_, numbers in delta.begun.items()
+        }
+        self.begun.append((generation, begun))
+        words = {GONE: "gone", REVOKED: "revoked", DISABLED: "disabled"}
+        refused = {what: words[reason] for what, reason in delta.removals.items() if what[0] != ENDED_SESSION}
+        if isinstance(delta, Delta):
+            refused |= {what: "revoked" for what in self.records(delta) if what[0] == ENDED_SESSION}
+        known = {what for one in newer for what in (*one.removals, *self.records(one))}
+        for what, how in refused.items():
+            if what not in known and self.ahead.get(what, (0, None))[0] <= generation:
+                self.ahead[what] = generation, how
+
+    @staticmethod
+    def records(delta):
+        """The kind and the tag of every record in a delta's pages, if it could be read so far."""
+        pages = [page for page in getattr(delta, "pages", []) if page[0] not in KINDS_OF_NAMES]
+        return [(kind, record[0]) for kind, _, page in pages for record in page.records]
+
+    def exceptions(self):
+        in_force = self.serving.exceptions()
+        return {
+            class_: sorted(set(numbers).union(*(begun[class_] for _, begun in self.begun)))
+            for class_, numbers in in_force.items()
+        }
+
+
+# --- route rules -------------------------------------------------------------------------------------------------
+
+UNRESERVED = BASE62 + "-._~"
+PLAIN = UNRESERVED + "!$&'()*+,=:@"
+
+
+class RuleRefused(Exception):
+    """Why the rule with a number cannot stand."""
+
+    def __init__(self, rule, reason):
+        super().__init__(rule, reason)
+        self.why = {"rule": rule, "reason": reason}
+
+
+class PathRefused(Exception):
+    pass
+
+
+class Pattern:
+    """Segments: a text; or texts before and behind a parameter; or a catch-all, as True."""
+
+    def __init__(self, text, ensure):
+        ensure(1 <= len(text.encode()) <= 512, "pattern length")
+        ensure(text.startswith("/"), "not absolute")
+        self.segments, self.names, self.texts = [], [], ""
+        for segment in text[1:].split("/") if text != "/" else []:
+            ensure(len(self.segments) < 32, "too many segments")
+            ensure(not self.segments or self.segments[-1] is not True, "catch-all")
+            ensure(segment not in ("", ".", ".."), "segment")
+            self.segments.append(self.read_segment(segment, ensure))
+        self.segments = self.segments or [""]
+
+    def read_segment(self, segment, ensure):
+        before, brace, rest = segment.partition("{")
+        if not brace:
+            return self.read_text(before, ensure)
+        name, brace, behind = rest.partition("}")
+        ensure(brace, "parameter")
+        ensure("{" not in behind, "parameters")
+        bare = name.removeprefix("*")
+        ensure(1 <= len(bare) <= 32 and is_made_of(bare, SMALL + DIGITS + "_"), "parameter")
+        ensure(bare == name or not (before or behind), "catch-all")
+        parameter = self.read_text(before, ensure), self.read_text(behind, ensure)
+        ensure(bare not in self.names, "parameter twice")
+        self.names.append(bare)
+        ensure(len(self.names) <= 8, "too many parameters")
+        return parameter if bare == name else True
+
+    def read_text(self, text, ensure):
+        ensure(is_made_of(text, PLAIN), "character")
+        self.texts += text
+        return text
+
+    @property
+    def catch_all(self):
+        return self.names[-1] if self.segments[-1] is True else None
+
+
+class Routes:
+    def __init__(self, rules):
+        self.rules = rules
+        if len(rules) > 4096:
+            raise RuleRefused(4096, "too many")
+        self.patterns = [self.check(number, rule) for number, rule in enumerate(rules)]
+        known = set()
+        for number, rule in enumerate(rules):
+            if (rule["method"], rule["pattern"]) in known:
+                raise RuleRefused(number, "twice")
+            known.add((rule["method"], rule["pattern"]))
+        self.check_shapes()
+        self.texts = set().union(*(pattern.texts for pattern in self.patterns))
+
+    @staticmethod
+    def check(number, rule):
+        def ensure(holds, reason):
+            if not holds:
+                raise RuleRefused(number, reason)
+
+        ensure(1 <= len(rule["method"]) <= 16 and is_made_of(rule["method"], CAPITALS), "method")
+        permission = next(number for number, word in PERMISSIONS.items() if word == rule["permission"])
+        ensure(permission >= (20 if rule["sessions"] else 40), "never held")
+        pattern = Pattern(rule["pattern"], ensure)
+        project = rule["project_parameter"]
+        resource = rule["resource"] and rule["resource"]["parameter"]
+        for name in (project, resource):
+            ensure(name is None or name in pattern.names, "unknown parameter")
+            ensure(name is None or name != pattern.catch_all, "catch-all source")
+        model = rule["model"] or {}
+        ensure(model.get("parameter") in (None, *pattern.names), "unknown parameter")
+        header = model.get("header", "")
+        ensure(header not in ("authorization", "cookie") and not header.startswith("latchkey-"), "header")
+        ensure(project is None or project not in (resource, model.get("parameter")), "one for both")
+        return pattern
+
+    def check_shapes(self):
+        key = lambda number: (self.rules[number]["method"].encode(), self.rules[number]["pattern"].encode())
+        shapes, kinds = set(), {}
+        for number in sorted(range(len(self.rules)), key=key):
+            method, segments = self.rules[number]["method"], self.patterns[number].segments
+            for n, segment in enumerate(segments):
+                if isinstance(segment, str):
+                    continue
+                kind = segment if segment is True or segment[0] else "without text before"
+                if kinds.setdefault((method, *segments[:n]), kind) != kind:
+                    raise RuleRefused(number, "conflict")
+            if (method, *segments) in shapes:
+                raise RuleRefused(number, "conflict")
+            shapes.add((method, *segments))
+
+    def find(self, method, path):
+        """The number of the rule and what its parameters spell, or None."""
+        self.check_path(path)
+        patterns = [number for number, rule in enumerate(self.rules) if rule["method"] == method]
+        found = self.walk(patterns, 0, path[1:].decode().split("/"))
+        if found is None or any(is_cut(part) for part in found[1]):
+            return None
+        number, parts = found
+        return number, [[name, spell(part.encode()).decode()] for name, part in zip(self.patterns[number].names, parts)]
+
+    def walk(self, patterns, n, path):
+        if n == len(path):
+            return next(((one, []) for one in patterns if len(self.patterns[one].segments) == n), None)
+        nexts = {}
+        for number in patterns:
+            if len(self.patterns[number].segments) > n:
+                nexts.setdefault(self.patterns[number].segments[n], []).append(number)
+        segment = path[n]
+        if segment in nexts and (found := self.walk(nexts[segment], n + 1, path)):
+            return found
+        parameters = [shape for shape in nexts if isinstance(shape, tuple)]
+        for before, behind in sorted(parameters, key=lambda shape: -len(shape[1])):
+            is_long = len(segment) > len(before) + len(behind)
+            if is_long and segment.startswith(before) and segment.endswith(behind):
+                if found := self.walk(nexts[before, behind], n + 1, path):
+                    return found[0], [segment[len(before) : len(segment) - len(behind)], *found[1]]
+        rest = "/".join(path[n:])
+        return (nexts[True][0], [rest]) if True in nexts and rest else None
+
+    def check_path(self, path):
+        def ensure(holds, why):
+            if not holds:
+                raise PathRefused(why)
+
+        ensure(len(path) <= 4096, "path_too_long")
+        ensure(path.startswith(b"/"), "path_not_absolute")
+        at = 0
+        while at < len(path):
+            byte = path[at]
+            if byte == 0x25:
+                spelled = hexadecimal(path[at + 1 : at + 3])
+                ensure(spelled is not None, "path_bad_escape")
+                ensure(spelled != 0x2F, "path_encoded_slash")
+                ensure(spelled != 0x5C, "path_backslash")
+                ensure(spelled != 0x3B, "path_byte")
+                ensure(spelled >= 0x20 and spelled != 0x7F, "path_control_byte")
+                ensure(chr(spelled) not in UNRESERVED and chr(spelled) not in self.texts, "path_needless_escape")
+                is_twice = spelled == 0x25 and hexadecimal(path[at + 3 : at + 5]) is not None
+                ensure(not is_twice, "path_needless_escape")
+                at += 3
+                continue
+            ensure(byte != 0x5C, "path_backslash")
+            ensure(byte >= 0x20 and byte != 0x7F, "path_control_byte")
+            ensure(chr(byte) in PLAIN + "/", "path_byte")
+            at += 1
+        for segment in path[1:].split(b"/") if path != b"/" else []:
+            ensure(segment, "path_empty_segment")
+            ensure(segment not in (b".", b".."), "path_dot_segment")
+        try:
+            spell(path).decode("utf-8")
+        except UnicodeDecodeError:
+            raise PathRefused("path_not_utf8") from None
+
+
+def hexadecimal(digits):
+    """The byte that two digits spell, or None."""
+    is_hexadecimal = len(digits) == 2 and all(chr(digit) in DIGITS + "abcdefABCDEF" for digit in digits)
+    return int(digits, 16) if is_hexadecimal else None
+
+
+def is_cut(part):
+    """Whether a part of a path ends within an escape."""
+    return "%" in part[-2:]
+
+
+def spell(path):
+    first, *rest = path.split(b"%")
+    return first + b"".join(bytes([hexadecimal(part[:2])]) + part[2:] for part in rest)
 
 
 # --- the key format ----------------------------------------------------------------------------------------------

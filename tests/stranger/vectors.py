@@ -91,7 +91,13 @@ def root():
             "thresholds": root.thresholds, "keys": [describe_key(key) for key in root.keys],
         }  # fmt: skip
 
-    run("snapshot/root.json", read)
+    file = run("snapshot/root.json", read)
+    successors = [bytes.fromhex(data) for data in file["successors"]]
+    fetch = lambda version: successors[version - 1]
+    for case in file["in_a_row"]:
+        reach = lambda: reader.follow_successors(reader.Root(successors[0]), case["named"], fetch).version
+        expected = {key: case[key] for key in ("accepted", "refused") if key in case}
+        check(f"in a row: {case['name']}", verdict(reach), expected)
 
 
 def head():
@@ -134,6 +140,70 @@ def order():
     for case in load("snapshot/order.json")["cases"]:
         got = reader.outcome(rank(case["held"]), rank(case["came"]), case["bytes"] == "same")
         check(f"order: {case['name']}", got, case["held_one"])
+
+
+def intake():
+    file = load("snapshot/intake.json")
+    for case in file["cases"]:
+        held = reader.Intake((case["floor"]["root_version"], int(case["floor"]["generation"])))
+        for at, step in enumerate(case["steps"]):
+            generation, first = int(step["generation"]), int(step["inline"]["first"])
+            entries = range(first, first + step["inline"]["count"])
+            inline = [(entry, reader.ORGANIZATION, entry) for entry in entries]
+            rank = (step["root_version"], generation, int(step["as_of"]))
+            taken = verdict(lambda: held.take(rank, (rank, *inline), inline, int(file["now"])))
+            if step["serves"]:
+                held.serve(generation)
+            got = [taken["refused"]["reason"] if "refused" in taken else "taken", len(held.inline)]
+            check(f"intake: {case['name']}, step {at}", got, [step["outcome"], step["kept"]])
+
+
+def place():
+    def read(case):
+        nodes, leaves = reader.Snapshot(bytes.fromhex(case["manifest"]), map(bytes.fromhex, case["objects"])).read_all()
+        records = sum(len(leaf.entries if kind in reader.KINDS_OF_NAMES else leaf.records) for kind, leaf in leaves)
+        return {"nodes": len(nodes), "pages": len(leaves), "records": records}
+
+    for case in load("snapshot/place.json")["cases"]:
+        expected = {key: case[key] for key in ("accepted", "refused") if key in case}
+        check(f"place: {case['name']}", verdict(lambda: read(case)), expected)
+
+
+def named(reference):
+    return reference and reader.Reference(reference["length"], bytes.fromhex(reference["digest"]))
+
+
+def held():
+    file = load("snapshot/held.json")
+    objects = [bytes.fromhex(data) for name in ("manifests", "objects", "deltas") for data in file[name]]
+    for case in file["cases"]:
+        follower = reader.Follower(bytes.fromhex(file["installation"]), objects)
+        for at, step in enumerate(case["steps"]):
+            lacking = [bytes.fromhex(digest) for digest in step["lacking"]]
+            follower.come(int(step["generation"]), named(step["manifest"]), named(step["tip"]), lacking)
+            got = {
+                "serves": wide(follower.generation), "exceptions": describe_exceptions(follower.exceptions()),
+                "refused": sorted([kind, tag.hex(), how] for (kind, tag), (_, how) in follower.ahead.items()),
+            }  # fmt: skip
+            check(f"held back: {case['name']}, step {at}", got, {key: step[key] for key in got})
+
+
+def routes():
+    file = load("routes.json")
+    for case in file["sets"]:
+        try:
+            got = {"accepted": len(reader.Routes(case["rules"]).rules)}
+        except reader.RuleRefused as refused:
+            got = {"refused": refused.why}
+        check(f"rules: {case['name']}", got, {key: case[key] for key in ("accepted", "refused") if key in case})
+    for case in file["paths"]:
+        try:
+            found = reader.Routes(case.get("rules", file["rules"])).find(case["method"], case["path"].encode("latin-1"))
+            rule, parameters = found or (None, None)
+            got = {"rule": rule, "parameters": parameters}
+        except reader.PathRefused as refused:
+            got = {"refused": str(refused)}
+        check(f"path: {case['path']}", got, {key: case[key] for key in ("rule", "parameters", "refused") if key in case})
 
 
 def manifest():
@@ -275,10 +345,10 @@ def chain():
         return found and file["found"].index(found)
 
     def read(case):
-        named = lambda named: named and reader.Reference(named["length"], bytes.fromhex(named["digest"]))
-        base = named(case["manifest"])
+        way = case["previous"] if case.get("by") == "previous" else case
+        base = named(way["manifest"])
         snapshot = reader.Snapshot(manifests[base.digest], objects)
-        snapshot.follow(installation, int(case["generation"]), base, named(case["tip"]))
+        snapshot.follow(installation, int(case["generation"]), base, named(way["tip"]))
         return {
             "deltas": len(snapshot.deltas), "exceptions": describe_exceptions(snapshot.exceptions()),
             "answers": [answer(snapshot, asked) for asked in file["questions"]],
@@ -313,7 +383,7 @@ def lookup():
     check("pepper id", reader.pepper_id(pepper).hex(), file["pepper_id"])
     check("manifest's pepper id", snapshot.manifest.pepper_id.hex(), file["pepper_id"])
 
-    digest = lambda reference: reference and reference.digest.hex()
+    digest = lambda page: page and page[2].digest.hex()
     for case in file["records"]:
         asked = question(pepper, case["asked"])
         got = {
@@ -381,9 +451,10 @@ def load(path):
 
 
 FILES = {
-    "key-format.json": key_format, "session-token.json": session_token, "snapshot/root.json": root, "snapshot/head.json": head,
-    "snapshot/order.json": order, "snapshot/manifest.json": manifest, "snapshot/node.json": node,
+    "key-format.json": key_format, "routes.json": routes, "session-token.json": session_token, "snapshot/root.json": root, "snapshot/head.json": head,
+    "snapshot/order.json": order, "snapshot/intake.json": intake, "snapshot/place.json": place, "snapshot/manifest.json": manifest, "snapshot/node.json": node,
     "snapshot/page.json": page, "snapshot/names.json": names, "snapshot/delta.json": delta, "snapshot/chain.json": chain,
+    "snapshot/held.json": held,
     "snapshot/lookup.json": lookup,
 }  # fmt: skip
 

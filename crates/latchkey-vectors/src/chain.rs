@@ -1,5 +1,6 @@
 //! Vectors of the chain: a base and deltas over it, what they say together, and what is no chain.
 
+pub(crate) mod held;
 mod story;
 
 use crate::case::{hex, reason};
@@ -21,16 +22,21 @@ pub(crate) fn vectors() -> Value {
     let mut cases = Vec::new();
     stage.refuse(&mut cases);
     stage.accept(&mut cases);
+    let two_ways = stage.two_ways();
+    // The ways that are refused stand with the refusals.
+    let at = cases.iter().position(|case| case.get("accepted").is_some()).unwrap();
+    cases.splice(at..at, two_ways.refused);
+    cases.extend(two_ways.accepted);
     let bytes =
         |objects: &[Object]| objects.iter().map(|object| hex(&object.bytes).into()).collect::<Vec<Value>>();
     json!({
-        "about": "a case is what a statement of the file's installation names: a generation, a manifest, a delta tip. \
-                  answers: what is found of the file's questions, in their order, as an index into found; null where it \
+        "about": "a case is what a statement of the file's installation names: a generation, a manifest, a delta tip; and, \
+                  where by is previous, a previous manifest and a previous tip, by which the reader goes. answers: what is found of the file's questions, in their order, as an index into found; null where it \
                   is nothing. An object's name is its digest",
         "installation": hex(INSTALLATION),
         "pepper": hex(PEPPER),
         "manifests": bytes(&stage.manifests),
-        "objects": bytes(&stage.base.objects),
+        "objects": bytes(&stage.objects),
         "deltas": bytes(&stage.deltas),
         "questions": questions().into_iter().map(|(asked, _)| asked).collect::<Vec<_>>(),
         "found": stage.found,
@@ -41,6 +47,8 @@ pub(crate) fn vectors() -> Value {
 /// A base, and what changed in two steps after it.
 struct Stage {
     base: Built,
+    /// The nodes and pages of all bases.
+    objects: Vec<Object>,
     /// The content at each step, what was touched by it, and the exceptions then; the base's first.
     steps: Vec<(Content, Touched, Exceptions)>,
     manifests: Vec<Object>,
@@ -67,15 +75,15 @@ impl Stage {
             steps.push((content, touched, exceptions(step)));
         }
         let (content, ..) = &mut steps[0];
-        let base = edition(content, INSTALLATION, &canaries(true));
-        let manifests = vec![base.manifest.clone()];
-        Self { base, steps, manifests, deltas: vec![], found: vec![] }
+        let base = edition(content, INSTALLATION, 0, &canaries(true));
+        let (manifests, objects) = (vec![base.manifest.clone()], base.objects.clone());
+        Self { base, objects, steps, manifests, deltas: vec![], found: vec![] }
     }
 
     /// Another manifest over the same pages.
     fn manifest(&mut self, installation: [u8; 16], canaries: &[Canary]) -> ObjectRef {
         let (content, ..) = &mut self.steps[0];
-        let manifest = edition(content, installation, canaries).manifest;
+        let manifest = edition(content, installation, 0, canaries).manifest;
         self.manifests.push(manifest.clone());
         manifest.reference
     }
@@ -113,6 +121,21 @@ impl Stage {
         };
         let delta = content.delta(&said, &Touched::default()).unwrap();
         self.keep(delta)
+    }
+
+    /// The delta with other bytes.
+    fn spoil(&mut self, delta: &ObjectRef, change: impl FnOnce(&mut Vec<u8>)) -> ObjectRef {
+        let mut bytes = self.deltas.iter().find(|kept| kept.reference == *delta).unwrap().bytes.to_vec();
+        change(&mut bytes);
+        self.keep(Object { reference: ObjectRef::to(&bytes), bytes: bytes.into() })
+    }
+
+    /// The delta up to its last removal, less so many bytes.
+    fn cut(&mut self, delta: &ObjectRef, less: usize) -> ObjectRef {
+        let bytes = &self.deltas.iter().find(|kept| kept.reference == *delta).unwrap().bytes;
+        let read = |len: usize| Removals::parse(&ObjectRef::to(&bytes[..len]), &bytes[..len]).is_ok();
+        let end = (0..bytes.len()).find(|len| read(*len)).unwrap();
+        self.spoil(delta, |bytes| bytes.truncate(end - less))
     }
 
     fn keep(&mut self, delta: Object) -> ObjectRef {
@@ -210,6 +233,56 @@ impl Stage {
         accept("a revoked key whose record lies elsewhere", 6, &base, &[elsewhere]);
     }
 
+    /// Statements that name a new base and, with its deltas, the one before: both answer alike.
+    fn two_ways(&mut self) -> TwoWays {
+        let first = self.delta(1, 1, &|_| {});
+        let second = self.delta(2, 2, &|delta| delta.parent = Some(first));
+        let base = self.base.manifest.reference;
+        let (content, ..) = &mut self.steps[2];
+        let new = edition(content, INSTALLATION, 2, &canaries(true));
+        let manifest = new.manifest.reference;
+        self.manifests.push(new.manifest.clone());
+        for object in new.objects.iter() {
+            if self.objects.iter().all(|kept| kept.reference != object.reference) {
+                self.objects.push(object.clone());
+            }
+        }
+        let wrong = self.manifests[2].reference;
+        let over_wrong = self.delta(1, 2, &|delta| delta.base = wrong);
+        let revoked = self.manifests[3].reference;
+        let over_revoked = self.delta(1, 2, &|delta| delta.base = revoked);
+        let case = |name: &str, previous: (ObjectRef, ObjectRef), by: &str| {
+            let mut case = case(name, 7, &manifest, None);
+            case["previous"] = json!({ "manifest": describe::reference(&previous.0), "tip": describe::reference(&previous.1) });
+            case["by"] = by.into();
+            case
+        };
+        let refuse = |name: &str, previous, by: &str, why: &str| {
+            let mut case = case(name, previous, by);
+            case["refused"] = reason("chain", why);
+            case
+        };
+        let refused = vec![
+            refuse("a previous tip below the statement", (base, first), "previous", "generation"),
+            refuse("a previous tip over another base", (base, over_wrong), "previous", "base"),
+            refuse(
+                "a previous base with a canary that its delta ends",
+                (revoked, over_revoked),
+                "previous",
+                "canary",
+            ),
+        ];
+        let mut said = self.say(&[first, second]);
+        let mut by_previous = case("by the previous base and its deltas", (base, second), "previous");
+        by_previous["accepted"] = said.clone();
+        said["deltas"] = 0.into();
+        let mut by_own = case("by the new base", (base, second), "manifest");
+        by_own["accepted"] = said.clone();
+        let mut past_broken = case("by the new base, though the previous is none", (base, first), "manifest");
+        past_broken["accepted"] = said;
+        TwoWays { refused, accepted: vec![by_previous, by_own, past_broken] }
+    }
+
     /// What the base and these deltas, the oldest first, say together.
     fn say(&mut self, chain: &[ObjectRef]) -> Value {
         let deltas: Vec<Delta> = chain
@@ -266,6 +339,11 @@ impl Stage {
     }
 }
 
+struct TwoWays {
+    refused: Vec<Value>,
+    accepted: Vec<Value>,
+}
+
 fn case(name: &str, generation: u64, manifest: &ObjectRef, tip: Option<&ObjectRef>) -> Value {
     json!({
         "name": name, "generation": describe::wide(generation), "manifest": describe::reference(manifest),
@@ -273,14 +351,15 @@ fn case(name: &str, generation: u64, manifest: &ObjectRef, tip: Option<&ObjectRe
     })
 }
 
-fn edition(content: &mut Content, installation: [u8; 16], canaries: &[Canary]) -> Built {
+/// The base of a step.
+fn edition(content: &mut Content, installation: [u8; 16], step: usize, canaries: &[Canary]) -> Built {
     let edition = Edition {
         installation: Installation(installation),
-        generation: Generation(BASE),
+        generation: Generation(BASE + step as u64),
         pepper_id: content.pepper_id(),
         grace_secs: 900,
         prefix: Prefix::parse("lk").unwrap(),
-        exceptions: &exceptions(0),
+        exceptions: &exceptions(step),
         session_keys: &[],
         edge_keys: &[],
         canaries,

@@ -202,7 +202,7 @@ fn section(section: &Section) -> Value {
     json!({ "kind": section.kind as u8, "records": wide(section.records), "nodes": nodes })
 }
 
-fn rule(rule: &Rule) -> Value {
+pub(crate) fn rule(rule: &Rule) -> Value {
     let project = match &rule.project {
         ProjectSource::Credential => Value::Null,
         ProjectSource::Path(parameter) => parameter.as_str().into(),

@@ -14,6 +14,7 @@ mod chain;
 mod delta;
 pub mod describe;
 mod head;
+mod intake;
 mod key;
 mod lookup;
 mod manifest;
@@ -21,7 +22,9 @@ mod names;
 mod node;
 mod order;
 mod page;
+mod place;
 mod root;
+mod routes;
 mod sign;
 mod token;
 
@@ -37,18 +40,22 @@ pub struct File {
 
 /// Every file of vectors.
 pub fn files() -> Vec<File> {
-    let all: [(&'static str, Value); 12] = [
+    let all: [(&'static str, Value); 16] = [
         ("key-format.json", key::vectors()),
+        ("routes.json", routes::vectors()),
         ("session-token.json", token::vectors()),
         ("snapshot/root.json", root::vectors()),
         ("snapshot/head.json", head::vectors()),
         ("snapshot/order.json", order::vectors()),
+        ("snapshot/intake.json", intake::vectors()),
         ("snapshot/manifest.json", manifest::vectors()),
         ("snapshot/node.json", node::vectors()),
+        ("snapshot/place.json", place::vectors()),
         ("snapshot/page.json", page::vectors()),
         ("snapshot/names.json", names::vectors()),
         ("snapshot/delta.json", delta::vectors()),
         ("snapshot/chain.json", chain::vectors()),
+        ("snapshot/held.json", chain::held::vectors()),
         ("snapshot/lookup.json", lookup::vectors()),
     ];
     all.into_iter().map(|(path, value)| File { path, text: case::render(&value) }).collect()

@@ -61,7 +61,7 @@ fn set(index: u32) -> PermissionSet {
         })
 }
 
-fn key_record(index: u32) -> Record<'static> {
+pub(crate) fn key_record(index: u32) -> Record<'static> {
     let (id, digest) = key(index);
     let role = if index.is_multiple_of(2) { Role::Member } else { Role::Admin };
     Record::Key {

@@ -100,8 +100,27 @@ pub(crate) fn vectors() -> Value {
     json!({
         "about": "held: the root that the bytes should follow, null where the operator pins them",
         "held": held(),
+        "successors": successors().iter().map(hex).collect::<Vec<_>>(),
+        "in_a_row": in_a_row(),
         "cases": cases.into_value(),
     })
+}
+
+/// Roots one after the other, from the one that is pinned to one more than a reader follows in a row.
+fn successors() -> Vec<Vec<u8>> {
+    (1..=18).map(|version| Fields { version, ..Fields::first() }.signed(&[OFFLINE])).collect()
+}
+
+/// What becomes of a head that names a later root than the first of the successors.
+fn in_a_row() -> Value {
+    let refused = |name: &str, named: u32| json!({ "name": name, "named": named, "refused": reason("root", "too many") });
+    let accepted = |name: &str, named: u32| json!({ "name": name, "named": named, "accepted": named });
+    json!([
+        refused("a head under the 17th successor", 18),
+        accepted("a head under the root that is pinned", 1),
+        accepted("a head under the first successor", 2),
+        accepted("a head under the 16th successor", 17),
+    ])
 }
 
 fn pinned() -> Value {

@@ -10,4 +10,6 @@
 mod agreement;
 mod edge_access;
 mod floors;
+mod intake_vectors;
+mod route_vectors;
 mod vectors;

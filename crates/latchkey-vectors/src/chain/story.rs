@@ -27,6 +27,25 @@ pub(super) fn binding(role: Role) -> Binding {
     }
 }
 
+pub(super) fn reference_query(text: &str) -> Query {
+    Query::project_reference(&Pepper::new(PEPPER), text)
+}
+
+pub(super) fn resource_query() -> Query {
+    let file = ResourceId::parse("file-1").unwrap();
+    Query::resource(&Pepper::new(PEPPER), PROJECT, ResourceType::File, file)
+}
+
+pub(super) fn session_query(letter: u8) -> Query {
+    Query::ended_session(&Pepper::new(PEPPER), &session(letter))
+}
+
+/// The membership and the collaboration.
+pub(super) fn identity_query(letter: u8) -> [Query; 2] {
+    let (pepper, identity) = (Pepper::new(PEPPER), identity(letter));
+    [Query::membership(&pepper, &identity, ORGANIZATION), Query::collaboration(&pepper, &identity, PROJECT)]
+}
+
 fn key_record(index: u32, state: KeyState) -> Record<'static> {
     let (id, digest) = key(index);
     Record::Key {
