@@ -2,9 +2,10 @@
 
 use super::canaries;
 use super::chain::{ChainLimits, Line, Moment};
+use super::heads::Bookmark;
 use super::keyring::{Keyring, TooFewSigners};
 use super::lines::Stands;
-use super::picture::Picture;
+use super::picture::{Picture, Withheld};
 use super::publisher::Settings;
 use super::sink::Named;
 use super::status::Published;
@@ -58,8 +59,6 @@ pub(super) enum EditionError {
     Build(BuildError),
     /// The build broke off in a way that it should not.
     Panicked,
-    /// An operator holds grants back, and it is not known any more what was out before that.
-    GrantsHeld,
     /// A base was held back, and there is nothing left that deltas could go on from.
     HeldBack(Breach),
 }
@@ -118,6 +117,8 @@ pub(super) struct Fresh {
     /// What was committed at that look.
     pub(super) committed: Generation,
     pub(super) published: Published,
+    /// What an operator holds back, for a restart.
+    pub(super) withheld: Option<Withheld>,
 }
 
 impl Shop {
@@ -189,22 +190,27 @@ impl Builder {
                 chain_bytes: work.line.chain_bytes(),
                 held_back: self.shop.quarantine(&view)?.map(|breach| breach.to_string()),
             },
+            withheld: work.picture.withheld(work.keyring.pepper(), self.shop.settings.installation, &view)?,
         };
         self.work = Some(work);
         Ok(fresh)
     }
 
-    /// A base of the whole state.
+    /// A base of the whole state, but for what an operator holds back.
     fn begin(
         &self,
         view: &ReadView,
         keyring: Arc<Keyring>,
         issued: UnixSeconds,
     ) -> Result<Work, EditionError> {
-        if view.publish_held_since()?.is_some() {
-            return Err(EditionError::GrantsHeld);
-        }
-        let mut picture = Picture::load(keyring.pepper().clone(), view)?;
+        let pepper = keyring.pepper().clone();
+        let mut picture = match view.publish_held_since()? {
+            None => Picture::load(pepper, view)?,
+            Some(_) => {
+                let stated = Bookmark::read(view)?.generation;
+                Picture::load_held(pepper, view, stated)?
+            }
+        };
         let exceptions = picture.exceptions();
         let canaries = canaries::expected(view, keyring.pepper(), &self.shop.settings.canaries)?;
         let line = self.base(&mut picture, &keyring, &exceptions, &canaries, issued)?;
@@ -487,9 +493,6 @@ impl fmt::Display for EditionError {
             Self::Store(error) => write!(f, "the state cannot be read: {error}"),
             Self::Build(error) => write!(f, "the state cannot be built: {error}"),
             Self::Panicked => f.write_str("the build broke off; it starts over from the whole state"),
-            Self::GrantsHeld => f.write_str(
-                "an operator holds grants back, and what was published before is not known after a restart: release it",
-            ),
             Self::HeldBack(breach) => write!(f, "a base is held back: {breach}"),
         }
     }

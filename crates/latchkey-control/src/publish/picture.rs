@@ -3,6 +3,10 @@
 //! [`Picture::load`] takes everything from a view; [`Picture::catch_up`] what the outbox says was touched. Both
 //! come to the same content, so a restart publishes the same bytes.
 
+mod withheld;
+
+pub(super) use withheld::Withheld;
+
 use super::records;
 use crate::iam::{BudgetScope, Collaboration, KeyProof, Organization, Project, Resource};
 use crate::store::{ReadView, StoreError, Touched, View};

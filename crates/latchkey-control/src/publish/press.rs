@@ -4,6 +4,7 @@ use super::backoff::Backoff;
 use super::edition::{Builder, Edition, EditionError, Fresh, Shop};
 use super::heads::Heads;
 use super::keyring::{Keyrings, replaced};
+use super::picture::Withheld;
 use super::publisher::Schedule;
 use super::status::Board;
 use std::sync::Arc;
@@ -76,8 +77,11 @@ impl Press {
     }
 
     async fn publish(&self, outcome: Result<Fresh, EditionError>) -> Result<(), EditionError> {
-        let Fresh { edition, looked_at, committed, published } = outcome?;
+        let Fresh { edition, looked_at, committed, published, withheld } = outcome?;
         self.heads.note(looked_at, committed).await;
+        if let Some(withheld) = withheld {
+            self.shop.store.put_publish_state(Withheld::NAME, withheld.to_bytes()?).await?;
+        }
         self.heads.bookmark_statement(edition.generation).await?;
         self.board.stated(edition.generation, published);
         self.announce.send_replace(Some(Arc::new(edition)));

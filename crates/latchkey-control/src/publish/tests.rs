@@ -169,6 +169,30 @@ async fn base_that_does_not_arrive_is_told_of_though_heads_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restart_under_a_hold_goes_on_refusing_and_lets_nothing_in() {
+    let (stage, hub, publisher, _) = published().await;
+    stage.commit([Change::HoldPublishing(NOW)]).await;
+    hub.statement(stage.commit([created(2)]).await).await;
+    publisher.stop().await;
+    let crashed_at = hub.last().as_of;
+    stage.commit([created(3)]).await;
+    stage.clock.advance_ms(60_000);
+    let publisher = stage.start(vec![hub.clone()]);
+    hub.head(|head| head.as_of >= crashed_at.plus_ms(60_000)).await;
+    hub.holds_up_objects.send_replace(true);
+    let generation = stage.commit([revoked(1)]).await;
+    hub.head(|head| tells(head, tag(1))).await;
+    hub.holds_up_objects.send_replace(false);
+    publisher.wait(generation).await;
+    let many = stage.commit((1_000..1_100).map(revoked)).await;
+    hub.statement(many).await;
+    assert!(!hub.knows_key(2) && !hub.knows_key(3) && hub.knows_key(1_050));
+    let released = stage.commit([Change::ReleasePublishing]).await;
+    hub.statement(released).await;
+    assert!(hub.knows_key(2) && hub.knows_key(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_at_any_call_is_resumed_and_heads_only_rise() {
     for calls in 0..12 {
         let stage = Stage::new().await;

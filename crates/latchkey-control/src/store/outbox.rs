@@ -1,5 +1,7 @@
 //! What a committed change touched, for whoever publishes it.
 
+use super::error::StoreError;
+use super::rows::{decode, encode};
 use crate::iam::BudgetScope;
 use latchkey_core::{
     Generation, IdentityId, KeyId, OrganizationNumber, ProjectNumber, ResourceType, SessionId,
@@ -21,6 +23,24 @@ pub struct Touch {
     pub noun: Touched,
     /// Which way it changed.
     pub effect: Effect,
+}
+
+impl Touch {
+    /// These, as the outbox keeps them.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], if they cannot be written.
+    pub fn list_to_bytes(list: &Vec<Self>) -> Result<Vec<u8>, StoreError> {
+        encode(list)
+    }
+
+    /// Those that the bytes hold.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`].
+    pub fn list_from_bytes(bytes: &[u8]) -> Result<Vec<Self>, StoreError> {
+        decode(bytes)
+    }
 }
 
 /// A noun that edges may hold a copy of.

@@ -13,6 +13,7 @@ mod intern;
 mod narrowing;
 mod page;
 mod record;
+mod restate;
 mod row;
 mod sign;
 mod slot;

@@ -1,7 +1,7 @@
 //! The builder alone: what becomes a delta, what becomes a base, and which base is not signed.
 
 use super::*;
-use crate::iam::{Key, KeyProof, Name, Project};
+use crate::iam::{Key, KeyProof, Name, Narrowing, Project};
 use crate::publish::publisher::Schedule;
 use crate::publish::tests::stage::{
     NOW, Stage, created, key, organization, pepper, project, quick, revoked, signer,
@@ -376,12 +376,15 @@ async fn key_leaves_the_snapshot_when_it_is_buried_and_a_restart_agrees() {
 /// What an edge finds that follows this edition.
 fn state_of(fresh: &Fresh, stage: &Stage, n: u64) -> Option<(KeyState, Option<Role>)> {
     let KeyProof::Native(digest) = key(n).proof else { unreachable!("the stage's keys are native") };
-    let query = Query::native_key(&pepper(), key(n).id, &digest);
+    found(fresh, stage, &Query::native_key(&pepper(), key(n).id, &digest))
+}
+
+fn found(fresh: &Fresh, stage: &Stage, query: &Query) -> Option<(KeyState, Option<Role>)> {
     let statement = stated(stage, fresh);
     let mut next = statement.tip;
     while let Some(reference) = next {
         let delta = delta(fresh, &reference);
-        match delta.find(&query) {
+        match delta.find(query) {
             Found::Gone => return None,
             Found::Here(_, entry) => return Some((entry.state, entry.binding.role)),
             Found::Unknown => next = delta.removals.parent,
@@ -392,12 +395,12 @@ fn state_of(fresh: &Fresh, stage: &Stage, n: u64) -> Option<(KeyState, Option<Ro
         objects.find(|object| object.reference == *reference).unwrap().bytes.clone()
     };
     let manifest = Manifest::parse(&statement.manifest, &bytes(&statement.manifest)).unwrap();
-    let section = manifest.section(Kind::NativeKey)?;
+    let section = manifest.section(query.kind)?;
     let node = section.nodes.iter().rev().find(|node| node.first_place <= query.place)?;
-    let node = Node::parse(Kind::NativeKey, &node.object, &bytes(&node.object)).unwrap();
+    let node = Node::parse(query.kind, &node.object, &bytes(&node.object)).unwrap();
     let page = node.pages().iter().rev().find(|page| page.first_place <= query.place)?;
-    let page = Page::parse(Kind::NativeKey, &page.object, bytes(&page.object)[..].into()).unwrap();
-    page.find(&query).map(|entry| (entry.state, entry.binding.role))
+    let page = Page::parse(query.kind, &page.object, bytes(&page.object)[..].into()).unwrap();
+    page.find(query).map(|entry| (entry.state, entry.binding.role))
 }
 
 #[tokio::test]
@@ -408,7 +411,10 @@ async fn held_grants_stay_in_and_refusals_go_out_until_they_are_released() {
         let stage = Stage::new().await;
         let admin = Key { role: Role::Admin, ..key(1) };
         let disabled = Key { disabled_at: Some(NOW), ..key(4) };
+        let narrowing = Narrowing { rate_per_minute: Some(10), ..Narrowing::default() };
+        let narrowed = Key { narrowing, ..key(9) };
         stage.commit([Change::Key(admin), created(2), created(3), Change::Key(disabled)]).await;
+        stage.commit([Change::Key(narrowed)]).await;
         let shop = shop(&stage, limits, Vec::new());
         let mut builder = Builder::new(shop.clone(), 0);
         builder.build().unwrap();
@@ -417,7 +423,7 @@ async fn held_grants_stay_in_and_refusals_go_out_until_they_are_released() {
         stage.commit([Change::HoldPublishing(NOW)]).await;
         // Lowered, raised, revoked, enabled, and a new one; and more refusals than a head takes.
         let raised = Key { role: Role::Admin, ..key(2) };
-        stage.commit([created(1), Change::Key(raised), revoked(3), created(4), created(5)]).await;
+        stage.commit([created(1), Change::Key(raised), revoked(3), created(4), created(5), created(9)]).await;
         stage.commit([Change::Organization(organization(false))]).await;
         let generation = stage.commit((1_000..1_100).map(revoked)).await;
         let fresh = builder.build().unwrap();
@@ -436,14 +442,131 @@ async fn held_grants_stay_in_and_refusals_go_out_until_they_are_released() {
             ]
         );
         assert!(builder.work.as_ref().unwrap().picture.exceptions().suspends(OrganizationNumber(1)));
-        // A builder that begins under a hold does not know what was out.
-        assert!(matches!(Builder::new(shop, 0).build(), Err(EditionError::GrantsHeld)));
+        // One that begins under the hold goes on from what was out.
+        keep(&stage, &fresh).await;
+        let mut other = Builder::new(shop, 0);
+        let begun = other.build().unwrap();
+        assert_eq!([1, 2, 3, 4, 5, 1_050].map(|n| state_of(&begun, &stage, n)), seen);
+        if limits.chain_bytes_max == 0 {
+            let manifests = [&begun, &fresh].map(|fresh| stated(&stage, fresh).manifest);
+            assert_eq!(manifests[0], manifests[1], "to the byte");
+        }
+        assert!(other.work.as_ref().unwrap().picture.exceptions().suspends(OrganizationNumber(1)));
+        stage.commit([revoked(2), created(6)]).await;
+        let begun = other.build().unwrap();
+        assert_eq!(state_of(&begun, &stage, 2), Some((Revoked, member)), "what refuses goes out");
+        assert_eq!(state_of(&begun, &stage, 6), None);
+        builder.build().unwrap();
         stage.commit([Change::ReleasePublishing]).await;
         let fresh = builder.build().unwrap();
         assert_eq!(fresh.published.held_back, None);
         let seen = [1, 2, 3, 4, 5].map(|n| state_of(&fresh, &stage, n));
-        let (active, raised) = (Some((Active, member)), Some((Active, Some(Role::Admin))));
-        assert_eq!(seen, [active, raised, Some((Revoked, member)), active, active]);
+        let (active, revoked) = (Some((Active, member)), Some((Revoked, member)));
+        assert_eq!(seen, [active, revoked, revoked, active, active]);
         assert!(!builder.work.as_ref().unwrap().picture.exceptions().suspends(OrganizationNumber(1)));
+        let begun = other.build().unwrap();
+        assert_eq!([1, 2, 3, 4, 5].map(|n| state_of(&begun, &stage, n)), seen, "as if nothing had been held");
+        assert!(!other.work.as_ref().unwrap().picture.exceptions().suspends(OrganizationNumber(1)));
     }
+}
+
+/// What the press does before an edition goes out.
+async fn keep(stage: &Stage, fresh: &Fresh) {
+    if let Some(withheld) = &fresh.withheld {
+        stage.store.put_publish_state(Withheld::NAME, withheld.to_bytes().unwrap()).await.unwrap();
+    }
+    Bookmark { generation: fresh.edition.generation, ..Bookmark::default() }
+        .keep(&stage.store)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_was_granted_between_the_last_statement_and_a_crash_is_held_back_too() {
+    use KeyState::{Active, Revoked};
+    for is_stated_under_the_hold in [false, true] {
+        let stage = Stage::new().await;
+        stage.commit((1..10).map(created)).await;
+        let shop = shop(&stage, ChainLimits::default(), Vec::new());
+        let mut builder = Builder::new(shop.clone(), 0);
+        keep(&stage, &builder.build().unwrap()).await;
+        stage.commit([Change::HoldPublishing(NOW)]).await;
+        if is_stated_under_the_hold {
+            keep(&stage, &builder.build().unwrap()).await;
+        }
+        // No statement says these.
+        let raised = Key { role: Role::Admin, ..key(2) };
+        stage.commit([created(100), Change::Key(raised), revoked(3)]).await;
+        let mut begun = Builder::new(shop, 0);
+        let fresh = begun.build().unwrap();
+        assert_eq!(fresh.edition.generation, fresh.committed, "an edge is as young as ever");
+        let member = Some(Role::Member);
+        let seen = [1, 2, 3, 100].map(|n| state_of(&fresh, &stage, n));
+        // What it was before is not known any more.
+        assert_eq!(seen, [Some((Active, member)), None, Some((Revoked, member)), None]);
+        keep(&stage, &fresh).await;
+        stage.commit([Change::ReleasePublishing]).await;
+        let fresh = begun.build().unwrap();
+        let seen = [2, 100].map(|n| state_of(&fresh, &stage, n));
+        assert_eq!(seen, [Some((Active, Some(Role::Admin))), Some((Active, member))]);
+    }
+}
+
+#[tokio::test]
+async fn hold_over_a_restart_keeps_projects_budgets_and_people_as_they_were() {
+    use crate::publish::tests::stage::{identity_of, membership, owner};
+    let stage = Stage::new().await;
+    let archived = Project { archived_at: Some(NOW), ..project("alpha") };
+    let person = identity_of(9, membership(Role::Member).identity, owner());
+    stage.commit([Change::Identity(person), Change::Membership(membership(Role::Member))]).await;
+    stage.commit([created(1), Change::Project(archived)]).await;
+    let shop = shop(&stage, ChainLimits::default(), Vec::new());
+    let mut builder = Builder::new(shop.clone(), 0);
+    keep(&stage, &builder.build().unwrap()).await;
+    stage.commit([Change::HoldPublishing(NOW)]).await;
+    // Another slug would be a way in as well.
+    stage.commit([Change::Project(project("beta")), Change::Membership(membership(Role::Admin))]).await;
+    let held = builder.build().unwrap();
+    keep(&stage, &held).await;
+    let mut begun = Builder::new(shop, 0);
+    begun.build().unwrap();
+    let alike = |one: &Builder, other: &Builder| {
+        let said = |builder: &Builder| {
+            let picture = &builder.work.as_ref().unwrap().picture;
+            let lens = [Kind::ProjectReference, Kind::Membership].map(|kind| picture.content.len(kind));
+            (picture.exceptions(), lens)
+        };
+        assert_eq!(said(one), said(other));
+    };
+    let is_archived =
+        |builder: &Builder| builder.work.as_ref().unwrap().picture.exceptions().archives(ProjectNumber(1));
+    alike(&begun, &builder);
+    assert!(is_archived(&begun), "revived, but that is held");
+    let member = Query::membership(&pepper(), &membership(Role::Admin).identity, OrganizationNumber(1));
+    let fresh = begun.build().unwrap();
+    assert_eq!(found(&fresh, &stage, &member).unwrap().1, Some(Role::Member));
+    stage.commit([Change::ReleasePublishing]).await;
+    let fresh = begun.build().unwrap();
+    builder.build().unwrap();
+    alike(&begun, &builder);
+    assert!(!is_archived(&begun));
+    assert_eq!(found(&fresh, &stage, &member).unwrap().1, Some(Role::Admin));
+}
+
+#[tokio::test]
+async fn withheld_that_is_cut_off_is_an_error_and_not_nothing() {
+    let stage = Stage::new().await;
+    let shop = shop(&stage, ChainLimits::default(), Vec::new());
+    let mut builder = Builder::new(shop.clone(), 0);
+    builder.build().unwrap();
+    stage.commit([Change::HoldPublishing(NOW)]).await;
+    stage.commit([created(5)]).await;
+    let bytes = builder.build().unwrap().withheld.unwrap().to_bytes().unwrap();
+    for len in 0..bytes.len() {
+        stage.store.put_publish_state(Withheld::NAME, bytes[..len].to_vec()).await.unwrap();
+        let error = Builder::new(shop.clone(), 0).build().err().unwrap();
+        assert!(matches!(error, EditionError::Store(StoreError::Corrupt(_))), "{len}: {error}");
+    }
+    stage.store.put_publish_state(Withheld::NAME, bytes).await.unwrap();
+    Builder::new(shop, 0).build().unwrap();
 }

@@ -20,7 +20,8 @@ use latchkey_snapshot::build::{HeadContent, Object, RootContent, Signer, Stateme
 use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::{
-    Delta, Head, Installation, Manifest, Node, ObjectDigest, ObjectRef, Root, Statement, UnverifiedHead,
+    Delta, Found, Head, Installation, Manifest, Node, ObjectDigest, ObjectRef, Page, Query, Root, Statement,
+    UnverifiedHead,
 };
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -365,6 +366,32 @@ impl Hub {
             self.wanted.lock().unwrap().insert(digest);
             SinkError::Missing(vec![digest])
         })
+    }
+
+    /// Whether what its head leads to says anything of key `n`.
+    pub(crate) fn knows_key(&self, n: u64) -> bool {
+        let KeyProof::Native(digest) = key(n).proof else { unreachable!("the stage's keys are native") };
+        let query = Query::native_key(&pepper(), key(n).id, &digest);
+        let Statement { manifest, tip, .. } = self.last().statement;
+        let mut next = tip;
+        while let Some(reference) = next {
+            let delta = Delta::parse(&reference, &self.object(reference.digest()).unwrap()).unwrap();
+            match delta.find(&query) {
+                Found::Unknown => next = delta.removals.parent,
+                found => return matches!(found, Found::Here(..)),
+            }
+        }
+        let manifest = Manifest::parse(&manifest, &self.object(manifest.digest()).unwrap()).unwrap();
+        let nodes = manifest.section(query.kind).into_iter().flat_map(|section| &section.nodes);
+        let pages = nodes.flat_map(|node| {
+            let bytes = self.object(node.object.digest()).unwrap();
+            Node::parse(query.kind, &node.object, &bytes).unwrap().pages().to_vec()
+        });
+        let mut pages = pages.map(|page| {
+            let bytes = self.object(page.object.digest()).unwrap();
+            Page::parse(query.kind, &page.object, bytes[..].into()).unwrap()
+        });
+        pages.any(|page| page.find(&query).is_some())
     }
 
     /// Follows the statement down to every page and every delta.
