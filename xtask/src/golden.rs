@@ -9,12 +9,14 @@ use std::process::Command;
 /// # Errors
 /// The tests do not compile, or one fails beside writing.
 pub(crate) fn run() -> Result<()> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["test", "--quiet", "--package", "latchkey-control", "--test", "it", "golden"]);
-    command.env("LATCHKEY_GOLDEN", "write").current_dir(repo::root());
-    let status = command.status().context("cannot start cargo")?;
-    if !status.success() {
-        bail!("the golden files were not all written");
+    for package in ["latchkey-control", "latchkey-gate"] {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(["test", "--quiet", "--package", package, "--test", "it", "golden"]);
+        command.env("LATCHKEY_GOLDEN", "write").current_dir(repo::root());
+        let status = command.status().context("cannot start cargo")?;
+        if !status.success() {
+            bail!("the golden files were not all written");
+        }
     }
     println!("tests/golden is written: review it with `git diff tests/golden`");
     Ok(())

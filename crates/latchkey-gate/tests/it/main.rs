@@ -22,6 +22,7 @@ mod resolve;
 mod routes;
 mod sessions;
 mod simulation;
+mod smuggling;
 mod stage;
 mod storm;
 mod usage;

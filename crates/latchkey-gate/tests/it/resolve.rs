@@ -59,7 +59,7 @@ fn walk(patterns: &[Vec<Segment>], before: &[Segment], path: &[&str]) -> Option<
     };
     let there = patterns.iter().filter(|pattern| pattern.starts_with(before));
     let nexts: BTreeSet<&Segment> = there.filter_map(|pattern| pattern.get(before.len())).collect();
-    let go = |next: &Segment| walk(patterns, &[before, &[next.clone()]].concat(), rest);
+    let go = |next: &Segment| walk(patterns, &[before, std::slice::from_ref(next)].concat(), rest);
     let text = Segment::Text((*segment).into());
     let mut order: Vec<Segment> = nexts.contains(&text).then_some(text).into_iter().collect();
     let mut parameters: Vec<(&str, &str)> = nexts
