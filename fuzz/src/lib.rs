@@ -3,16 +3,19 @@
 //! A target states what must hold for any bytes; that nothing panics is only the first of it. Start with
 //! `cargo xtask fuzz <target>`; `--smoke` runs each target for a moment, as CI does.
 
+pub mod hub;
 pub mod script;
 
 use latchkey_core::key::Prefix;
 use latchkey_core::{
-    Generation, IdentityId, KeyId, MintSecret, OrganizationNumber, Pepper, Permission, PermissionSet,
-    PlainKey, ProjectNumber, ResourceId, ResourceType, Role, SessionId, UnixMillis, UnixSeconds,
+    Generation, IdentityId, KeyId, Matching, MintSecret, ModelName, Network, OrganizationNumber, Pepper,
+    Permission, PermissionSet, PlainKey, ProjectNumber, ResourceId, ResourceType, Role, SessionId,
+    UnixMillis, UnixSeconds,
 };
 use latchkey_gate::{Attempt, Floor, Gate, GateConfig, Header, Outcome, Question, Request, Step};
 use latchkey_snapshot::build::{
-    Content, Edition, HeadContent, Record, RootContent, Signer, Standing, StatementContent, TokenContent,
+    Content, Edition, HeadContent, NarrowingContent, Record, RootContent, Signer, Standing, StatementContent,
+    TokenContent,
 };
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{KeyRole, RootKey};
@@ -51,6 +54,16 @@ pub fn key() -> PlainKey {
         &mint(),
     )
 }
+
+/// The second key that the gate knows: narrowed to the network 10.0.0.0/8 and to models that begin with `llama-3`.
+pub fn narrowed_key() -> PlainKey {
+    let prefix = Prefix::parse(PREFIX).unwrap();
+    let id = KeyId::from_number(0x9e37_0123_4567_89ac);
+    PlainKey::assemble(&prefix, id, b"3xJ9mQ0vLr7TzKc5WbN2yHd8GfB", &mint())
+}
+
+/// The header that names the model.
+pub const MODEL_HEADER: &str = "x-model";
 
 /// The identity that is a collaborator in project 10.
 pub fn identity() -> IdentityId {
@@ -112,6 +125,10 @@ pub fn rules() -> Vec<Rule> {
         ),
         rule("DELETE", "/v1/clusters/{cluster}", Permission::ClustersDelete, None, None),
         rule("GET", "/v1/any/{*rest}", Permission::InferenceInvoke, None, None),
+        Rule {
+            model: Some(ModelSource::Header(MODEL_HEADER.into())),
+            ..rule("POST", "/v1/inference", Permission::InferenceInvoke, None, None)
+        },
     ]
 }
 
@@ -124,6 +141,9 @@ fn content() -> Content {
         role: Some(Role::Member),
         permissions: PermissionSet::of_key(Role::Member),
     };
+    let narrowed = narrowed_key();
+    let networks = [Network::parse("10.0.0.0/8").unwrap()];
+    let models = [ModelPattern { matching: Matching::Prefix, text: ModelName::parse("llama-3").unwrap() }];
     let mut content = Content::new(pepper());
     content.load([
         Record::Key {
@@ -134,6 +154,21 @@ fn content() -> Content {
             state: KeyState::Active,
             out_of_budget: false,
             narrowing: None,
+        },
+        Record::Key {
+            id: narrowed.id(),
+            digest: narrowed.digest(),
+            binding,
+            expiry: None,
+            state: KeyState::Active,
+            out_of_budget: false,
+            narrowing: NarrowingContent {
+                networks: &networks,
+                models: &models,
+                ..NarrowingContent::default()
+            }
+            .encode()
+            .unwrap(),
         },
         Record::Resource {
             resource: ResourceType::File,

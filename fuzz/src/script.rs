@@ -5,14 +5,17 @@
 use crate::{INSTALLATION, PREFIX, pepper};
 use latchkey_core::key::Prefix;
 use latchkey_core::{
-    ExpiryMinute, Generation, IdentityId, ImportedDigest, KeyDigest, KeyId, OrganizationId,
+    ExpiryMinute, Generation, IdentityId, ImportedDigest, KeyDigest, KeyId, Network, OrganizationId,
     OrganizationNumber, PermissionSet, ProjectId, ProjectNumber, ResourceId, ResourceType, Role, SessionId,
     Slug,
 };
-use latchkey_snapshot::build::{Built, Content, DeltaContent, Edition, Object, Record, Standing, Touched};
+use latchkey_snapshot::build::{
+    Built, Content, DeltaContent, Edition, Narrowing, NarrowingContent, Object, Record, Standing, Touched,
+};
 use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 /// Things of each kind that a script changes one by one.
 const THINGS: u32 = 16;
@@ -236,11 +239,31 @@ impl Base {
     }
 }
 
-type Told = (Binding, Option<ExpiryMinute>, KeyState, bool, bool, Option<KeyId>);
+/// What an entry says, its narrowing as its bytes.
+type Told = (Binding, Option<ExpiryMinute>, KeyState, bool, bool, Option<KeyId>, Option<Vec<u8>>);
 
 fn told(page: &Page, entry: &Entry) -> Told {
     let Entry { binding, expiry, state, is_out_of_budget, is_external, .. } = *entry;
-    (binding, expiry, state, is_out_of_budget, is_external, page.imported_key_id(entry))
+    let narrowing = page.narrowing(entry).map(|narrowing| written(&narrowing));
+    (binding, expiry, state, is_out_of_budget, is_external, page.imported_key_id(entry), narrowing)
+}
+
+fn written(narrowing: &latchkey_snapshot::Narrowing<'_>) -> Vec<u8> {
+    let networks: Vec<_> = narrowing.networks().collect();
+    let resources: Vec<_> = narrowing.resources().collect();
+    let models: Vec<_> = narrowing.models().collect();
+    let rate = narrowing.rate();
+    let content = NarrowingContent { rate, networks: &networks, resources: &resources, models: &models };
+    content.encode().unwrap().unwrap().as_bytes().to_vec()
+}
+
+/// Narrowed by an edit with the highest bit: in one of eight ways, so that pages share some.
+fn narrowed(index: u32, how: u8) -> Option<Narrowing> {
+    let which = index % 8;
+    let rate = NonZeroU32::new(which).map(|per_minute| Rate { per_minute, family: key_id(which) });
+    let networks = [Network::parse(&format!("10.{which}.0.0/16")).unwrap()];
+    let content = NarrowingContent { rate, networks: &networks, ..NarrowingContent::default() };
+    if how & 0x80 == 0 { None } else { content.encode().unwrap() }
 }
 
 /// Everything that a script may have changed.
@@ -335,7 +358,7 @@ fn edit_key(content: &mut Content, index: u32, how: u8) {
         expiry: expiry(how),
         state: state(how),
         out_of_budget: how & 8 != 0,
-        narrowing: None,
+        narrowing: narrowed(index, how),
     });
 }
 
@@ -351,7 +374,7 @@ fn edit_imported(content: &mut Content, index: u32, how: u8) {
         expiry: expiry(how),
         state: state(how),
         out_of_budget: how & 8 != 0,
-        narrowing: None,
+        narrowing: narrowed(index, how),
     });
 }
 

@@ -17,11 +17,15 @@ use std::time::Instant;
 /// Runs of a target in a smoke run at most.
 const SMOKE_RUNS: u32 = 200_000;
 /// Seconds of a target in a smoke run at most.
-const SMOKE_SECS: u32 = 8;
+const SMOKE_SECS: u32 = 7;
 /// Targets that run at the same time.
 const AT_ONCE: usize = 2;
 /// Bytes of an input at most: a node with all its pages is smaller.
 const INPUT_LEN_MAX: usize = 16_384;
+/// Bytes of a page at most, and more than any delta needs to hold several.
+const LONG_INPUT_LEN_MAX: usize = 262_144;
+/// Targets whose objects only come near their limits in long inputs.
+const LONG_INPUTS: [&str; 2] = ["page", "delta"];
 /// Where the narrowing begins in a page of one narrowed key.
 const NARROWING_AT: usize = 72;
 /// Where the exceptions that begin stand in a delta: the removals come next.
@@ -137,7 +141,7 @@ fn run_one(name: &str, programs: &Path, arguments: &Arguments) -> Result<String>
     let mut command = Command::new(programs.join(name));
     command
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        .arg(format!("-max_len={INPUT_LEN_MAX}"))
+        .arg(format!("-max_len={}", input_len_max(name)))
         .arg(format!("-timeout={INPUT_SECS_MAX}"))
         .arg("-print_final_stats=1");
     if arguments.smoke {
@@ -156,6 +160,10 @@ fn run_one(name: &str, programs: &Path, arguments: &Arguments) -> Result<String>
     }
     let done = log.lines().find(|line| line.starts_with("Done "));
     done.map(str::to_owned).ok_or_else(|| anyhow!("fuzz {name}: it ended without having run"))
+}
+
+fn input_len_max(name: &str) -> usize {
+    if LONG_INPUTS.contains(&name) { LONG_INPUT_LEN_MAX } else { INPUT_LEN_MAX }
 }
 
 fn corpus(name: &str) -> PathBuf {
@@ -177,7 +185,7 @@ fn seeds() -> Result<BTreeMap<&'static str, Vec<Vec<u8>>>> {
     for name in ["root", "head", "manifest", "node", "page", "names", "delta"] {
         let file = vectors_file(&format!("snapshot/{name}.json"))?;
         let cases = list(&file, "cases")?.iter().filter_map(|case| unhex(case.get("bytes")?));
-        seeds.insert(name, cases.filter(|bytes| bytes.len() <= INPUT_LEN_MAX).collect());
+        seeds.insert(name, cases.filter(|bytes| bytes.len() <= input_len_max(name)).collect());
     }
     let pages: &[Vec<u8>] = seeds.get("page").map_or(&[], Vec::as_slice);
     let narrowings = pages.iter().filter_map(|page| page.get(NARROWING_AT..)).map(<[u8]>::to_vec).collect();
@@ -206,6 +214,9 @@ fn seeds() -> Result<BTreeMap<&'static str, Vec<Vec<u8>>>> {
     seeds.insert("key_text", texts);
     let known = list(&keys, "keys")?.first().and_then(|key| key.get("text")?.as_str()).unwrap_or_default();
     seeds.insert("request", requests(known));
+    seeds.insert("hub", PUSHES.iter().map(|script| script.to_vec()).collect());
+    seeds.insert("push", PUSHED.iter().map(|text| text.as_bytes().to_vec()).collect());
+    seeds.insert("words", WORDS.iter().map(|text| text.as_bytes().to_vec()).collect());
     seeds.insert("routes", ROUTES.iter().map(|text| text.as_bytes().to_vec()).collect());
     Ok(seeds)
 }
@@ -226,7 +237,45 @@ const SCRIPTS: [&[u8]; 5] = [
       \x0e\x00\x00\x02\x01\x03\x03\x01\x01\x04\x01\x01\x05\x01\x01\x06\x01\x01\x07\x01\x01",
 ];
 
-const REQUESTS: [&str; 17] = [
+/// Scripts of pushes: what, which and how of each.
+const PUSHES: [&[u8]; 4] = [
+    b"\x00\x00\x41\x02\x00\x00\x02\x01\x00\x02\x02\x00\x02\x03\x00\x02\x04\x00\x10\x00\x41\x07\x00\x00",
+    b"\x00\x00\x02\x02\x00\x00\x02\x01\x00\x02\x02\x00\x02\x03\x00\x02\x04\x00\x02\x05\x00\x10\x00\x02",
+    b"\x05\x01\x00\x05\x02\x00\x05\x01\xff\x00\x00\x51\x06\xff\x00\x02\x00\xf1",
+    b"\x00\x01\xc3\x02\x00\x00\x02\x07\x00\x02\x08\x00\x06\x40\x00\x06\x40\x00\x07\x00\x00",
+];
+
+const PUSHED: [&str; 12] = [
+    "head",
+    "status",
+    "root/12",
+    "root/012",
+    "objects/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "0123456789abcdef,fedcba9876543210",
+    "0123456789ABCDEF",
+    "weur, enam,,oc",
+    "weur,weur",
+    "Bearer a-token-of-the-operator",
+    "bearer a-token-of-the-operatos",
+    "12345678LKH1aaaabbbbbbbb",
+];
+
+const WORDS: [&str; 12] = [
+    "10.0.0.0/8",
+    "10.0.0.1/08",
+    "2001:db8::/32",
+    "::ffff:10.0.0.1",
+    "acme/llama-3:8b",
+    "2026-11-24",
+    "2024-02-29",
+    "+002026-11-24",
+    "2026-11-23T10:00:00Z",
+    "2026-11-23T10:00:00.5+02:00",
+    "1969-12-31T23:59:59Z",
+    "9999-12-31T23:59:59+00:00[UTC]",
+];
+
+const REQUESTS: [&str; 20] = [
     "GET\n/v1/files\nS\n\nalpha",
     "GET\n/v1/files\nS\n\nbeta",
     "GET\n/v1/projects/alpha/files/file-1\nS",
@@ -244,6 +293,9 @@ const REQUESTS: [&str; 17] = [
     "GET\n/v1/files",
     "GET\n/v1/files\nBasic KEY",
     "GET\n/v1/files\nBearer KEY\n0000000000g06YY9fUeD52",
+    "POST\n/v1/inference\nK\n\n\n10.0.0.1\nllama-3",
+    "POST\n/v1/inference\nS\n\nalpha\n2001:db8::1\nother",
+    "POST\n/v1/inference\nN\n\n\n10.1.2.3\nllama-3-8b",
 ];
 
 const ROUTES: [&str; 4] = [

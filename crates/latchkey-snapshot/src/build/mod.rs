@@ -22,6 +22,9 @@ mod tighten;
 mod token;
 mod trie;
 
+#[doc(hidden)]
+pub mod again;
+
 pub use content::{Built, Content, Edition};
 pub use delta::{DeltaContent, Touched};
 pub use draft::RootDraft;
