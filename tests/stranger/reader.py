@@ -218,6 +218,8 @@ class Root:
             raise Refused("root", reason="installation")
         if held and self.version != held.version + 1:
             raise Refused("root", reason="version")
+        if held and self.issued < held.issued:
+            raise Refused("root", reason="issued")
         if not self.vouches(OFFLINE, self.issued, "root", signed, signatures):
             raise Refused("root", reason="own signatures")
         if held and not held.vouches(OFFLINE, self.issued, "root", signed, signatures):

@@ -83,6 +83,8 @@ pub enum RootError {
         /// The version that would have followed.
         expected: u32,
     },
+    /// Issued before its predecessor.
+    Issued,
     /// Too few of its own offline keys signed it.
     OwnSignatures,
     /// Too few of its predecessor's offline keys signed it.
@@ -169,12 +171,16 @@ impl Root {
         if self.installation != held.installation {
             return Err(RootError::Installation);
         }
-        match held.version.checked_add(1) {
-            Some(expected) if expected == self.version => Ok(()),
-            expected => {
-                Err(RootError::Version { got: self.version, expected: expected.unwrap_or(held.version) })
-            }
+        let expected = held.version.checked_add(1);
+        if expected != Some(self.version) {
+            let expected = expected.unwrap_or(held.version);
+            return Err(RootError::Version { got: self.version, expected });
         }
+        // Whoever signs chooses the moment, and keys count by it: one that is over must not speak for a time gone by.
+        if self.issued < held.issued {
+            return Err(RootError::Issued);
+        }
+        Ok(())
     }
 }
 
@@ -269,6 +275,7 @@ impl fmt::Display for RootError {
             Self::Parse(error) => error.fmt(f),
             Self::Installation => f.write_str("root: it belongs to another installation"),
             Self::Version { got, expected } => write!(f, "root: version {got} where {expected} follows"),
+            Self::Issued => f.write_str("root: issued before the one that it follows"),
             Self::OwnSignatures => f.write_str("root: too few of its own offline keys signed it"),
             Self::PredecessorSignatures => {
                 f.write_str("root: too few of its predecessor's offline keys signed it")

@@ -25,6 +25,7 @@ pub fn root_error(error: &RootError) -> Value {
         RootError::TooLong => "too long",
         RootError::Installation => "installation",
         RootError::Version { .. } => "version",
+        RootError::Issued => "issued",
         RootError::OwnSignatures => "own signatures",
         RootError::PredecessorSignatures => "predecessor signatures",
     };

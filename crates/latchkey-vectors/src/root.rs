@@ -7,7 +7,7 @@ use latchkey_snapshot::signature::Domain;
 use latchkey_snapshot::{Fault, Root};
 use serde_json::{Value, json};
 
-/// When every root here is issued.
+/// When roots here are issued, where nothing else is said.
 pub(crate) const ISSUED: u64 = 1_800_000_000;
 pub(crate) const INSTALLATION: [u8; 16] = [7; 16];
 pub(crate) const OFFLINE: u8 = 1;
@@ -277,6 +277,8 @@ fn refuse_successors(cases: &mut Cases) {
     }
     refuse("the held root once more", "second", &second, &[OFFLINE, 11], "version");
     refuse("nothing follows the last version", "last version", &second, &[OFFLINE, 11], "version");
+    let early = Fields { issued: ISSUED - 1, ..second.clone() };
+    refuse("issued a second before the held root", "first", &early, &[OFFLINE, 11], "issued");
     let foreign = Fields { installation: [8; 16], ..second.clone() };
     refuse("another installation", "first", &foreign, &[OFFLINE, 11], "installation");
 }

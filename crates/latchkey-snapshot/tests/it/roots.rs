@@ -2,7 +2,7 @@
 
 use crate::fixture::*;
 use latchkey_snapshot::build::{BuildError, RootContent, RootDraft};
-use latchkey_snapshot::root::KeyRole;
+use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::{Installation, Root, RootError};
 
 fn second() -> RootContent {
@@ -46,6 +46,28 @@ fn root_of_another_installation_is_refused() {
     let foreign = RootContent { installation: Installation([8; 16]), ..second() };
     let bytes = foreign.sign(&[&signer(1), &signer(11)]).unwrap();
     assert_eq!(root().successor(&bytes).unwrap_err(), RootError::Installation);
+}
+
+/// The key of the first root's time signs one more, for a moment at which it was in force.
+#[test]
+fn key_whose_time_was_over_before_the_held_root_signs_no_successor() {
+    let issued = root_content().issued;
+    let held = RootContent { issued: issued.plus_secs(1000), version: 2, ..root_content() };
+    let key = |key: &RootKey| match key.role {
+        KeyRole::Offline => RootKey { not_after: issued.plus_secs(1000), ..key.clone() },
+        _ => key.clone(),
+    };
+    let held = RootContent { keys: held.keys.iter().map(key).collect(), ..held };
+    let held_root = root().successor(&held.sign(&[&signer(1)]).unwrap()).unwrap();
+    let third = |secs: u64| {
+        let content = RootContent { version: 3, issued: issued.plus_secs(secs), ..held.clone() };
+        held_root.successor(&content.sign(&[&signer(1)]).unwrap())
+    };
+    for secs in [0, 999] {
+        assert_eq!(third(secs).unwrap_err(), RootError::Issued, "backdated");
+    }
+    assert_eq!(third(1000).unwrap().version(), 3, "two roots of one second");
+    assert_eq!(third(1001).unwrap_err(), RootError::OwnSignatures, "its time is over");
 }
 
 #[test]

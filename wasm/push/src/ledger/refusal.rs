@@ -97,6 +97,7 @@ const fn root_code(error: &RootError) -> &'static str {
         RootError::Parse(_) => "root_malformed",
         RootError::Installation => "installation",
         RootError::Version { .. } => "root_version",
+        RootError::Issued => "root_issued",
         RootError::OwnSignatures => "root_own_signatures",
         RootError::PredecessorSignatures => "root_predecessor_signatures",
     }
