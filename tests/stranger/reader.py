@@ -1042,8 +1042,9 @@ class Intake:
         """`floor`: (root version, generation)"""
         self.floor, self.held, self.inline = floor, None, set()
 
-    def take(self, rank, digest, inline, now):
-        """`inline`: (generation, subject kind, subject) each. A refusal changes nothing."""
+    def take(self, rank, digest, inline, now, vouches):
+        """`inline`: (generation, subject kind, subject) each; `vouches`: whether the head's root names enough of the
+        keys that signed what came before. A refusal changes nothing."""
         root_version, generation, as_of = rank
         if self.held and root_version < self.held[0][0]:
             raise Refused("head", reason="root version")
@@ -1059,7 +1060,10 @@ class Intake:
                 if rank < self.held[0]:
                     raise Refused("head", reason="older")
                 return
-        kept = self.inline if not self.held or root_version == self.held[0][0] else set()
+        kept = self.inline
+        is_new_root = self.held and root_version > self.held[0][0]
+        if is_new_root and not (vouches and len(kept | set(inline)) <= 4096):
+            kept = set()
         if len(kept | set(inline)) > 4096:
             raise Refused("head", reason="inline")
         self.held, self.inline = (rank, digest), kept | set(inline)

@@ -151,7 +151,7 @@ def intake():
             entries = range(first, first + step["inline"]["count"])
             inline = [(entry, reader.ORGANIZATION, entry) for entry in entries]
             rank = (step["root_version"], generation, int(step["as_of"]))
-            taken = verdict(lambda: held.take(rank, (rank, *inline), inline, int(file["now"])))
+            taken = verdict(lambda: held.take(rank, (rank, *inline), inline, int(file["now"]), step["vouches"]))
             if step["serves"]:
                 held.serve(generation)
             got = [taken["refused"]["reason"] if "refused" in taken else "taken", len(held.inline)]

@@ -4,7 +4,7 @@
 use crate::chain::Chain;
 use crate::deltas;
 use crate::gate::{Gate, Serving};
-use crate::pending::{Candidate, Course, Pending};
+use crate::pending::{Before, Candidate, Course, Pending};
 use crate::refusal::AdoptError;
 use crate::shelf::Lookup;
 use crate::shelves::Shelves;
@@ -128,7 +128,14 @@ impl Gate {
         }
         self.serving = Some(serving);
         self.renew_exceptions();
-        self.clock.confirm(as_of, now);
+        self.confirm(as_of, now);
+    }
+
+    /// Notes that everything committed before `as_of` is known, unless something is refused that was lost.
+    pub(crate) fn confirm(&self, as_of: UnixMillis, now: UnixMillis) {
+        if !self.overlay.has_lost_some() {
+            self.clock.confirm(as_of, now);
+        }
     }
 
     /// What is refused as a whole: by the base, its deltas, and deltas that do not serve.
@@ -166,9 +173,8 @@ impl Gate {
         let base = &pending.course.base;
         match (self.coming.candidate(base), &self.serving) {
             (Some(candidate), serving) => {
-                let serving = serving.as_ref().filter(|serving| serving.pepper == candidate.pepper);
-                let shelves = serving.map(|serving| &serving.shelves);
-                wrong_canary(&candidate.manifest, chain, |query| candidate.find(query, shelves))
+                let before = Before::of(serving.as_ref(), candidate.pepper);
+                wrong_canary(&candidate.manifest, chain, |query| candidate.find(query, before))
             }
             (None, Some(serving)) => {
                 wrong_canary(&serving.manifest, chain, |query| find_held(&serving.shelves, query))

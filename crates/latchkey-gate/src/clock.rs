@@ -118,6 +118,11 @@ impl Clock {
         }
     }
 
+    /// The latest moment that was handed in.
+    pub(crate) fn latest(&self) -> UnixMillis {
+        UnixMillis(self.latest.load(Relaxed))
+    }
+
     /// Takes back every confirmation.
     pub(crate) fn forget(&self) {
         self.confirmed.store(NEVER, Relaxed);
@@ -203,7 +208,7 @@ impl Clock {
 }
 
 /// Whether `then` lies ahead, and not so far that only another clock can have set it.
-fn is_ahead(then: u64, now: UnixMillis, most_ms: u64) -> bool {
+pub(crate) fn is_ahead(then: u64, now: UnixMillis, most_ms: u64) -> bool {
     then > now.0 && then - now.0 <= most_ms
 }
 

@@ -10,8 +10,8 @@ use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::query::TAG_LEN;
 use latchkey_snapshot::{Delta, Installation, Kind, ObjectRef, RemovalReason, Removals};
 
-/// Deltas kept at most: eight chains, which share most of theirs.
-const KEPT_MAX: usize = 8 * CHAIN_MAX;
+/// Deltas kept at most: the chains of all statements that may wait.
+const KEPT_MAX: usize = 16 * CHAIN_MAX;
 
 /// A delta that came.
 #[derive(Clone, Debug)]
@@ -80,13 +80,26 @@ impl Deltas {
         self.0.iter().find(|(held, _)| held == reference).map(|(_, link)| link)
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= KEPT_MAX
+    }
+
     /// Keeps one more. Of too many, the one that came first and is none of `served` goes.
     pub(crate) fn insert(&mut self, reference: ObjectRef, link: Link, served: &[Arc<Delta>]) {
-        if self.0.len() >= KEPT_MAX {
+        if self.is_full() {
             let at = self.0.iter().position(|(_, link)| !link.is_among(served)).unwrap_or_default();
             self.0.remove(at);
         }
         self.0.push((reference, link));
+    }
+
+    /// What those weigh, about, that are none of `served`.
+    pub(crate) fn weight(&self, served: &[Arc<Delta>]) -> usize {
+        let idle = self.0.iter().filter(|(_, link)| !link.is_among(served));
+        idle.map(
+            |(reference, link)| if link.removals().is_some() { reference.len_bytes() as usize } else { 0 },
+        )
+        .sum()
     }
 
     pub(crate) fn retain(&mut self, stays: impl Fn(&ObjectRef, &Link) -> bool) {

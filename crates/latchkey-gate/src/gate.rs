@@ -4,18 +4,19 @@ use crate::chain::Chain;
 use crate::clock::{ASK_AFTER_MS, Clock};
 use crate::config::{ConfigError, Floor, GateConfig, MEMORY_BYTES_MIN, PEPPERS_MAX};
 use crate::intake::Held;
-use crate::judge::{Case, Halt, fetch};
+use crate::judge::{Case, Halt, fetch_within};
 use crate::overlay::Overlay;
 use crate::pending::{Coming, Course};
 use crate::quota::Quotas;
 use crate::refusal::AdoptError;
 use crate::request::{Attempt, Question, Request};
 use crate::route::Routes;
-use crate::shelf::{Lookup, Missing, Shelf, Wanted};
+use crate::shelf::{Lookup, Missing, Shelf};
 use crate::shelves::Shelves;
 use crate::status::{Health, Status};
 use crate::tally::Tally;
 use crate::verdict::{Ask, Outcome, Refusal, Step, Verdict};
+use crate::witness::Witnesses;
 use alloc::vec::Vec;
 use core::fmt;
 use latchkey_core::{GenerationSecret, MintSecret, Pepper, UnixMillis};
@@ -40,6 +41,7 @@ pub struct Gate {
     /// When this gate leaves the base that serves for that one.
     pub(crate) moving: Option<(ObjectRef, UnixMillis)>,
     pub(crate) overlay: Overlay,
+    pub(crate) witnesses: Witnesses,
     pub(crate) clock: Clock,
     pub(crate) tally: Tally,
     memory_bytes_max: usize,
@@ -144,6 +146,7 @@ impl Gate {
             coming: Coming::default(),
             moving: None,
             overlay: Overlay::default(),
+            witnesses: Witnesses::default(),
             clock: Clock::new(config.seed),
             tally: Tally::default(),
         })
@@ -190,17 +193,18 @@ impl Gate {
     pub fn names(&self, binding: &Binding, now: UnixMillis, attempt: &mut Attempt) -> NamesStep<'_> {
         let Some(serving) = &self.serving else { return NamesStep::Unavailable };
         let now = self.clock.tick(now);
-        let mut wanted = Vec::new();
+        let mut missing = Vec::new();
         let project = serving.chain.project_names(binding.project).or_else(|| {
             let lookup = serving.shelves.project_names.at(Query::names_place(binding.project.0));
-            held(lookup, &mut wanted).and_then(|names| names.project(binding.project))
+            held(lookup, &mut missing).and_then(|names| names.project(binding.project))
         });
         let organization = serving.chain.organization_names(binding.organization).or_else(|| {
             let lookup = serving.shelves.organization_names.at(Query::names_place(binding.organization.0));
-            held(lookup, &mut wanted).and_then(|names| names.organization(binding.organization))
+            held(lookup, &mut missing).and_then(|names| names.organization(binding.organization))
         });
-        if !wanted.is_empty() {
-            let step = fetch(wanted, now, attempt).map_or(NamesStep::Unavailable, NamesStep::Ask);
+        if !missing.is_empty() {
+            let ask = fetch_within(&self.quotas.named, &missing, now, attempt);
+            let step = ask.map_or(NamesStep::Unavailable, NamesStep::Ask);
             attempt.begun.get_or_insert(now);
             attempt.asks = attempt.asks.saturating_add(1);
             return step;
@@ -241,7 +245,7 @@ impl Gate {
             pages_held: account.pages_held,
             pages_named: account.pages_named,
             bytes_held: account.bytes_held,
-            memory_bytes: serving.map_or(0, |serving| serving.weight() as u64),
+            memory_bytes: self.weight() as u64,
             evictions: self.evictions,
             breaker_open: self.clock.is_open(now),
             heads_accepted: self.tally.heads_accepted,
@@ -262,16 +266,34 @@ impl Gate {
         }
     }
 
-    /// Lets go of pages until memory is within its cap.
+    /// Gives up what waits beyond its part of the cap, then lets go of pages until memory is within it.
     pub(crate) fn make_room(&mut self) {
+        self.coming.note_wanted(self.serving.as_ref());
+        if let Some(held) = &self.held {
+            self.coming.shrink_to(self.waiting_bytes_max(), self.serving.as_ref(), &held.statement);
+        }
+        let beside = self.coming.weight(self.serving.as_ref()) + self.overlay.weight();
         let Some(serving) = &mut self.serving else { return };
-        let pages_max = self.memory_bytes_max.saturating_sub(serving.chain.len_bytes());
+        let pages_max = self.memory_bytes_max.saturating_sub(beside + serving.fixed_weight());
         self.evictions += serving.shelves.shrink_to(pages_max);
     }
 
     /// How much may be loaded behind answers: an eighth of the cap is left to what requests ask for.
-    pub(crate) fn room_behind(&self, serving: &Serving) -> usize {
-        (self.memory_bytes_max - self.memory_bytes_max / 8).saturating_sub(serving.weight())
+    pub(crate) fn room_behind(&self) -> usize {
+        (self.memory_bytes_max - self.memory_bytes_max / 8).saturating_sub(self.weight())
+    }
+
+    /// What does not serve yet may take a quarter of the cap. What the newest statement itself needs may take more, and
+    /// pages make room for it.
+    pub(crate) const fn waiting_bytes_max(&self) -> usize {
+        self.memory_bytes_max / 4
+    }
+
+    /// What is held weighs, about.
+    fn weight(&self) -> usize {
+        let serving = self.serving.as_ref();
+        let served = serving.map_or(0, |serving| serving.shelves.weight() + serving.fixed_weight());
+        served + self.coming.weight(serving) + self.overlay.weight()
     }
 
     /// Whether another look at the head would only say again what is held back: the source is well, and what it says
@@ -301,17 +323,17 @@ impl Gate {
 }
 
 impl Serving {
-    /// What pages, their index and deltas weigh, about.
-    fn weight(&self) -> usize {
-        self.shelves.weight() + self.chain.len_bytes()
+    /// What cannot be let go of weighs, about: the deltas, and the manifest, which as read takes twice its bytes.
+    fn fixed_weight(&self) -> usize {
+        self.chain.len_bytes() + 2 * self.course.base.len_bytes() as usize
     }
 }
 
 /// The page that would know, if it is here; else what to fetch.
-fn held<'a, T>(lookup: Lookup<'a, T>, wanted: &mut Vec<Wanted>) -> Option<&'a T> {
+fn held<'a, T>(lookup: Lookup<'a, T>, missing: &mut Vec<Missing<'a>>) -> Option<&'a T> {
     match lookup {
         Lookup::Held(page) => return Some(page),
-        Lookup::Missing(missing) => wanted.push(missing.wanted),
+        Lookup::Missing(one) => missing.push(one),
         Lookup::Nothing => {}
     }
     None

@@ -4,10 +4,11 @@
 use crate::config::Floor;
 use crate::deltas::Link;
 use crate::gate::Gate;
-use crate::pending::{Candidate, Course};
+use crate::pending::{Before, Candidate, Course};
 use crate::refusal::{AdoptError, HeadAccepted, HeadRefusal, ObjectRefusal};
 use crate::route::{RouteError, Routes};
 use crate::shelf::{Part, Wanted};
+use crate::shelves::Shelves;
 use crate::{AS_OF_AHEAD_MS_MAX, RefreshEnd};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,7 +16,8 @@ use alloc::vec::Vec;
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::head::{Rank, Statement};
 use latchkey_snapshot::{
-    Delta, Head, Installation, Kind, Manifest, Node, ObjectDigest, Removals, RootError, UnverifiedHead,
+    Delta, Head, Installation, Kind, Manifest, Node, ObjectDigest, Removals, RootError, SignerId,
+    UnverifiedHead,
 };
 
 /// Roots a shell fetches one after the other at most, before it gives up.
@@ -44,6 +46,9 @@ impl Gate {
     pub fn accept_head(&mut self, bytes: &[u8], now: UnixMillis) -> Result<HeadAccepted, HeadRefusal> {
         let now = self.clock.tick(now);
         let accepted = self.take_head(bytes, now);
+        if accepted.is_ok() {
+            self.make_room();
+        }
         match accepted {
             Ok(_) => self.tally.heads_accepted += 1,
             Err(HeadRefusal::RootNeeded { .. }) => {}
@@ -73,7 +78,8 @@ impl Gate {
         let head = unverified.verify(&self.root).map_err(HeadRefusal::Head)?;
         check_as_of(head.as_of, now)?;
         self.check_rank(&head)?;
-        if !self.overlay.has_room_for(&head.inline) {
+        // What a thief filled up must not keep out what ends the theft.
+        if !self.is_under_new_root(&head) && !self.overlay.has_room_for(&head.inline) {
             return Err(HeadRefusal::TooManyInline);
         }
         Ok(self.hold(head, now))
@@ -95,13 +101,11 @@ impl Gate {
     /// Holds a head that outranks the one before.
     fn hold(&mut self, head: Head, now: UnixMillis) -> HeadAccepted {
         let rank = head.rank();
-        let new_root = self.held.as_ref().is_some_and(|held| held.rank.root_version < rank.root_version);
-        if new_root {
-            // Whoever held the old head key may have said anything.
-            self.overlay.clear();
-            self.clock.forget();
+        if self.is_under_new_root(&head) {
             self.coming.clear();
-            self.renew_exceptions();
+            if !self.witnesses.stand_under(&self.root) || !self.overlay.has_room_for(&head.inline) {
+                self.forget_old_root();
+            }
         }
         self.overlay.add(&head.inline);
         if let Some(serving) = &mut self.serving
@@ -110,18 +114,44 @@ impl Gate {
             serving.statement.use_by = serving.statement.use_by.max(head.statement.use_by);
             serving.root_version = rank.root_version;
         }
-        self.held = Some(Held { digest: head.digest, rank, statement: head.statement });
+        self.coming.give_up(self.serving.as_ref(), &head.statement);
+        let held = Held {
+            digest: head.digest,
+            rank,
+            statement: head.statement,
+            signers: head.signers,
+            statement_signers: head.statement_signers,
+        };
+        self.witnesses.add(&held);
+        self.held = Some(held);
         self.pursue(now);
         // All that it names may be here already.
         self.adopt_ready(now);
         self.weigh(rank.as_of, now)
     }
 
+    fn is_under_new_root(&self, head: &Head) -> bool {
+        self.held.as_ref().is_some_and(|held| held.rank.root_version < head.root_version)
+    }
+
+    /// Whoever held a key that the new root does not name any more may have said anything: what was revoked, and how
+    /// fresh it all is. Where the new root still names enough of those who signed all that is in force, it stays so: then
+    /// what they said is worth what it was, and no revocation of theirs may be dropped, since the answers go on.
+    fn forget_old_root(&mut self) {
+        self.overlay.clear();
+        self.witnesses.clear();
+        self.clock.forget();
+        self.renew_exceptions();
+    }
+
     /// What the head that is held means for freshness.
     fn weigh(&mut self, as_of: UnixMillis, now: UnixMillis) -> HeadAccepted {
         let Some(held) = &self.held else { return HeadAccepted::Pending };
         if self.serving.as_ref().is_some_and(|serving| serving.is_of(&held.statement)) {
-            self.clock.confirm(as_of, now);
+            self.confirm(as_of, now);
+            if self.overlay.is_empty() && self.clock.as_of() == Some(as_of) {
+                self.witnesses.only(held);
+            }
             return HeadAccepted::Confirmed;
         }
         match self.coming.fault_of(&held.statement) {
@@ -149,7 +179,7 @@ impl Gate {
         };
         if taken.is_err() {
             self.tally.objects_refused += 1;
-            self.stop_waiting(wanted);
+            self.stop_waiting(wanted, now);
         }
         let fault = self.adopt_ready(now);
         if wanted.part == Part::Delta {
@@ -171,25 +201,34 @@ impl Gate {
     /// needs it.
     pub fn object_failed(&mut self, wanted: &Wanted, now: UnixMillis) {
         let now = self.clock.tick(now);
-        self.stop_waiting(wanted);
+        self.stop_waiting(wanted, now);
         self.adopt_ready(now);
+        self.make_room();
     }
 
     /// Up to `most` objects that a shell may fetch behind its answers: what the next snapshot waits for, what canaries
-    /// need, then what is missing of the one that serves, as far as memory allows. Pages of names come last: no verdict
-    /// waits for them, yet no origin is told of a caller without them.
+    /// need, then what is missing of the one that serves: its nodes, and those of its pages that fit into memory. What
+    /// could not be had a moment ago is left out for a while. Pages of names come last: no verdict waits for them, yet no
+    /// origin is told of a caller without them.
     pub fn wanted(&self, most: usize) -> Vec<Wanted> {
-        let serving = self.serving.as_ref();
-        let pending = self.coming.pending.iter().flat_map(|pending| self.coming.wanted_by(pending, serving));
-        let pins = serving.into_iter().flat_map(|serving| serving.shelves.missing_pins());
-        let mut room = serving.map_or(0, |serving| self.room_behind(serving));
-        let missing = serving.into_iter().flat_map(|serving| serving.shelves.missing());
-        let fitting = missing.map_while(|(wanted, weight)| {
+        let (serving, now) = (self.serving.as_ref(), self.clock.latest());
+        let coming = self
+            .coming
+            .wanted(serving)
+            .filter(|wanted| !self.coming.asked(&wanted.reference).is_some_and(|asked| asked.rests(now)));
+        let shelves = || serving.into_iter().map(|serving| &serving.shelves);
+        let mut room = self.room_behind();
+        let pages =
+            shelves().flat_map(Shelves::missing_pages).filter(|(missing, _)| !missing.asked.rests(now));
+        let fitting = pages.filter_map(|(missing, weight)| {
             room = room.checked_sub(weight)?;
-            Some(wanted)
+            Some(missing)
         });
+        let pins = shelves().flat_map(Shelves::missing_pins);
+        let nodes = shelves().flat_map(Shelves::missing_nodes);
+        let served = pins.chain(nodes).filter(|missing| !missing.asked.rests(now)).chain(fitting);
         let mut list: Vec<Wanted> = Vec::new();
-        for wanted in pending.chain(pins).chain(fitting) {
+        for wanted in coming.chain(served.map(|missing| missing.wanted)) {
             if list.len() >= most {
                 break;
             }
@@ -254,11 +293,12 @@ impl Gate {
         let pepper = pepper.ok_or(AdoptError::Pepper(manifest.pepper_id))?;
         let rules = core::mem::take(&mut manifest.rules);
         let routes = Routes::compile(&rules).map_err(|RouteError { rule, .. }| AdoptError::Routes(rule))?;
-        let mut candidate = Candidate::new(wanted.reference, manifest, routes, pepper);
+        let mut candidate =
+            Candidate::new(wanted.reference, manifest, routes, pepper, self.waiting_bytes_max());
         // A cold gate answers as soon as it can, and looks at the canaries when their pages come; so does one that has
         // nothing better.
-        if let Some(serving) = self.serving.as_ref().filter(|serving| serving.quarantined.is_none()) {
-            candidate.stage((serving.pepper == pepper).then_some(&serving.shelves));
+        if self.serving.as_ref().is_some_and(|serving| serving.quarantined.is_none()) {
+            candidate.stage(Before::of(self.serving.as_ref(), pepper));
         }
         Ok(candidate)
     }
@@ -276,20 +316,20 @@ impl Gate {
                 Err(error) => Link::Junk(AdoptError::Delta(error)),
             },
         };
-        let served = self.serving.as_ref().map(|serving| serving.chain.deltas()).unwrap_or_default();
-        self.coming.deltas.insert(*reference, link, served);
+        self.coming.keep_delta(*reference, link, self.serving.as_ref());
         Ok(())
     }
 
     fn take_node(&mut self, kind: Kind, wanted: &Wanted, bytes: &[u8]) -> Result<(), ObjectRefusal> {
         let node = Node::parse(kind, &wanted.reference, bytes).map_err(ObjectRefusal::Object)?;
-        let Some(serving) = &mut self.serving else { return Ok(()) };
         let mut staged = Ok(());
         for candidate in &mut self.coming.candidates {
-            let shelves = (serving.pepper == candidate.pepper).then_some(&serving.shelves);
-            staged = staged.and(candidate.take_node(kind, wanted, &node, shelves));
+            let before = Before::of(self.serving.as_ref(), candidate.pepper);
+            staged = staged.and(candidate.take_node(kind, wanted, &node, before));
         }
-        serving.shelves.take_node(kind, wanted, node)?;
+        if let Some(serving) = &mut self.serving {
+            serving.shelves.take_node(kind, wanted, node)?;
+        }
         Ok(staged?)
     }
 
@@ -303,15 +343,13 @@ impl Gate {
         Ok(())
     }
 
-    fn stop_waiting(&mut self, wanted: &Wanted) {
+    fn stop_waiting(&mut self, wanted: &Wanted, now: UnixMillis) {
+        let served = self.serving.as_ref().and_then(|serving| serving.shelves.asked(wanted));
+        for asked in self.coming.asked(&wanted.reference).into_iter().chain(served) {
+            asked.failed(&wanted.reference, &self.clock, now);
+        }
         for candidate in &mut self.coming.candidates {
             candidate.stop_waiting(wanted);
-        }
-        for pending in &self.coming.pending {
-            pending.asked.failed();
-        }
-        if let Some(serving) = &self.serving {
-            serving.shelves.failed(wanted);
         }
     }
 }
@@ -322,6 +360,8 @@ pub(crate) struct Held {
     pub(crate) digest: ObjectDigest,
     pub(crate) rank: Rank,
     pub(crate) statement: Statement,
+    pub(crate) signers: Vec<SignerId>,
+    pub(crate) statement_signers: Vec<SignerId>,
 }
 
 impl crate::gate::Serving {

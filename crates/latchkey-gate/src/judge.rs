@@ -272,12 +272,13 @@ impl Gate {
             return Ok(());
         }
         for pending in self.coming.hopeful().rev() {
-            let mut wanted = self.coming.wanted_by(pending, self.serving.as_ref());
-            wanted.retain(|wanted| case.attempt.may_fetch(wanted));
-            if !wanted.is_empty()
-                && pending.asked.ask(&self.quotas.pursue, case.now)
-                && let Some(ask) = fetch(wanted, case.now, case.attempt)
-            {
+            let wanted = self.coming.wanted_by(pending, self.serving.as_ref());
+            let missing = wanted.into_iter().filter_map(|wanted| {
+                let asked = self.coming.asked(&wanted.reference)?;
+                Some(Missing { wanted, asked })
+            });
+            let missing: Vec<_> = missing.collect();
+            if let Some(ask) = fetch_within(&self.quotas.pursue, &missing, case.now, case.attempt) {
                 return Err(Halt::Ask(ask));
             }
         }
@@ -307,10 +308,7 @@ impl Gate {
 
     /// Asks for these objects, as far as they are on their way or the quota allows, or says that they are out of reach.
     pub(crate) fn fetch(&self, missing: &[Missing<'_>], quota: &Quota, case: &mut Case<'_>) -> Halt {
-        let is_new = |missing: &&Missing<'_>| case.attempt.may_fetch(&missing.wanted);
-        let allowed = missing.iter().filter(is_new).filter(|missing| missing.asked.ask(quota, case.now));
-        let wanted = allowed.map(|missing| missing.wanted).collect();
-        match fetch(wanted, case.now, case.attempt) {
+        match fetch_within(quota, missing, case.now, case.attempt) {
             Some(ask) => Halt::Ask(ask),
             None => Halt::Refuse(Refusal::Unavailable(Unavailable::OutOfReach)),
         }
@@ -326,15 +324,24 @@ impl Gate {
 /// Objects of one ask at most: a request looks up again in between, and sees that its time is over.
 const OBJECTS_AN_ASK_MAX: usize = 8;
 
-/// The ask for those of `wanted` that this attempt has not asked for yet, each once.
-pub(crate) fn fetch(mut wanted: Vec<Wanted>, now: UnixMillis, attempt: &mut Attempt) -> Option<Ask> {
+/// The ask for those of `missing` that this attempt has not asked for yet, each once, as far as they are on their way
+/// or the quota allows.
+pub(crate) fn fetch_within(
+    quota: &Quota,
+    missing: &[Missing<'_>],
+    now: UnixMillis,
+    attempt: &mut Attempt,
+) -> Option<Ask> {
     if attempt.is_spent(now) {
         return None;
     }
-    wanted.retain(|wanted| attempt.may_fetch(wanted));
-    wanted.sort_unstable_by_key(|wanted| wanted.reference);
-    wanted.dedup_by_key(|wanted| wanted.reference);
-    wanted.truncate(OBJECTS_AN_ASK_MAX);
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for Missing { wanted: one, asked } in missing {
+        let is_new = attempt.may_fetch(one) && !wanted.iter().any(|other| other.reference == one.reference);
+        if is_new && wanted.len() < OBJECTS_AN_ASK_MAX && asked.ask(quota, now) {
+            wanted.push(*one);
+        }
+    }
     attempt.fetched.extend(wanted.iter().map(|wanted| wanted.reference.digest()));
     (!wanted.is_empty()).then_some(Ask::Objects(wanted))
 }

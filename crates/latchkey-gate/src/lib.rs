@@ -22,8 +22,8 @@
 //!
 //! Start at [`Gate::decide`] and at `judge`, which is the order of a decision; the promise about freshness is kept in
 //! `clock`. What is held: pages in `shelf`, the deltas over them in `chain`, what is refused above both in `overlay`. Bytes
-//! are taken in in `intake`, what does not serve yet waits in `pending`, and comes to serve in `adopt`. What was let in is
-//! counted in [`usage`].
+//! are taken in in `intake`, what does not serve yet waits in `pending`, and comes to serve in `adopt`; who signed what is in
+//! force is in `witness`. What was let in is counted in [`usage`].
 #![no_std]
 
 extern crate alloc;
@@ -55,6 +55,7 @@ mod status;
 mod tally;
 pub mod usage;
 mod verdict;
+mod witness;
 
 pub use clock::{AS_OF_AHEAD_MS_MAX, ASK_AFTER_MS, FRESH_MS, HEAD_BUDGET_MS, REFRESH_EVERY_MS, RefreshEnd};
 pub use config::{ConfigError, Floor, GateConfig, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, PEPPERS_MAX};

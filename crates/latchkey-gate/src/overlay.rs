@@ -7,7 +7,7 @@ use core::cmp::Reverse;
 use latchkey_core::Generation;
 use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
 use latchkey_snapshot::query::TAG_LEN;
-use latchkey_snapshot::{Binding, Exceptions, RemovalReason};
+use latchkey_snapshot::{Binding, ExceptionClass, Exceptions, RemovalReason};
 
 /// Inline revocations a gate keeps at most. An honest publisher repeats a few dozen; a head that would bring
 /// more is refused, and the gate goes stale where all can see it.
@@ -27,6 +27,8 @@ pub(crate) struct Overlay {
     ahead: Vec<Ahead>,
     /// Ascending by generation.
     begun: Vec<(Generation, Exceptions)>,
+    /// Up to which generation removals came that could not be kept in mind.
+    lost: Option<Generation>,
 }
 
 /// A record that a delta removes which does not serve.
@@ -63,11 +65,41 @@ impl Overlay {
         known: &BTreeSet<[u8; TAG_LEN]>,
         generation: Generation,
     ) -> Result<(), TooMany> {
+        if let Some(lost) = &mut self.lost {
+            *lost = generation.max(*lost);
+            return Err(TooMany);
+        }
         let new = removed.into_iter().filter(|(tag, _)| !known.contains(tag));
         self.ahead.extend(new.map(|(tag, reason)| Ahead { tag, reason, generation }));
         self.ahead.sort_unstable_by_key(|ahead| (ahead.tag, Reverse(ahead.generation)));
         self.ahead.dedup_by_key(|ahead| ahead.tag);
-        if self.ahead.len() > AHEAD_MAX { Err(TooMany) } else { Ok(()) }
+        if self.ahead.len() <= AHEAD_MAX {
+            return Ok(());
+        }
+        let newest = self.ahead.iter().map(|ahead| ahead.generation).max();
+        (self.lost, self.ahead) = (newest, Vec::new());
+        Err(TooMany)
+    }
+
+    /// Whether something is refused that could not be kept in mind: then nothing may be let in.
+    pub(crate) const fn has_lost_some(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// Whether nothing is refused here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inline.is_empty() && self.ahead.is_empty() && self.begun.is_empty() && self.lost.is_none()
+    }
+
+    /// What it weighs, about.
+    pub(crate) fn weight(&self) -> usize {
+        let numbers = |exceptions: &Exceptions| {
+            ExceptionClass::ALL.into_iter().map(|class| exceptions.numbers(class).len()).sum::<usize>()
+        };
+        let begun: usize = self.begun.iter().map(|(_, exceptions)| numbers(exceptions)).sum();
+        self.inline.capacity() * size_of::<Inline>()
+            + self.ahead.capacity() * size_of::<Ahead>()
+            + begun * size_of::<u32>()
     }
 
     /// Refuses as a whole what a delta of this generation does.
@@ -98,6 +130,7 @@ impl Overlay {
         self.inline.retain(|entry| entry.generation > adopted);
         self.ahead.retain(|ahead| ahead.generation > adopted);
         self.begun.retain(|(generation, _)| *generation > adopted);
+        self.lost = self.lost.filter(|lost| *lost > adopted);
         if self.ahead.is_empty() {
             self.ahead = Vec::new();
         }
@@ -176,7 +209,6 @@ impl Overlay {
 mod tests {
     use super::*;
     use latchkey_core::{OrganizationNumber, ProjectNumber};
-    use latchkey_snapshot::ExceptionClass;
 
     fn tag(number: u32) -> [u8; TAG_LEN] {
         let mut tag = [0; TAG_LEN];
@@ -189,13 +221,20 @@ mod tests {
     }
 
     #[test]
-    fn more_removals_than_fit_are_said_and_none_is_forgotten() {
+    fn more_removals_than_fit_are_said_until_a_statement_serves_that_knows_them() {
         let mut overlay = Overlay::default();
         let most = AHEAD_MAX as u32;
         assert_eq!(overlay.remove(removed(0..most), &BTreeSet::new(), Generation(5)), Ok(()));
         assert_eq!(overlay.remove(removed(0..most), &BTreeSet::new(), Generation(6)), Ok(()));
         assert_eq!(overlay.remove(removed(0..most + 1), &BTreeSet::new(), Generation(7)), Err(TooMany));
-        assert!((0..=most).step_by(1000).chain([most]).all(|number| overlay.names(&tag(number))));
+        assert!(overlay.has_lost_some(), "whoever is not in the list may be among those");
+        assert_eq!(overlay.remove(removed(0..1), &BTreeSet::new(), Generation(8)), Err(TooMany));
+        assert_eq!(overlay.weight(), 0, "no list grows of which not all fits");
+        overlay.settle(Generation(7));
+        assert!(overlay.has_lost_some());
+        overlay.settle(Generation(8));
+        assert!(overlay.is_empty());
+        assert_eq!(overlay.remove(removed(0..1), &BTreeSet::new(), Generation(9)), Ok(()));
     }
 
     #[test]

@@ -1,23 +1,27 @@
 //! What was published and does not serve yet: statements, each on one of the bases that it offers; the manifests of
 //! bases that are new; and what is here of the deltas.
 
-use crate::deltas::{Deltas, Ends, Walk};
+use crate::deltas::{Deltas, Ends, Link, Walk};
 use crate::gate::Serving;
 use crate::intake::Held;
 use crate::leaf::LeafError;
 use crate::quota::Asked;
 use crate::refusal::AdoptError;
 use crate::route::Routes;
-use crate::shelf::{NodeError, Part, Staged, Wanted, fits, wanted_node, wanted_page};
-use crate::shelves::{PerKind, Shelves};
+use crate::shelf::{NodeError, Part, Shelf, Wanted, fits, wanted_node, wanted_page};
+use crate::shelves::{AllStaged, Shelves};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use latchkey_core::{Generation, UnixMillis};
+use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::head::Statement;
 use latchkey_snapshot::node::{NodeRef, PageRef};
 use latchkey_snapshot::{Entry, Kind, Manifest, Node, ObjectRef, Page, Query};
 
 /// Statements that wait on one base at most; when there are more, the newest one makes room.
 const PENDING_MAX: usize = 4;
+/// Bases at most that are waited for though the newest statement does not offer them.
+const OLDER_BASES_MAX: usize = 1;
 /// Refused manifests remembered at most.
 const REFUSED_MAX: usize = 4;
 /// Changed pages that a new manifest waits for at most; when there are more, it serves at once and they follow.
@@ -55,8 +59,6 @@ pub(crate) struct Pending {
     pub(crate) as_of: UnixMillis,
     /// Why it never will, though what its deltas remove is still fetched.
     pub(crate) fault: Option<AdoptError>,
-    /// When a request asked for what it waits for.
-    pub(crate) asked: Asked,
 }
 
 impl Pending {
@@ -74,6 +76,8 @@ pub(crate) struct Coming {
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) refused: Vec<(ObjectRef, AdoptError)>,
     pub(crate) deltas: Deltas,
+    /// When whatever is waited for was asked for.
+    asked: BTreeMap<ObjectRef, Asked>,
 }
 
 impl Coming {
@@ -102,8 +106,7 @@ impl Coming {
             }
         }
         let fault = self.refusal(&course.base);
-        let asked = Asked::never();
-        self.pending.push(Pending { statement: statement.clone(), course, as_of, fault, asked });
+        self.pending.push(Pending { statement: statement.clone(), course, as_of, fault });
     }
 
     /// Why a manifest is refused, if it is.
@@ -155,20 +158,52 @@ impl Coming {
 
     /// What a statement waits for: deltas first, since what they remove applies at once.
     pub(crate) fn wanted_by(&self, pending: &Pending, serving: Option<&Serving>) -> Vec<Wanted> {
-        let walk = self.walk(pending, serving);
-        let mut list = Vec::new();
-        if let Some(reference) = walk.missing {
-            list.push(Wanted { reference, part: Part::Delta, place: 0 });
-        }
+        let mut list: Vec<_> = self.delta_wanted_by(pending, serving).into_iter().collect();
+        list.extend(self.of_base_wanted_by(pending, serving));
+        list
+    }
+
+    /// The delta that a statement waits for.
+    fn delta_wanted_by(&self, pending: &Pending, serving: Option<&Serving>) -> Option<Wanted> {
+        let reference = self.walk(pending, serving).missing?;
+        Some(Wanted { reference, part: Part::Delta, place: 0 })
+    }
+
+    /// What a statement waits for of its base.
+    fn of_base_wanted_by(&self, pending: &Pending, serving: Option<&Serving>) -> Vec<Wanted> {
         let base = pending.course.base;
         let is_here = serving.is_some_and(|serving| serving.course.base == base);
-        if !is_here && pending.fault.or(walk.fault).is_none() {
-            match self.candidate(&base) {
-                None => list.push(Wanted { reference: base, part: Part::Manifest, place: 0 }),
-                Some(candidate) => list.extend(candidate.missing.iter().map(|awaited| awaited.wanted)),
-            }
+        if is_here || pending.fault.or(self.walk(pending, serving).fault).is_some() {
+            return Vec::new();
         }
-        list
+        match self.candidate(&base) {
+            None => Vec::from([Wanted { reference: base, part: Part::Manifest, place: 0 }]),
+            Some(candidate) => candidate.missing.iter().map(|awaited| awaited.wanted).collect(),
+        }
+    }
+
+    /// What statements wait for: deltas, of the newest first, since none may keep waiting what it removes; then the rest,
+    /// of the oldest first, since it is nearest to serving.
+    pub(crate) fn wanted<'a>(&'a self, serving: Option<&'a Serving>) -> impl Iterator<Item = Wanted> + 'a {
+        let newest_first = self.pending.iter().rev();
+        let deltas = newest_first.filter_map(move |pending| self.delta_wanted_by(pending, serving));
+        let rest = self.pending.iter().flat_map(move |pending| self.of_base_wanted_by(pending, serving));
+        deltas.chain(rest)
+    }
+
+    /// When something that is waited for was asked for.
+    pub(crate) fn asked(&self, reference: &ObjectRef) -> Option<&Asked> {
+        self.asked.get(reference)
+    }
+
+    /// Remembers of what is waited for when it was asked for, and of nothing else.
+    pub(crate) fn note_wanted(&mut self, serving: Option<&Serving>) {
+        let mut before = core::mem::take(&mut self.asked);
+        let mut asked = BTreeMap::new();
+        for Wanted { reference, .. } in self.wanted(serving) {
+            asked.entry(reference).or_insert_with(|| before.remove(&reference).unwrap_or(Asked::never()));
+        }
+        self.asked = asked;
     }
 
     /// Whether a statement waits for this delta.
@@ -224,6 +259,107 @@ impl Coming {
         });
     }
 
+    /// Gives up what is older than a statement that is new, where it would pile up: all on bases that this does not
+    /// offer, but for one that may serve sooner.
+    pub(crate) fn give_up(&mut self, serving: Option<&Serving>, held: &Statement) {
+        let served = serving.map(|serving| serving.course.base);
+        let is_current = |base: &ObjectRef| {
+            let previous = held.previous.map(|previous| previous.manifest);
+            *base == held.manifest || Some(*base) == previous || Some(*base) == served
+        };
+        let may_serve = |base: &ObjectRef| {
+            let mut on_base = self.pending.iter().filter(|pending| pending.course.base == *base);
+            self.refusal(base).is_none() && on_base.any(|pending| self.is_on_its_way(pending, serving))
+        };
+        let mut older: Vec<ObjectRef> = Vec::new();
+        for pending in &self.pending {
+            let base = pending.course.base;
+            if older.len() < OLDER_BASES_MAX
+                && !is_current(&base)
+                && !older.contains(&base)
+                && may_serve(&base)
+            {
+                older.push(base);
+            }
+        }
+        self.retain_bases(serving, |base| is_current(base) || older.contains(base));
+    }
+
+    /// Whether it may yet serve, and nothing that it waits for could not be had.
+    fn is_on_its_way(&self, pending: &Pending, serving: Option<&Serving>) -> bool {
+        let has_failed = |wanted: &Wanted| self.asked(&wanted.reference).is_some_and(Asked::has_failed);
+        pending.fault.is_none() && !self.wanted_by(pending, serving).iter().any(has_failed)
+    }
+
+    fn retain_bases(&mut self, serving: Option<&Serving>, stays: impl Fn(&ObjectRef) -> bool) {
+        self.pending.retain(|pending| stays(&pending.course.base));
+        let pending = &self.pending;
+        let is_awaited = |base: &ObjectRef| pending.iter().any(|pending| pending.course.base == *base);
+        self.candidates.retain(|candidate| is_awaited(&candidate.reference));
+        let served = serving.map(|serving| serving.chain.deltas()).unwrap_or_default();
+        let reached: Vec<_> = pending.iter().flat_map(|pending| self.reached(pending)).collect();
+        self.deltas.retain(|reference, link| {
+            let base = link.removals().map(|removals| removals.base);
+            // A tip that is still to come may continue it.
+            let may_be_reached = base.is_some_and(|base| is_awaited(&base));
+            may_be_reached || reached.contains(reference) || link.is_among(served)
+        });
+    }
+
+    /// What all of it weighs beside what serves, about.
+    pub(crate) fn weight(&self, serving: Option<&Serving>) -> usize {
+        let served = serving.map(|serving| serving.chain.deltas()).unwrap_or_default();
+        let candidates: usize = self.candidates.iter().map(Candidate::weight).sum();
+        let asked = self.asked.len() * size_of::<(ObjectRef, Asked)>();
+        candidates + asked + self.deltas.weight(served)
+    }
+
+    /// Gives up what is least likely to serve until all weighs no more than this, or only what the statement that is held
+    /// needs is left: deltas that nothing waits for, then the oldest statements.
+    pub(crate) fn shrink_to(&mut self, weight_max: usize, serving: Option<&Serving>, held: &Statement) {
+        if self.weight(serving) <= weight_max {
+            return;
+        }
+        self.drop_unreached(serving);
+        while self.weight(serving) > weight_max {
+            let Some(at) = self.pending.iter().position(|pending| !pending.is_of(held)) else { return };
+            self.pending.remove(at);
+            let bases: Vec<_> = self.pending.iter().map(|pending| pending.course.base).collect();
+            self.retain_bases(serving, |base| bases.contains(base));
+            self.drop_unreached(serving);
+        }
+    }
+
+    /// Keeps one more delta; of too many, those go first that lead nowhere.
+    pub(crate) fn keep_delta(&mut self, reference: ObjectRef, link: Link, serving: Option<&Serving>) {
+        if self.deltas.is_full() {
+            self.drop_unreached(serving);
+        }
+        let served = serving.map(|serving| serving.chain.deltas()).unwrap_or_default();
+        self.deltas.insert(reference, link, served);
+    }
+
+    /// Lets go of the deltas that lead to no statement, neither to one that waits nor to the one that serves.
+    fn drop_unreached(&mut self, serving: Option<&Serving>) {
+        let reached: Vec<_> = self.pending.iter().flat_map(|pending| self.reached(pending)).collect();
+        let served = serving.map(|serving| serving.chain.deltas()).unwrap_or_default();
+        self.deltas.retain(|reference, link| reached.contains(reference) || link.is_among(served));
+    }
+
+    /// The deltas that are here of a statement's chain, from its tip on.
+    fn reached(&self, pending: &Pending) -> Vec<ObjectRef> {
+        let mut list = Vec::new();
+        let mut next = pending.course.tip;
+        while let Some(reference) = next
+            && list.len() < CHAIN_MAX
+            && let Some(link) = self.deltas.get(&reference)
+        {
+            list.push(reference);
+            next = link.removals().and_then(|removals| removals.parent);
+        }
+        list
+    }
+
     /// Statements that may yet serve.
     pub(crate) fn hopeful(&self) -> impl DoubleEndedIterator<Item = &Pending> {
         self.pending.iter().filter(|pending| pending.fault.is_none())
@@ -249,9 +385,11 @@ pub(crate) struct Candidate {
     pub(crate) manifest: Manifest,
     pub(crate) routes: Routes,
     pub(crate) pepper: usize,
-    pub(crate) staged: PerKind<Staged<Page>>,
+    pub(crate) staged: AllStaged,
     pub(crate) missing: Vec<Awaited>,
-    pages: usize,
+    /// How many more pages it may wait for, and what they may weigh.
+    pages_left: usize,
+    bytes_left: usize,
 }
 
 /// An object that a candidate waits for.
@@ -272,32 +410,77 @@ enum Covering<'a> {
     PageMissing(PageRef),
 }
 
-impl Candidate {
-    /// A manifest that waits for nothing.
-    pub(crate) fn new(reference: ObjectRef, manifest: Manifest, routes: Routes, pepper: usize) -> Self {
-        let staged = PerKind::of(|_| Staged::default());
-        Self { reference, manifest, routes, pepper, staged, missing: Vec::new(), pages: 0 }
+/// What serves while a candidate waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Before<'a> {
+    shelves: Option<&'a Shelves>,
+    /// Whether its records are under the candidate's pepper: else they say nothing of the new ones.
+    is_same_pepper: bool,
+}
+
+impl<'a> Before<'a> {
+    pub(crate) fn of(serving: Option<&'a Serving>, pepper: usize) -> Self {
+        let is_same_pepper = serving.is_some_and(|serving| serving.pepper == pepper);
+        Self { shelves: serving.map(|serving| &serving.shelves), is_same_pepper }
     }
 
-    /// Waits for the nodes that differ from those of `shelves`, and for what canaries need.
-    pub(crate) fn stage(&mut self, shelves: Option<&Shelves>) {
+    /// The shelf of a kind of records.
+    fn records(self, kind: Kind) -> Option<&'a Shelf<Page>> {
+        self.shelves.filter(|_| self.is_same_pepper)?.records.at(kind)
+    }
+
+    fn of_kind(self, kind: Kind) -> Option<&'a Shelves> {
+        let is_names = matches!(kind, Kind::ProjectNames | Kind::OrganizationNames);
+        self.shelves.filter(|_| is_names || self.is_same_pepper)
+    }
+}
+
+impl Candidate {
+    /// A manifest that waits for nothing.
+    pub(crate) fn new(
+        reference: ObjectRef,
+        manifest: Manifest,
+        routes: Routes,
+        pepper: usize,
+        bytes_max: usize,
+    ) -> Self {
+        Self {
+            reference,
+            manifest,
+            routes,
+            pepper,
+            staged: AllStaged::nothing(),
+            missing: Vec::new(),
+            pages_left: STAGED_PAGES_MAX,
+            bytes_left: bytes_max,
+        }
+    }
+
+    /// What it weighs, about: as read, its manifest takes twice its bytes.
+    fn weight(&self) -> usize {
+        let missing = self.missing.len() * size_of::<Awaited>();
+        2 * self.reference.len_bytes() as usize + self.staged.weight() + missing
+    }
+
+    /// Waits for the nodes that differ from those that serve, and for what canaries need.
+    pub(crate) fn stage(&mut self, before: Before<'_>) {
         for section in &self.manifest.sections {
-            let shelf = shelves.and_then(|shelves| shelves.records.at(section.kind));
-            let nodes = shelf.map(|shelf| shelf.nodes_to_stage(section)).unwrap_or_default();
+            let shelves = before.of_kind(section.kind);
+            let nodes = shelves.map(|shelves| shelves.nodes_to_stage(section)).unwrap_or_default();
             self.missing.extend(nodes.into_iter().map(|wanted| Awaited {
                 wanted,
                 page: None,
                 is_canarys: false,
             }));
         }
-        self.stage_canaries(shelves);
+        self.stage_canaries(before);
     }
 
     /// Whatever covers a canary must be here before the manifest serves.
-    fn stage_canaries(&mut self, shelves: Option<&Shelves>) {
+    fn stage_canaries(&mut self, before: Before<'_>) {
         for index in 0..self.manifest.canaries.len() {
             let Some(query) = self.manifest.canaries.get(index).map(|canary| canary.query) else { return };
-            let (wanted, page) = match self.covering(&query, shelves) {
+            let (wanted, page) = match self.covering(&query, before) {
                 Covering::Page(_) | Covering::Nothing => continue,
                 Covering::NodeMissing(node) => (wanted_node(query.kind, &node), None),
                 Covering::PageMissing(page) => (wanted_page(query.kind, &page), Some(page)),
@@ -309,12 +492,12 @@ impl Candidate {
         }
     }
 
-    fn covering<'a>(&'a self, query: &Query, shelves: Option<&'a Shelves>) -> Covering<'a> {
+    fn covering<'a>(&'a self, query: &Query, before: Before<'a>) -> Covering<'a> {
         let section = self.manifest.section(query.kind);
-        let Some((section, staged)) = section.zip(self.staged.at(query.kind)) else {
+        let Some((section, staged)) = section.zip(self.staged.records.at(query.kind)) else {
             return Covering::Nothing;
         };
-        let shelf = shelves.and_then(|shelves| shelves.records.at(query.kind));
+        let shelf = before.records(query.kind);
         let nodes = section.nodes.partition_point(|node| node.first_place <= query.place);
         let Some(node) = nodes.checked_sub(1).and_then(|at| section.nodes.get(at)) else {
             return Covering::Nothing;
@@ -326,7 +509,7 @@ impl Candidate {
         let Some(page) = pages.checked_sub(1).and_then(|at| held.pages().get(at)) else {
             return Covering::Nothing;
         };
-        let held = staged.pages.get(&page.object.digest());
+        let held = staged.pages.get(&page.object.digest()).map(|(_, page)| page);
         match held.or_else(|| shelf.and_then(|shelf| shelf.page(page))) {
             Some(held) => Covering::Page(held),
             None => Covering::PageMissing(*page),
@@ -334,8 +517,8 @@ impl Candidate {
     }
 
     /// What its pages say; `None` if the one that would know is not here.
-    pub(crate) fn find(&self, query: &Query, shelves: Option<&Shelves>) -> Option<Option<Entry>> {
-        match self.covering(query, shelves) {
+    pub(crate) fn find(&self, query: &Query, before: Before<'_>) -> Option<Option<Entry>> {
+        match self.covering(query, before) {
             Covering::Page(page) => Some(page.find(query)),
             Covering::Nothing => Some(None),
             Covering::NodeMissing(_) | Covering::PageMissing(_) => None,
@@ -347,7 +530,7 @@ impl Candidate {
         kind: Kind,
         wanted: &Wanted,
         node: &Node,
-        shelves: Option<&Shelves>,
+        before: Before<'_>,
     ) -> Result<(), NodeError> {
         let Some(at) = self.missing.iter().position(|missing| missing.wanted == *wanted) else {
             return Ok(());
@@ -358,12 +541,10 @@ impl Candidate {
             return Err(NodeError::Misplaced);
         }
         self.missing.swap_remove(at);
-        let Some(staged) = self.staged.at_mut(kind) else { return Ok(()) };
-        staged.nodes.insert(wanted.reference.digest(), node.clone());
-        let shelf = shelves.and_then(|shelves| shelves.records.at(kind));
-        let pages = shelf.map(|shelf| shelf.pages_to_stage(node)).unwrap_or_default();
-        self.pages = self.pages.saturating_add(pages.len());
-        if self.pages <= STAGED_PAGES_MAX {
+        let pages =
+            before.of_kind(kind).map(|shelves| shelves.pages_to_stage(kind, node)).unwrap_or_default();
+        self.staged.put_node(kind, wanted, node.clone());
+        if self.may_wait_for(&pages) {
             self.missing.extend(pages.into_iter().map(|page| Awaited {
                 wanted: wanted_page(kind, &page),
                 page: Some(page),
@@ -372,8 +553,16 @@ impl Candidate {
         } else {
             self.missing.retain(|awaited| awaited.page.is_none() || awaited.is_canarys);
         }
-        self.stage_canaries(shelves);
+        self.stage_canaries(before);
         Ok(())
+    }
+
+    /// Whether these pages are few and small enough; if not, it waits for no more of any.
+    fn may_wait_for(&mut self, pages: &[PageRef]) -> bool {
+        let bytes: usize = pages.iter().map(|page| page.object.len_bytes() as usize).sum();
+        let left = self.pages_left.checked_sub(pages.len()).zip(self.bytes_left.checked_sub(bytes));
+        (self.pages_left, self.bytes_left) = left.unwrap_or_default();
+        left.is_some()
     }
 
     pub(crate) fn take_page(&mut self, kind: Kind, wanted: &Wanted, bytes: &[u8]) -> Result<(), LeafError> {
@@ -381,14 +570,8 @@ impl Candidate {
             return Ok(());
         };
         let Some(Awaited { page: Some(page), .. }) = self.missing.get(at) else { return Ok(()) };
-        let parsed = Page::parse(kind, &page.object, bytes.into()).map_err(LeafError::Object)?;
-        if parsed.records() != page.records as usize {
-            return Err(LeafError::Records);
-        }
+        self.staged.put_page(kind, page, bytes)?;
         self.missing.swap_remove(at);
-        if let Some(staged) = self.staged.at_mut(kind) {
-            staged.pages.insert(wanted.reference.digest(), parsed);
-        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use crate::leaf::{Leaf, LeafError};
 use crate::quota::Asked;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use latchkey_snapshot::manifest::Section;
@@ -48,13 +48,15 @@ pub(crate) struct Shelf<T> {
     /// Records that the manifest says there are, and those that the nodes read so far name.
     records: u64,
     counted: u64,
-    /// Pages of an earlier manifest that a node not read yet may still name.
-    spare: BTreeMap<ObjectDigest, T>,
+    /// Pages of an earlier manifest that a node not read yet may still name: one a place, and none elsewhere.
+    spare: BTreeMap<ObjectDigest, (PageRef, T)>,
     /// Places whose pages stay once they are here: those of canaries.
     pins: Vec<u64>,
     /// Pages held, and what they weigh.
     held: usize,
     weight: usize,
+    /// What the spare ones weigh.
+    spare_weight: usize,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,7 @@ impl<T: Leaf> Shelf<T> {
             pins: Vec::new(),
             held: 0,
             weight: 0,
+            spare_weight: 0,
         }
     }
 
@@ -110,11 +113,15 @@ impl<T: Leaf> Shelf<T> {
     pub(crate) fn succeed(self, section: Option<&Section>, fresh: Staged<T>, pins: Vec<u64>) -> Self {
         let kind = self.kind;
         let Self { slots, mut nodes, spare: mut pages, .. } = self;
-        for slot in slots {
-            if let Slot::Held(held) = slot {
-                pages.insert(held.reference.object.digest(), held.page);
-            }
-        }
+        let held = slots.into_iter().filter_map(|slot| match slot {
+            Slot::Held(held) => Some((held.reference, held.page)),
+            Slot::Node(..) | Slot::Page(..) => None,
+        });
+        let held: Vec<_> = held.collect();
+        let places: BTreeSet<u64> = held.iter().map(|(page, _)| page.first_place).collect();
+        // Whatever was spare already is older than what stood in its place.
+        pages.retain(|_, (page, _)| !places.contains(&page.first_place));
+        pages.extend(held.into_iter().map(|(page, held)| (page.object.digest(), (page, held))));
         pages.extend(fresh.pages);
         nodes.extend(fresh.nodes);
         let references = section.map(|section| section.nodes.as_slice()).unwrap_or_default();
@@ -160,9 +167,9 @@ impl<T: Leaf> Shelf<T> {
                 note(held);
                 Lookup::Held(&held.page)
             }
-            Some(slot @ (Slot::Node(_, asked) | Slot::Page(_, asked))) => self
-                .wanted(index, slot)
-                .map_or(Lookup::Nothing, |wanted| Lookup::Missing(Missing { wanted, asked })),
+            Some(slot @ (Slot::Node(..) | Slot::Page(..))) => {
+                self.missing(index, slot).map_or(Lookup::Nothing, Lookup::Missing)
+            }
             None => Lookup::Nothing,
         }
     }
@@ -172,7 +179,8 @@ impl<T: Leaf> Shelf<T> {
         let Some(index) = self.index_of(wanted) else { return Ok(false) };
         self.check(&node, wanted.place, self.places.get(index + 1).copied())?;
         self.count(&node);
-        let mut part = Self { spare: core::mem::take(&mut self.spare), ..Self::empty(self.kind) };
+        let spare = core::mem::take(&mut self.spare);
+        let mut part = Self { spare, ..Self::empty(self.kind) };
         part.push_node(wanted.reference, node);
         self.places.splice(index..=index, part.places);
         self.slots.splice(index..=index, part.slots);
@@ -196,33 +204,45 @@ impl<T: Leaf> Shelf<T> {
         Ok(true)
     }
 
-    /// Notes that something wanted did not come.
-    pub(crate) fn failed(&self, wanted: &Wanted) {
-        let slot = self.index_of(wanted).and_then(|index| self.slots.get(index));
-        if let Some(Slot::Node(_, asked) | Slot::Page(_, asked)) = slot {
-            asked.failed();
+    /// When something that is wanted was asked for last.
+    pub(crate) fn asked(&self, wanted: &Wanted) -> Option<&Asked> {
+        match self.slots.get(self.index_of(wanted)?)? {
+            Slot::Node(_, asked) | Slot::Page(_, asked) => Some(asked),
+            Slot::Held(_) => None,
         }
     }
 
-    /// Everything that is missing, nodes first, with what it will weigh.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = (Wanted, usize)> + '_ {
-        let of = |nodes: bool| {
-            let slots = self.slots.iter().enumerate();
-            slots.filter(move |(_, slot)| matches!(slot, Slot::Node(..)) == nodes)
-        };
-        let weighed = |slot: &Slot<T>| match slot {
-            Slot::Page(page, _) => T::weight(page),
-            Slot::Node(..) | Slot::Held(_) => 0,
-        };
-        of(true)
-            .chain(of(false))
-            .filter_map(move |(index, slot)| Some((self.wanted(index, slot)?, weighed(slot))))
+    /// The nodes that are missing.
+    pub(crate) fn missing_nodes(&self) -> impl Iterator<Item = Missing<'_>> + '_ {
+        self.missing_slots()
+            .filter(|(_, slot)| matches!(slot, Slot::Node(..)))
+            .filter_map(|(index, slot)| self.missing(index, slot))
+    }
+
+    /// The pages that are missing, of the nodes that are here, with what they will weigh.
+    pub(crate) fn missing_pages(&self) -> impl Iterator<Item = (Missing<'_>, usize)> + '_ {
+        self.missing_slots().filter_map(|(index, slot)| match slot {
+            Slot::Page(page, _) => Some((self.missing(index, slot)?, T::weight(page))),
+            Slot::Node(..) | Slot::Held(_) => None,
+        })
+    }
+
+    fn missing_slots(&self) -> impl Iterator<Item = (usize, &Slot<T>)> + '_ {
+        self.slots.iter().enumerate().filter(|(_, slot)| !matches!(slot, Slot::Held(_)))
     }
 
     /// What is missing where it must not be: the nodes and pages of canaries.
-    pub(crate) fn missing_pins(&self) -> impl Iterator<Item = Wanted> + '_ {
+    pub(crate) fn missing_pins(&self) -> impl Iterator<Item = Missing<'_>> + '_ {
         let index = self.pins.iter().filter_map(|place| self.index(*place));
-        index.filter_map(|index| self.wanted(index, self.slots.get(index)?))
+        index.filter_map(|index| self.missing(index, self.slots.get(index)?))
+    }
+
+    fn missing<'a>(&'a self, index: usize, slot: &'a Slot<T>) -> Option<Missing<'a>> {
+        let wanted = self.wanted(index, slot)?;
+        match slot {
+            Slot::Node(_, asked) | Slot::Page(_, asked) => Some(Missing { wanted, asked }),
+            Slot::Held(_) => None,
+        }
     }
 
     /// Lets go of one page, the next from `hand` on in which nothing was looked up since the hand last came past. Says
@@ -273,7 +293,7 @@ impl<T: Leaf> Shelf<T> {
         let slot = self.index(page.first_place).and_then(|index| self.slots.get(index));
         match slot {
             Some(Slot::Held(held)) if held.reference.object == page.object => Some(&held.page),
-            _ => self.spare.get(&page.object.digest()),
+            _ => self.spare.get(&page.object.digest()).map(|(_, page)| page),
         }
     }
 
@@ -282,10 +302,17 @@ impl<T: Leaf> Shelf<T> {
         (self.held, self.weight)
     }
 
-    /// What the index weighs, about.
+    /// What the index and the spare pages weigh, about.
     pub(crate) fn index_weight(&self) -> usize {
         let pages = self.nodes.values().map(|node| node.pages().len()).sum::<usize>();
-        pages * size_of::<PageRef>() + self.slots.len() * (size_of::<Slot<T>>() + size_of::<u64>())
+        let slots = self.slots.len() * (size_of::<Slot<T>>() + size_of::<u64>());
+        pages * size_of::<PageRef>() + slots + self.spare_weight
+    }
+
+    /// Lets go of the spare pages.
+    pub(crate) fn forget_spare(&mut self) {
+        self.spare.clear();
+        self.spare_weight = 0;
     }
 
     /// Nodes held and named, pages held and named, bytes held.
@@ -326,7 +353,7 @@ impl<T: Leaf> Shelf<T> {
         for page in node.pages() {
             self.places.push(page.first_place);
             self.slots.push(match self.spare.remove(&page.object.digest()) {
-                Some(held) => {
+                Some((_, held)) => {
                     self.held += 1;
                     self.weight += T::weight(page);
                     Slot::Held(Held { page: held, reference: *page, used: AtomicBool::new(true) })
@@ -337,10 +364,15 @@ impl<T: Leaf> Shelf<T> {
         self.nodes.insert(reference.digest(), node);
     }
 
+    /// Keeps of the spare pages those that a missing node may name.
     fn drop_spare(&mut self) {
-        if self.unread == 0 {
-            self.spare.clear();
-        }
+        let mut spare = core::mem::take(&mut self.spare);
+        spare.retain(|_, (page, _)| {
+            let slot = self.index(page.first_place).and_then(|index| self.slots.get(index));
+            matches!(slot, Some(Slot::Node(..)))
+        });
+        self.spare_weight = spare.values().map(|(page, _)| T::weight(page)).sum();
+        self.spare = spare;
     }
 
     /// The index of the slot that covers a place.
@@ -387,7 +419,15 @@ pub(crate) enum NodeError {
 #[derive(Debug)]
 pub(crate) struct Staged<T> {
     pub(crate) nodes: BTreeMap<ObjectDigest, Node>,
-    pub(crate) pages: BTreeMap<ObjectDigest, T>,
+    pub(crate) pages: BTreeMap<ObjectDigest, (PageRef, T)>,
+}
+
+impl<T: Leaf> Staged<T> {
+    /// What all of it weighs, about.
+    pub(crate) fn weight(&self) -> usize {
+        let nodes: usize = self.nodes.values().map(|node| size_of_val(node.pages())).sum();
+        nodes + self.pages.values().map(|(page, _)| T::weight(page)).sum::<usize>()
+    }
 }
 
 impl<T> Default for Staged<T> {

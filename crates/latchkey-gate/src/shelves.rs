@@ -1,8 +1,11 @@
 //! The shelves of every kind, and the one thing all kinds of records have in common: where they stand.
 
 use crate::leaf::{Leaf, LeafError};
-use crate::shelf::{Account, NodeError, Part, Shelf, Staged, Wanted};
+use crate::quota::Asked;
+use crate::shelf::{Account, Missing, NodeError, Part, Shelf, Staged, Wanted};
 use alloc::vec::Vec;
+use latchkey_snapshot::manifest::Section;
+use latchkey_snapshot::node::PageRef;
 use latchkey_snapshot::{Kind, Manifest, Names, Node, Page};
 
 /// One of each kind of records.
@@ -112,31 +115,59 @@ impl Shelves {
     }
 
     /// The shelves of a new manifest, with whatever these held and `staged` brings.
-    pub(crate) fn succeed(self, manifest: &Manifest, staged: PerKind<Staged<Page>>) -> Self {
+    pub(crate) fn succeed(self, manifest: &Manifest, staged: AllStaged) -> Self {
         let section = |kind| manifest.section(kind);
         let pins = |kind| {
             let canaries = manifest.canaries.iter().filter(move |canary| canary.query.kind == kind);
             canaries.map(|canary| canary.query.place).collect::<Vec<_>>()
         };
-        let names = |shelf: Shelf<Names>, kind| shelf.succeed(section(kind), Staged::default(), Vec::new());
+        let names = |shelf: Shelf<Names>, kind, fresh| shelf.succeed(section(kind), fresh, Vec::new());
         Self {
             records: self
                 .records
-                .join(staged, |kind, shelf, fresh| shelf.succeed(section(kind), fresh, pins(kind))),
-            project_names: names(self.project_names, Kind::ProjectNames),
-            organization_names: names(self.organization_names, Kind::OrganizationNames),
+                .join(staged.records, |kind, shelf, fresh| shelf.succeed(section(kind), fresh, pins(kind))),
+            project_names: names(self.project_names, Kind::ProjectNames, staged.project_names),
+            organization_names: names(
+                self.organization_names,
+                Kind::OrganizationNames,
+                staged.organization_names,
+            ),
             hand: (0, 0),
         }
     }
 
-    /// What is missing and what it will weigh; names last, since no verdict waits for them.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = (Wanted, usize)> + '_ {
-        let records = self.records.all().into_iter().flat_map(Shelf::missing);
-        records.chain(self.project_names.missing()).chain(self.organization_names.missing())
+    /// The nodes that are missing; those of names last, since no verdict waits for them.
+    pub(crate) fn missing_nodes(&self) -> impl Iterator<Item = Missing<'_>> + '_ {
+        let records = self.records.all().into_iter().flat_map(Shelf::missing_nodes);
+        records.chain(self.project_names.missing_nodes()).chain(self.organization_names.missing_nodes())
+    }
+
+    /// The pages that are missing and what they will weigh, in the same order.
+    pub(crate) fn missing_pages(&self) -> impl Iterator<Item = (Missing<'_>, usize)> + '_ {
+        let records = self.records.all().into_iter().flat_map(Shelf::missing_pages);
+        records.chain(self.project_names.missing_pages()).chain(self.organization_names.missing_pages())
+    }
+
+    /// The nodes of a section that should be here before its manifest serves.
+    pub(crate) fn nodes_to_stage(&self, section: &Section) -> Vec<Wanted> {
+        match section.kind {
+            Kind::ProjectNames => self.project_names.nodes_to_stage(section),
+            Kind::OrganizationNames => self.organization_names.nodes_to_stage(section),
+            kind => self.records.at(kind).map(|shelf| shelf.nodes_to_stage(section)).unwrap_or_default(),
+        }
+    }
+
+    /// The pages of a new node that should be here before it serves.
+    pub(crate) fn pages_to_stage(&self, kind: Kind, node: &Node) -> Vec<PageRef> {
+        match kind {
+            Kind::ProjectNames => self.project_names.pages_to_stage(node),
+            Kind::OrganizationNames => self.organization_names.pages_to_stage(node),
+            kind => self.records.at(kind).map(|shelf| shelf.pages_to_stage(node)).unwrap_or_default(),
+        }
     }
 
     /// What canaries need that is not here.
-    pub(crate) fn missing_pins(&self) -> impl Iterator<Item = Wanted> + '_ {
+    pub(crate) fn missing_pins(&self) -> impl Iterator<Item = Missing<'_>> + '_ {
         self.records.all().into_iter().flat_map(Shelf::missing_pins)
     }
 
@@ -158,8 +189,12 @@ impl Shelves {
         records + of(&self.project_names) + of(&self.organization_names)
     }
 
-    /// Lets go of pages in which nothing was looked up for longest, until all weighs no more than this. Says how many.
+    /// Lets go of spare pages, then of pages in which nothing was looked up for longest, until all weighs no more than
+    /// this. Says how many of the latter.
     pub(crate) fn shrink_to(&mut self, weight_max: usize) -> u64 {
+        if self.weight() > weight_max {
+            self.forget_spare();
+        }
         let (mut weight, mut evicted) = (self.weight(), 0);
         let mut held = self.pages_held();
         // Twice around: the first time every page may have been used.
@@ -176,6 +211,16 @@ impl Shelves {
             }
         }
         evicted
+    }
+
+    fn forget_spare(&mut self) {
+        for kind in Kind::ALL {
+            if let Some(shelf) = self.records.at_mut(kind) {
+                shelf.forget_spare();
+            }
+        }
+        self.project_names.forget_spare();
+        self.organization_names.forget_spare();
     }
 
     fn pages_held(&self) -> usize {
@@ -221,22 +266,72 @@ impl Shelves {
         }
     }
 
-    /// Notes that something wanted did not come.
-    pub(crate) fn failed(&self, wanted: &Wanted) {
+    /// When something that is wanted was asked for last.
+    pub(crate) fn asked(&self, wanted: &Wanted) -> Option<&Asked> {
         match wanted.part {
             Part::Node(Kind::ProjectNames) | Part::Page(Kind::ProjectNames) => {
-                self.project_names.failed(wanted);
+                self.project_names.asked(wanted)
             }
             Part::Node(Kind::OrganizationNames) | Part::Page(Kind::OrganizationNames) => {
-                self.organization_names.failed(wanted);
+                self.organization_names.asked(wanted)
             }
-            Part::Node(kind) | Part::Page(kind) => {
-                if let Some(shelf) = self.records.at(kind) {
-                    shelf.failed(wanted);
-                }
-            }
-            Part::Manifest | Part::Delta => {}
+            Part::Node(kind) | Part::Page(kind) => self.records.at(kind)?.asked(wanted),
+            Part::Manifest | Part::Delta => None,
         }
+    }
+}
+
+/// What is here of a manifest that does not serve yet.
+#[derive(Debug)]
+pub(crate) struct AllStaged {
+    pub(crate) records: PerKind<Staged<Page>>,
+    pub(crate) project_names: Staged<Names>,
+    pub(crate) organization_names: Staged<Names>,
+}
+
+impl AllStaged {
+    pub(crate) fn nothing() -> Self {
+        Self {
+            records: PerKind::of(|_| Staged::default()),
+            project_names: Staged::default(),
+            organization_names: Staged::default(),
+        }
+    }
+
+    pub(crate) fn put_node(&mut self, kind: Kind, wanted: &Wanted, node: Node) {
+        let nodes = match kind {
+            Kind::ProjectNames => Some(&mut self.project_names.nodes),
+            Kind::OrganizationNames => Some(&mut self.organization_names.nodes),
+            kind => self.records.at_mut(kind).map(|staged| &mut staged.nodes),
+        };
+        if let Some(nodes) = nodes {
+            nodes.insert(wanted.reference.digest(), node);
+        }
+    }
+
+    /// Reads a page as the node that names it says.
+    pub(crate) fn put_page(&mut self, kind: Kind, page: &PageRef, bytes: &[u8]) -> Result<(), LeafError> {
+        fn put<T: Leaf>(
+            staged: &mut Staged<T>,
+            kind: Kind,
+            page: &PageRef,
+            bytes: &[u8],
+        ) -> Result<(), LeafError> {
+            let parsed = T::parse(kind, page, bytes.to_vec())?;
+            staged.pages.insert(page.object.digest(), (*page, parsed));
+            Ok(())
+        }
+        match kind {
+            Kind::ProjectNames => put(&mut self.project_names, kind, page, bytes),
+            Kind::OrganizationNames => put(&mut self.organization_names, kind, page, bytes),
+            kind => self.records.at_mut(kind).map_or(Ok(()), |staged| put(staged, kind, page, bytes)),
+        }
+    }
+
+    /// What all of it weighs, about.
+    pub(crate) fn weight(&self) -> usize {
+        let records: usize = self.records.all().into_iter().map(Staged::weight).sum();
+        records + self.project_names.weight() + self.organization_names.weight()
     }
 }
 

@@ -29,7 +29,7 @@ use crate::delta::DELTA_LEN_MAX;
 use crate::manifest::MANIFEST_LEN_MAX;
 use crate::object::{ObjectDigest, ObjectRef};
 use crate::root::{Installation, KeyRole, Root};
-use crate::signature::{Domain, Signatures};
+use crate::signature::{Domain, Signatures, SignerId};
 use alloc::vec::Vec;
 use core::fmt;
 use latchkey_core::{Generation, OrganizationNumber, ProjectNumber, UnixMillis, UnixSeconds};
@@ -80,6 +80,10 @@ pub struct Head {
     /// The digest of what the head keys signed: two heads of one rank must say the same. The signatures are left
     /// out, since whoever carries a head could add or drop one.
     pub digest: ObjectDigest,
+    /// The head keys that signed it.
+    pub signers: Vec<SignerId>,
+    /// The release keys that signed its statement.
+    pub statement_signers: Vec<SignerId>,
 }
 
 /// What a release key vouches for.
@@ -236,15 +240,16 @@ impl<'a> UnverifiedHead<'a> {
             return Err(HeadError::Installation);
         }
         let at = self.as_of.seconds();
-        if !root.vouches(KeyRole::Head, at, Domain::Head, self.signed(), &self.signatures) {
-            return Err(HeadError::HeadSignatures);
-        }
-        let issued = statement.content.issued;
-        if !root.vouches(KeyRole::Release, issued, Domain::Statement, statement.signed, &statement.signatures)
-        {
-            return Err(HeadError::StatementSignatures);
-        }
+        let signers = root
+            .vouches(KeyRole::Head, at, Domain::Head, self.signed(), &self.signatures)
+            .ok_or(HeadError::HeadSignatures)?;
+        let (issued, signatures) = (statement.content.issued, &statement.signatures);
+        let statement_signers = root
+            .vouches(KeyRole::Release, issued, Domain::Statement, statement.signed, signatures)
+            .ok_or(HeadError::StatementSignatures)?;
         Ok(Head {
+            signers,
+            statement_signers,
             digest: self.digest(),
             root_version: self.root_version,
             as_of: self.as_of,

@@ -48,4 +48,5 @@ pub use page::{Binding, Entry, KeyState, Page};
 pub use query::{Kind, Query};
 pub use root::{Installation, Root, RootError};
 pub use rule::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};
+pub use signature::SignerId;
 pub use token::{RememberedTokens, SessionToken, TokenError, UnverifiedToken};

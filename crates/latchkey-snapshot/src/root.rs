@@ -12,7 +12,7 @@
 //! | – | – | signatures |
 
 use crate::cursor::{Cursor, Fault, ParseError};
-use crate::signature::{Domain, SIGNATURES_MAX, Signatures};
+use crate::signature::{Domain, SIGNATURES_MAX, Signatures, SignerId};
 use alloc::vec::Vec;
 use core::fmt;
 use ed25519_dalek::VerifyingKey;
@@ -134,7 +134,17 @@ impl Root {
         self.thresholds[role as usize - 1]
     }
 
-    /// Whether enough keys of `role`, valid at `at`, signed `bytes`.
+    /// Whether these are enough of its keys of `role`, each valid at `at`: what they signed together then, it vouches for.
+    pub fn trusts(&self, role: KeyRole, at: UnixSeconds, signers: &[SignerId]) -> bool {
+        let keys = self.valid(role, at).filter(|key| signers.contains(&SignerId::of(key.public.as_bytes())));
+        keys.count() >= usize::from(self.threshold(role))
+    }
+
+    fn valid(&self, role: KeyRole, at: UnixSeconds) -> impl Iterator<Item = &RootKey> {
+        self.keys.iter().filter(move |key| key.role == role && key.not_before <= at && at <= key.not_after)
+    }
+
+    /// The keys of `role`, valid at `at`, that signed `bytes`, if they are enough.
     pub(crate) fn vouches(
         &self,
         role: KeyRole,
@@ -142,10 +152,9 @@ impl Root {
         domain: Domain,
         bytes: &[u8],
         signatures: &Signatures,
-    ) -> bool {
-        let valid = |key: &&RootKey| key.role == role && key.not_before <= at && at <= key.not_after;
-        let keys = self.keys.iter().filter(valid).map(|key| &key.public);
-        signatures.count_valid(domain, bytes, keys) >= usize::from(self.threshold(role))
+    ) -> Option<Vec<SignerId>> {
+        let signers = signatures.valid(domain, bytes, self.valid(role, at).map(|key| &key.public));
+        (signers.len() >= usize::from(self.threshold(role))).then_some(signers)
     }
 
     fn read(bytes: &[u8], predecessor: Option<&Root>) -> Result<Self, RootError> {
@@ -157,7 +166,9 @@ impl Root {
             root.check_follows(held)?;
         }
         let signed = bytes.get(..signed_len).unwrap_or_default();
-        let enough = |by: &Root| by.vouches(KeyRole::Offline, root.issued, Domain::Root, signed, &signatures);
+        let enough = |by: &Root| {
+            by.vouches(KeyRole::Offline, root.issued, Domain::Root, signed, &signatures).is_some()
+        };
         if !enough(&root) {
             return Err(RootError::OwnSignatures);
         }

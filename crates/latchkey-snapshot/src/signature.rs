@@ -68,20 +68,20 @@ impl Signatures {
         Ok(Self(list))
     }
 
-    /// How many different keys of `keys` signed these bytes. A signature by nobody there, or a wrong one,
-    /// counts for nothing.
-    pub(crate) fn count_valid<'k>(
+    /// Those of `keys` that signed these bytes, each once. A signature by nobody there, or a wrong one, counts for
+    /// nothing.
+    pub(crate) fn valid<'k>(
         &self,
         domain: Domain,
         bytes: &[u8],
         keys: impl Iterator<Item = &'k VerifyingKey>,
-    ) -> usize {
+    ) -> Vec<SignerId> {
         let message = domain.message(bytes);
-        keys.filter(|key| {
+        keys.filter_map(|key| {
             let id = SignerId::of(key.as_bytes());
-            let signed = self.0.iter().find(|(signer, _)| *signer == id);
-            signed.is_some_and(|(_, signature)| key.verify_strict(&message, signature).is_ok())
+            let (_, signature) = self.0.iter().find(|(signer, _)| *signer == id)?;
+            key.verify_strict(&message, signature).is_ok().then_some(id)
         })
-        .count()
+        .collect()
     }
 }

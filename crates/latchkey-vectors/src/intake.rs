@@ -17,9 +17,11 @@ struct Head {
     as_of: u64,
     /// The first generation of its inline revocations, and how many there are.
     inline: (u64, u64),
+    /// Whether its root names the keys that signed what came under older ones.
+    vouches: bool,
 }
 
-const HEAD: Head = Head { root: 1, generation: 5, as_of: NOW, inline: (0, 0) };
+const HEAD: Head = Head { root: 1, generation: 5, as_of: NOW, inline: (0, 0), vouches: true };
 
 struct Case {
     name: &'static str,
@@ -50,7 +52,8 @@ impl Case {
         let (first, count) = head.inline;
         self.steps.push(json!({
             "root_version": head.root, "generation": head.generation.to_string(), "as_of": head.as_of.to_string(),
-            "inline": { "first": first.to_string(), "count": count }, "outcome": outcome, "serves": serves, "kept": kept,
+            "inline": { "first": first.to_string(), "count": count }, "vouches": head.vouches,
+            "outcome": outcome, "serves": serves, "kept": kept,
         }));
         self
     }
@@ -67,6 +70,7 @@ pub(crate) fn vectors() -> Value {
     json!({
         "about": "verified heads that come one after the other to a reader whose clock says now. The n-th inline revocation \
                   of a head has the generation first + n, and refuses the organization whose number is that generation. \
+                  vouches: whether its root names enough of the keys that signed what came under older roots. \
                   outcome: taken, or the reason of the refusal; kept: how many inline revocations the reader keeps then",
         "now": NOW.to_string(),
         "cases": cases.into_iter().flatten().map(Case::into_value).collect::<Vec<_>>(),
@@ -125,9 +129,12 @@ fn ranks() -> Vec<Case> {
             "root version",
             0,
         ),
-        Case::new("a newer root drops what heads under older ones brought")
+        Case::new("a newer root that does not vouch for them drops what heads under older ones brought")
             .take(with(held, (8, 3)), 3)
-            .take(with(at(2, 7, NOW), (20, 1)), 1),
+            .take(Head { vouches: false, ..with(at(2, 7, NOW), (20, 1)) }, 1),
+        Case::new("a newer root that vouches for them drops nothing")
+            .take(with(held, (8, 3)), 3)
+            .take(with(at(2, 7, NOW), (20, 1)), 4),
     ]
 }
 
@@ -150,6 +157,9 @@ fn kept() -> Vec<Case> {
                 Head { as_of: served.as_of + 1, inline: (6 + KEPT_MAX, PER_HEAD), ..served },
                 KEPT_MAX - 100 + PER_HEAD,
             ),
+        full("the first head under a newer root is taken, and where not all fits the rest is dropped")
+            .refuse(nth(heads, (6 + KEPT_MAX, 1)), "inline", KEPT_MAX)
+            .take(Head { root: 2, ..nth(heads, (6 + KEPT_MAX, 1)) }, 1),
         Case::new("an entry stays though no later head repeats it, until its generation serves")
             .take(nth(1, (6, 2)), 2)
             .take(nth(2, (0, 0)), 2)

@@ -24,15 +24,18 @@ fn signer(seed: u8) -> Signer {
     Signer::from_seed(&[seed; 32])
 }
 
-/// A root of the keys 1 offline, 2 release, 3 head.
-fn root(version: u32) -> Vec<u8> {
+/// The head key of the first root.
+const HEAD_KEY: u8 = 3;
+
+/// A root of the keys 1 offline, 2 release, and this one for heads.
+fn root(version: u32, head_key: u8) -> Vec<u8> {
     let key = |seed: u8, role| RootKey {
         public: signer(seed).public(),
         role,
         not_before: UnixSeconds(0),
         not_after: UnixSeconds(u64::MAX),
     };
-    let keys = vec![key(1, KeyRole::Offline), key(2, KeyRole::Release), key(3, KeyRole::Head)];
+    let keys = vec![key(1, KeyRole::Offline), key(2, KeyRole::Release), key(head_key, KeyRole::Head)];
     let content =
         RootContent { installation: INSTALLATION, version, issued: NOW.seconds(), thresholds: [1; 3], keys };
     content.sign(&[&signer(1)]).unwrap()
@@ -41,8 +44,8 @@ fn root(version: u32) -> Vec<u8> {
 fn gate(pepper: Pepper, floor: Floor) -> Gate {
     let mint = MintSecret::new([1; 32]);
     let memory_bytes_max = MEMORY_BYTES_DEFAULT;
-    Gate::new(GateConfig { root: root(1), peppers: vec![pepper], mint, floor, memory_bytes_max, seed: 1 })
-        .unwrap()
+    let root = root(1, HEAD_KEY);
+    Gate::new(GateConfig { root, peppers: vec![pepper], mint, floor, memory_bytes_max, seed: 1 }).unwrap()
 }
 
 /// The parts of a head that a case states.
@@ -53,6 +56,7 @@ struct Head<'a> {
     manifest: ObjectRef,
     tip: Option<ObjectRef>,
     inline: &'a [Inline],
+    head_key: u8,
 }
 
 impl Head<'_> {
@@ -70,20 +74,26 @@ impl Head<'_> {
         };
         let statement = statement.sign(&[&signer(2)]).unwrap();
         let Self { root_version, as_of, inline, .. } = *self;
-        HeadContent { root_version, as_of, statement: &statement, inline }.sign(&[&signer(3)]).unwrap()
+        HeadContent { root_version, as_of, statement: &statement, inline }
+            .sign(&[&signer(self.head_key)])
+            .unwrap()
     }
 }
 
 /// Hands in whatever the gate wants of these, until it wants nothing more that is here.
-fn feed(gate: &mut Gate, objects: &HashMap<ObjectDigest, Vec<u8>>) -> Result<(), ObjectRefusal> {
+fn feed(
+    gate: &mut Gate,
+    objects: &HashMap<ObjectDigest, Vec<u8>>,
+    now: UnixMillis,
+) -> Result<(), ObjectRefusal> {
     let mut failed: Vec<Wanted> = Vec::new();
     loop {
         let wanted = gate.wanted(usize::MAX).into_iter().find(|wanted| !failed.contains(wanted));
         let Some(wanted) = wanted else { return Ok(()) };
         match objects.get(&wanted.reference().digest()) {
-            Some(bytes) => gate.accept_object(&wanted, bytes.clone(), NOW)?,
+            Some(bytes) => gate.accept_object(&wanted, bytes.clone(), now)?,
             None => {
-                gate.object_failed(&wanted, NOW);
+                gate.object_failed(&wanted, now);
                 failed.push(wanted);
             }
         }
@@ -107,9 +117,10 @@ fn place_vectors_hold() {
             manifest: reference,
             tip: None,
             inline: &[],
+            head_key: HEAD_KEY,
         };
         gate.accept_head(&head.sign(), NOW).unwrap();
-        let fed = feed(&mut gate, &objects);
+        let fed = feed(&mut gate, &objects, NOW);
         let status = gate.status(NOW);
         match fed {
             Ok(()) => {
@@ -173,10 +184,12 @@ fn intake_vectors_hold() {
             root_version: small(&case["floor"]["root_version"]),
             generation: Generation(number(&case["floor"]["generation"])),
         };
-        let mut gate = gate(Pepper::new([0x55; 32]), floor);
+        let (mut gate, mut head_key) = (gate(Pepper::new([0x55; 32]), floor), HEAD_KEY);
         for (at, step) in list(&case["steps"]).iter().enumerate() {
             let generation = Generation(number(&step["generation"]));
             let base = empty_base(generation);
+            // A root that does not vouch for what came names another key.
+            head_key += u8::from(step["vouches"] == false);
             let head = Head {
                 root_version: small(&step["root_version"]),
                 as_of: UnixMillis(number(&step["as_of"])),
@@ -184,9 +197,10 @@ fn intake_vectors_hold() {
                 manifest: base.reference,
                 tip: None,
                 inline: &inline(step),
+                head_key,
             };
             while gate.status(NOW).root_version < head.root_version {
-                gate.accept_root(&root(gate.status(NOW).root_version + 1)).unwrap();
+                gate.accept_root(&root(gate.status(NOW).root_version + 1, head_key)).unwrap();
             }
             let outcome = match gate.accept_head(&head.sign(), NOW) {
                 Ok(_) => "taken",
@@ -199,7 +213,8 @@ fn intake_vectors_hold() {
                 Err(other) => panic!("{}, step {at}: {other:?}", case["name"]),
             };
             if step["serves"] == true {
-                feed(&mut gate, &HashMap::from([(base.reference.digest(), base.bytes.to_vec())])).unwrap();
+                feed(&mut gate, &HashMap::from([(base.reference.digest(), base.bytes.to_vec())]), NOW)
+                    .unwrap();
                 assert_eq!(gate.status(NOW).generation, Some(generation));
             }
             let said = json!([outcome, gate.status(NOW).inline]);
@@ -221,22 +236,25 @@ fn held_back_vectors_hold() {
     for case in list(&file["cases"]) {
         let mut gate = gate(Pepper::new(array(&file["pepper"])), Floor::default());
         for (at, step) in list(&case["steps"]).iter().enumerate() {
+            // What was lacking rests for a while.
+            let now = NOW.plus_ms(60_000 * at as u64);
             let head = Head {
                 root_version: 1,
-                as_of: NOW.plus_ms(at as u64),
+                as_of: now,
                 generation: Generation(number(&step["generation"])),
                 manifest: named(&step["manifest"]).unwrap(),
                 tip: named(&step["tip"]),
                 inline: &[],
+                head_key: HEAD_KEY,
             };
-            gate.accept_head(&head.sign(), NOW).unwrap();
+            gate.accept_head(&head.sign(), now).unwrap();
             let lacking: Vec<&str> = list(&step["lacking"]).iter().map(text).collect();
             let here = all.iter().filter(|(digest, _)| !lacking.contains(&digest.to_string().as_str()));
             let here = here.map(|(digest, bytes)| (*digest, bytes.clone())).collect();
-            while let Err(refusal) = feed(&mut gate, &here) {
+            while let Err(refusal) = feed(&mut gate, &here, now) {
                 assert!(matches!(refusal, ObjectRefusal::NotAdopted(_)), "{refusal:?}");
             }
-            let status = gate.status(NOW);
+            let status = gate.status(now);
             let name = format!("{}, step {at}", case["name"]);
             assert_eq!(status.generation, Some(Generation(number(&step["serves"]))), "{name}");
             assert_eq!(status.removed_ahead, list(&step["refused"]).len(), "{name}");
@@ -277,6 +295,7 @@ fn successors_in_a_row_are_followed_as_the_vectors_say() {
             manifest: ObjectRef::to(b"not here"),
             tip: None,
             inline: &[],
+            head_key: HEAD_KEY,
         };
         let source = Roots(head.sign(), roots.clone());
         // A root that is reached verifies the head, and what that names is not there.

@@ -276,6 +276,7 @@ fn new_base_is_not_adopted_before_the_pages_of_its_canaries_are_here() {
     }
     assert_eq!(shell.gate.status(stage.now).generation, before, "adopted unseen");
     shell.network = Line::Up;
+    stage.now = after(1200);
     shell.refresh(&stage);
     assert_eq!(shell.not_adopted, [WRONG]);
     assert_eq!(shell.gate.status(stage.now).generation, before);

@@ -191,8 +191,10 @@ fn tampered_delta_is_refused_and_asked_for_again() {
     for tampered in [flipped, bytes[1..].to_vec(), vec![]] {
         let refused = shell.gate.accept_object(&wanted[0], tampered, stage.now);
         assert!(matches!(refused, Err(ObjectRefusal::Object(_))), "{refused:?}");
-        assert_eq!(shell.gate.wanted(10), wanted);
+        assert!(shell.gate.wanted(10).is_empty(), "asked for again at once");
+        stage.now = stage.now.plus_ms(30_000);
         assert_eq!(shell.gate.status(stage.now).removed_ahead, 0);
+        assert_eq!(shell.gate.wanted(10), wanted);
     }
     shell.gate.accept_object(&wanted[0], bytes, stage.now).unwrap();
     assert_refused(&shell.invoke(&mut stage, &key.text), REVOKED);
@@ -285,7 +287,7 @@ fn removals_apply_before_the_new_base_is_adopted_and_end_with_it() {
     // The key is enabled again before the gate has adopted anything: then it is let in.
     shell.network = Line::Up;
     stage.set_state(&key, KeyState::Active);
-    stage.now = after(400);
+    stage.now = after(1200);
     stage.publish_delta();
     shell.refresh(&stage);
     shell.load(&stage);

@@ -1,5 +1,6 @@
 //! Every sequence of a few events, up to a depth: heads that come, come again or come late, objects that come or are lost,
-//! looks that end well or not, requests under each kind of line, a clock that is set back. The promises hold in all.
+//! looks that end well or not, requests under each kind of line, a clock that is set back, a new root. The promises hold in
+//! all.
 //!
 //! A sequence is run from its beginning each time, since a gate cannot be copied. Sequences that lead to the same state
 //! are followed once.
@@ -8,7 +9,9 @@ use crate::stage::*;
 use latchkey_core::*;
 use latchkey_gate::*;
 use latchkey_snapshot::KeyState;
-use latchkey_snapshot::head::{InlineSubject, Reason};
+use latchkey_snapshot::build::HeadContent;
+use latchkey_snapshot::build::Signer;
+use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Events of a sequence at most, unless `LATCHKEY_SIM_DEPTH` says otherwise.
@@ -38,6 +41,8 @@ enum Event {
     Refresh(bool),
     /// The edge's clock is set back, or right again.
     Clock,
+    /// The next root comes: the second names another head key beside the first, the third no more the first.
+    Root,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +69,7 @@ const EVENTS: &[Event] = &[
     Event::Refresh(true),
     Event::Refresh(false),
     Event::Clock,
+    Event::Root,
 ];
 
 /// What was published, and when: the same in every sequence.
@@ -74,6 +80,18 @@ struct Script {
     heads: Vec<(u64, Vec<u8>)>,
     /// Heads of the last statement by their moment.
     late: BTreeMap<u64, Vec<u8>>,
+    roots: [Vec<u8>; 2],
+    /// Heads by what was published then, under a newer root.
+    rotated: BTreeMap<(u64, u32), Vec<u8>>,
+    /// What was published when: a statement with what rides above it.
+    published: Vec<Published>,
+    signers: [Signer; 2],
+}
+
+struct Published {
+    at: u64,
+    statement: Vec<u8>,
+    inline: Vec<Inline>,
 }
 
 impl Script {
@@ -83,8 +101,13 @@ impl Script {
         stage.grace_secs = (GRACE_MS / 1000) as u32;
         let [first, third] = [stage.add_key(1, Role::Member), stage.add_key(2, Role::Member)];
         stage.publish();
-        let mut heads = vec![(0, stage.head())];
-        let mut sign = |stage: &mut Stage, at: u64| heads.push((at, stage.head_at(START.plus_ms(at))));
+        let (mut heads, mut published) = (vec![], vec![]);
+        let mut sign = |stage: &mut Stage, at: u64| {
+            heads.push((at, stage.head_at(START.plus_ms(at))));
+            let (statement, inline) = (stage.statement.clone(), stage.inline.clone());
+            published.push(Published { at, statement, inline });
+        };
+        sign(&mut stage, 0);
         stage.revoke_key_inline(&first);
         sign(&mut stage, 1000);
         let second = stage.add_key(1, Role::Member);
@@ -97,7 +120,39 @@ impl Script {
         stage.publish_delta();
         stage.rebase(START.plus_ms(40_000).seconds());
         sign(&mut stage, LAST_SIGNED);
-        Self { stage, keys: [first, second, third], heads, late: BTreeMap::new() }
+        let signers = [stage.head_signer.clone(), Signer::from_seed(&[33; 32])];
+        let [old, new] = &signers;
+        let roots = [
+            stage.root_naming(2, &[&stage.release], &[old, new]),
+            stage.root_naming(3, &[&stage.release], &[new]),
+        ];
+        Self {
+            stage,
+            keys: [first, second, third],
+            heads,
+            late: BTreeMap::new(),
+            roots,
+            rotated: BTreeMap::new(),
+            published,
+            signers,
+        }
+    }
+
+    /// The head that a look finds at this moment once roots came, signed at that moment.
+    fn newest_under(&mut self, root_version: u32, at: u64) -> Vec<u8> {
+        let [old, new] = &self.signers;
+        let signers: &[&Signer] = if root_version == 2 { &[old, new] } else { &[new] };
+        let published = self.published.iter().rev().find(|published| published.at <= at).unwrap();
+        let head = self.rotated.entry((at, root_version)).or_insert_with(|| {
+            let content = HeadContent {
+                root_version,
+                as_of: START.plus_ms(at),
+                statement: &published.statement,
+                inline: &published.inline,
+            };
+            content.sign(signers).unwrap()
+        });
+        head.clone()
     }
 
     /// The head that a look finds at this moment.
@@ -127,6 +182,7 @@ struct Run<'s> {
     /// True time since the start.
     at: u64,
     is_set_back: bool,
+    root_version: u32,
     /// Every change before this was confirmed.
     known: u64,
     /// What came inline.
@@ -136,7 +192,8 @@ struct Run<'s> {
 impl<'s> Run<'s> {
     fn new(script: &'s mut Script, is_warm: bool) -> Self {
         let gate = script.stage.gate();
-        let mut run = Self { script, gate, at: 0, is_set_back: false, known: 0, refused: [false; 3] };
+        let mut run =
+            Self { script, gate, at: 0, is_set_back: false, root_version: 1, known: 0, refused: [false; 3] };
         if is_warm {
             run.hand(0);
             while run.object(true) {}
@@ -169,6 +226,11 @@ impl<'s> Run<'s> {
             }
             Event::Clock if self.at < SET_BACK_MS => return false,
             Event::Clock => self.is_set_back = !self.is_set_back,
+            Event::Root => {
+                let Some(root) = self.script.roots.get(self.root_version as usize - 1) else { return false };
+                self.gate.accept_root(root).unwrap();
+                self.root_version += 1;
+            }
         }
         true
     }
@@ -179,6 +241,18 @@ impl<'s> Run<'s> {
     }
 
     fn look(&mut self) -> RefreshEnd {
+        if self.root_version > 1 {
+            let at = self.at;
+            let bytes = self.script.newest_under(self.root_version, at);
+            let end = self.take(u64::MAX, &bytes);
+            if end == RefreshEnd::Answered {
+                let published = self.script.published.iter().rev().find(|published| published.at <= at);
+                let names = |nth: u64| published.is_some_and(|published| published.at == nth);
+                self.refused[0] |= names(1000);
+                self.refused[2] |= names(3000);
+            }
+            return end;
+        }
         let bytes = self.script.newest(self.at);
         let signed = self.script.heads.iter().find(|(_, written)| *written == bytes);
         let signed = signed.map_or(self.at, |(signed, _)| *signed);
@@ -280,7 +354,7 @@ impl<'s> Run<'s> {
         status.counts.clear();
         (status.heads_accepted, status.heads_refused, status.objects_refused) = (0, 0, 0);
         let (gate, wanted) = (&self.gate, self.gate.wanted(usize::MAX));
-        let moments = (self.at, self.is_set_back, self.known, self.refused);
+        let moments = (self.at, self.is_set_back, self.root_version, self.known, self.refused);
         format!("{gate:?} {status:?} {wanted:?} {moments:?}")
     }
 }

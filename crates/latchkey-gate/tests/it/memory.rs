@@ -66,6 +66,27 @@ fn loading_behind_answers_stops_before_the_cap_and_evicts_nothing() {
     assert!(status.memory_bytes <= limit && status.memory_bytes > limit - 100_000, "{status:?}");
 }
 
+/// The pages of keys alone do not fit; they must not keep the few others out.
+#[test]
+fn small_kinds_are_loaded_though_a_large_one_does_not_fit() {
+    let (mut stage, _) = crowded();
+    stage.add_resource(1, ResourceType::File, "file");
+    let person = stage.add_collaborator(1, Role::Member, Role::Member);
+    stage.publish();
+    let mut shell = Shell::new(small_gate(&stage));
+    shell.refresh(&stage);
+    shell.load(&stage);
+    let status = shell.gate.status(stage.now);
+    assert!(status.pages_held * 2 < status.pages_named && status.evictions == 0, "{status:?}");
+    assert_eq!(status.nodes_held, status.nodes_named);
+    assert_within_cap(&shell, &stage);
+    shell.network = Line::ObjectsDown;
+    let token = stage.token_of(&person);
+    let verdict = shell.route(&mut stage, &token, "GET", "/v1/both/projects/alpha/files/file");
+    let binding = assert_allowed(&verdict).binding;
+    assert!(shell.project_name(&stage, &binding).is_some());
+}
+
 #[test]
 fn evicted_pages_come_back_when_they_are_needed() {
     let (mut stage, keys) = crowded();

@@ -62,7 +62,7 @@ pub(crate) struct Stage {
     pub(crate) installation: Installation,
     pub(crate) root_version: u32,
     offline: Signer,
-    release: Signer,
+    pub(crate) release: Signer,
     pub(crate) head_signer: Signer,
     dice: Dice,
     pub(crate) base: Option<Base>,
@@ -135,7 +135,7 @@ impl Stage {
         }));
         self.content.put(Record::OrganizationNames(OrganizationNames {
             number: organization,
-            id: OrganizationId::generate(&mut Dice::from_seed(&[number as u8 + 50; 32])),
+            id: OrganizationId::generate(&mut Dice::from_seed(&[(number as u8).wrapping_add(50); 32])),
             name: format!("organization of {slug}").into(),
         }));
     }
@@ -433,7 +433,22 @@ impl Stage {
         content.sign(&[signer]).unwrap()
     }
 
+    /// The head as it is signed now, by several keys at once.
+    pub(crate) fn head_signed_by(&self, signers: &[&Signer]) -> Vec<u8> {
+        let content = HeadContent {
+            root_version: self.root_version,
+            as_of: self.now,
+            statement: &self.statement,
+            inline: &self.inline,
+        };
+        content.sign(signers).unwrap()
+    }
+
     pub(crate) fn root(&self, version: u32, head_signer: &Signer) -> Vec<u8> {
+        self.root_naming(version, &[&self.release], &[head_signer])
+    }
+
+    pub(crate) fn root_naming(&self, version: u32, releases: &[&Signer], heads: &[&Signer]) -> Vec<u8> {
         let key = |signer: &Signer, role| RootKey {
             public: signer.public(),
             role,
@@ -445,11 +460,11 @@ impl Stage {
             version,
             issued: UnixSeconds(1000),
             thresholds: [1, 1, 1],
-            keys: vec![
-                key(&self.offline, KeyRole::Offline),
-                key(&self.release, KeyRole::Release),
-                key(head_signer, KeyRole::Head),
-            ],
+            keys: [key(&self.offline, KeyRole::Offline)]
+                .into_iter()
+                .chain(releases.iter().map(|signer| key(signer, KeyRole::Release)))
+                .chain(heads.iter().map(|signer| key(signer, KeyRole::Head)))
+                .collect(),
         };
         content.sign(&[&self.offline]).unwrap()
     }
@@ -590,11 +605,26 @@ pub(crate) struct Shell {
     pub(crate) head_ms: u64,
     /// Why something that was published was not adopted.
     pub(crate) not_adopted: Vec<AdoptError>,
+    /// What cannot be had, however often it is asked for, and how often it was.
+    pub(crate) lost: BTreeMap<ObjectDigest, usize>,
 }
+
+/// Objects that a Worker fetches at the same time, and behind one answer at most.
+const OBJECTS_AT_ONCE: usize = 4;
+const OBJECTS_BEHIND_MAX: usize = 32;
 
 impl Shell {
     pub(crate) fn new(gate: Gate) -> Self {
-        Self { gate, network: Line::Up, heads: 0, joins: 0, objects: 0, head_ms: 0, not_adopted: vec![] }
+        Self {
+            gate,
+            network: Line::Up,
+            heads: 0,
+            joins: 0,
+            objects: 0,
+            head_ms: 0,
+            not_adopted: vec![],
+            lost: BTreeMap::new(),
+        }
     }
 
     /// One whole request, `stage.now` moving as the network takes time.
@@ -660,21 +690,50 @@ impl Shell {
         }
     }
 
-    /// Everything that is missing.
+    /// Everything that is missing, as far as it can be had.
     pub(crate) fn load(&mut self, stage: &Stage) {
         loop {
             let wanted = self.gate.wanted(usize::MAX);
-            if wanted.is_empty() || self.network == Line::ObjectsDown {
+            if wanted.is_empty() {
                 return;
             }
             wanted.iter().for_each(|wanted| self.fetch(stage, wanted));
         }
     }
 
+    /// What a Worker fetches behind one answer.
+    pub(crate) fn fetch_behind(&mut self, stage: &Stage) {
+        let mut fetched = 0;
+        while fetched < OBJECTS_BEHIND_MAX {
+            let wanted = self.gate.wanted(OBJECTS_AT_ONCE);
+            if wanted.is_empty() {
+                return;
+            }
+            fetched += wanted.len();
+            wanted.iter().for_each(|wanted| self.fetch(stage, wanted));
+        }
+    }
+
+    /// What the project of a grant is called.
+    pub(crate) fn project_name(&mut self, stage: &Stage, binding: &Binding) -> Option<String> {
+        let mut attempt = Attempt::default();
+        for _ in 0..40 {
+            let wanted = match self.gate.names(binding, stage.now, &mut attempt) {
+                NamesStep::Names(names) => return Some(names.project.name.to_string()),
+                NamesStep::Ask(Ask::Objects(list)) => list,
+                NamesStep::Ask(Ask::Head(_)) | NamesStep::Unavailable => return None,
+            };
+            wanted.iter().for_each(|wanted| self.fetch(stage, wanted));
+        }
+        panic!("the loop does not end");
+    }
+
     pub(crate) fn fetch(&mut self, stage: &Stage, wanted: &Wanted) {
         self.objects += 1;
+        let lost = self.lost.get_mut(&wanted.reference().digest());
+        let is_lost = lost.map(|times| *times += 1).is_some();
         match stage.objects.get(&wanted.reference().digest()) {
-            Some(bytes) if self.network != Line::ObjectsDown => {
+            Some(bytes) if self.network != Line::ObjectsDown && !is_lost => {
                 match self.gate.accept_object(wanted, bytes.clone(), stage.now) {
                     Ok(()) => {}
                     Err(ObjectRefusal::NotAdopted(error)) => self.not_adopted.push(error),

@@ -155,7 +155,7 @@ fn what_the_next_snapshot_waits_for_is_asked_for_in_a_ration() {
     assert!(shell.objects as u64 <= PURSUE_PER_SECOND_MAX && shell.heads <= 1, "{} objects", shell.objects);
     // Once it can be had it is there.
     shell.network = Line::Up;
-    stage.now = stage.now.plus_ms(300);
+    stage.now = stage.now.plus_ms(1000);
     shell.route(&mut stage, &key.text, "GET", "/v1/files/random");
     assert_eq!(shell.gate.status(stage.now).generation, Some(stage.generation));
 }
@@ -197,4 +197,44 @@ fn whoever_needs_a_page_that_is_on_its_way_waits_with_the_others() {
     for _ in 0..1000 {
         assert_eq!(ask(&shell), first, "the same object, not 503");
     }
+}
+
+#[test]
+fn names_that_cannot_be_had_cost_a_ration_of_fetches() {
+    let (mut stage, mut shell, key, _) = lazy();
+    shell.network = Line::ObjectsDown;
+    for _ in 0..500 {
+        assert_eq!(shell.project_name(&stage, &key.binding), None);
+    }
+    assert_eq!(shell.objects as u64, NAMED_PER_SECOND_MAX);
+    shell.network = Line::Up;
+    stage.now = stage.now.plus_ms(1000);
+    assert_eq!(shell.project_name(&stage, &key.binding).as_deref(), Some("ALPHA"));
+}
+
+/// More pages of names than stay however little memory there is.
+#[test]
+fn pages_of_names_that_come_and_go_are_fetched_in_a_ration() {
+    const PROJECTS: u32 = 5000;
+    let mut stage = Stage::new();
+    (3..PROJECTS).for_each(|number| stage.add_project(number, &format!("project-{number}")));
+    stage.publish();
+    let mut shell = Shell::new(crate::memory::small_gate(&stage));
+    shell.refresh(&stage);
+    shell.load(&stage);
+    shell.objects = 0;
+    let mut answers = [0, 0];
+    for number in (1..PROJECTS).step_by(125).cycle().take(2000) {
+        stage.now = stage.now.plus_ms(1);
+        let binding = latchkey_snapshot::Binding {
+            project: ProjectNumber(number),
+            organization: OrganizationNumber(number * 10),
+            role: None,
+            permissions: PermissionSet::EMPTY,
+        };
+        answers[usize::from(shell.project_name(&stage, &binding).is_none())] += 1;
+    }
+    assert!(shell.gate.status(stage.now).evictions > 0);
+    assert!(answers[0] > 50 && answers[1] > 500, "told, cannot tell: {answers:?}");
+    assert!(shell.objects as u64 <= 2 * NAMED_PER_SECOND_MAX, "{} objects in two seconds", shell.objects);
 }
