@@ -8,6 +8,7 @@
 )]
 
 mod agreement;
+mod claims;
 mod edge_access;
 mod floors;
 mod intake_vectors;

@@ -8,6 +8,7 @@ mod fixture;
 mod heads;
 mod objects;
 mod roots;
+mod signatures;
 mod sizes;
 mod streams;
 mod tokens;
