@@ -2,6 +2,7 @@
 
 use crate::world::{self, NOW};
 use anyhow::{Result, anyhow};
+use latchkey_control::publish::{Keyring, Keys, Schedule, Settings};
 use latchkey_core::{Generation, OrganizationNumber, Permission, ResourceType, UnixMillis, UnixSeconds};
 use latchkey_snapshot::build::{
     Built, Content, Edition, HeadContent, Object, RootContent, Signer, StatementContent,
@@ -9,9 +10,13 @@ use latchkey_snapshot::build::{
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::{Credentials, Freshness, Inline, Installation, ProjectSource, ResourceSource, Rule};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 const INSTALLATION: Installation = Installation([7; 16]);
 const GRACE_SECS: u32 = 900;
+const RELEASE: [u8; 32] = [2; 32];
+const HEAD: [u8; 32] = [3; 32];
 
 /// The rules, one a line: method, pattern, permission, and the type of the resource that the last parameter is.
 const RULES: &str = "
@@ -57,7 +62,8 @@ pub(crate) struct Signers {
 
 impl Signers {
     pub(crate) fn new() -> Self {
-        let [offline, release, head, session] = [1, 2, 3, 4].map(|seed| Signer::from_seed(&[seed; 32]));
+        let [offline, release, head, session] =
+            [[1; 32], RELEASE, HEAD, [4; 32]].map(|seed| Signer::from_seed(&seed));
         Self { offline, release, head, session }
     }
 
@@ -78,6 +84,30 @@ impl Signers {
             keys,
         };
         content.sign(&[&self.offline]).map_err(|error| anyhow!("{error}"))
+    }
+
+    /// Settings of a publisher that has these keys, and what holds its keyring.
+    pub(crate) fn settings(&self, schedule: Schedule) -> Result<(watch::Sender<Arc<Keyring>>, Settings)> {
+        let keys = Keys {
+            roots: vec![self.root()?],
+            release: vec![Signer::from_seed(&RELEASE)],
+            head: vec![Signer::from_seed(&HEAD)],
+            session_keys: Vec::new(),
+            edge_keys: Vec::new(),
+            pepper: world::pepper(),
+        };
+        let keyring = Keyring::new(keys).map_err(|error| anyhow!("{error}"))?;
+        let keyring = watch::Sender::new(Arc::new(keyring));
+        let settings = Settings {
+            installation: INSTALLATION,
+            prefix: world::prefix()?,
+            keyring: keyring.subscribe(),
+            rules: rules(),
+            canaries: Vec::new(),
+            grace_secs: GRACE_SECS,
+            schedule,
+        };
+        Ok((keyring, settings))
     }
 
     /// The content's edition of this generation.

@@ -11,6 +11,7 @@ mod memory;
 mod row;
 mod scale;
 mod snapshots;
+mod stock;
 mod timing;
 mod verdicts;
 mod world;
@@ -68,7 +69,19 @@ enum Command {
         #[arg(long, default_value_t = 20_000)]
         asks: usize,
     },
-    /// Publishes single changes of a big installation that is held in memory; prints the row.
+    /// Asks a gate over what `scale` published; prints the row.
+    Gate {
+        /// How many keys there are.
+        #[arg(long)]
+        size: u64,
+        /// The directory.
+        #[arg(long)]
+        published: PathBuf,
+        /// Keys that the gate is asked for.
+        #[arg(long, default_value_t = 20_000)]
+        asks: usize,
+    },
+    /// Publishes single changes of a big installation, through the whole product; prints the rows.
     Republish {
         /// How many keys.
         #[arg(long, default_value_t = 10_000_000)]
@@ -102,6 +115,10 @@ fn main() -> Result<()> {
             }
             return Ok(());
         }
+        Command::Gate { size, published, asks } => {
+            scale::gate(*size, published, *asks)?.iter().for_each(row::Row::print);
+            return Ok(());
+        }
         Command::Republish { size, directory } => {
             let directory = directory.clone().unwrap_or_else(std::env::temp_dir);
             scale::republish::rows(*size, &directory)?.iter().for_each(row::Row::print);
@@ -119,7 +136,10 @@ fn main() -> Result<()> {
             rows.iter().for_each(row::Row::print);
             Ok(())
         }
-        Command::Creation { .. } | Command::Scale { .. } | Command::Republish { .. } => Ok(()),
+        Command::Creation { .. }
+        | Command::Scale { .. }
+        | Command::Gate { .. }
+        | Command::Republish { .. } => Ok(()),
         Command::Export { directory, refreshes } => export::write(&world, &directory, refreshes),
         Command::Spin { measurement, seconds } => {
             verdicts::spin(&world, &measurement, Duration::from_secs(seconds))

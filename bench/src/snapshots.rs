@@ -3,12 +3,13 @@
 use crate::installation::Signers;
 use crate::row::Row;
 use crate::timing::median;
-use crate::world::{Key, NOW, World};
+use crate::world::{NOW, World};
 use anyhow::{Context, Result};
 use latchkey_core::Generation;
-use latchkey_snapshot::build::{Built, Content, Record};
+use latchkey_snapshot::build::{Built, Content};
 use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
-use latchkey_snapshot::{KeyState, Kind, Manifest, Node, ObjectDigest};
+use latchkey_snapshot::page::{BINDING_LEN, RECORD_LEN};
+use latchkey_snapshot::{Kind, Manifest, Node, ObjectDigest};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -66,12 +67,23 @@ fn weigh(world: &World, built: &Built) -> Result<Vec<Row>> {
     let manifest_bytes = built.manifest.bytes.len() as u64;
     let bound = world.keys.len() as f64 * BITS_PER_KEY / 8.0;
     let all = keys.total() + references.total() + manifest_bytes;
+    let parts = Parts::of(&manifest, &bytes)?;
+    let resources = section(&manifest, Kind::Resource, &bytes)?;
+    let resource_count = manifest.section(Kind::Resource).map_or(0, |section| section.records);
     let detail = format!(
-        "{all} bytes: key pages {}, their index {}, project references {}, manifest {manifest_bytes}; \
-         names and resources apart; over {bound:.0}",
+        "{all} bytes: key pages {} ({} records, {} directories, {} bindings, {} sets and headers), their index {}, project \
+         references {} (slug and id of each project), manifest with exceptions and rules {manifest_bytes}; over {bound:.0}, {} \
+         keys of 125 bits. Left out: \
+         names, which no verdict reads, and the files of this data set, of which DESIGN's has none: {resource_count} resources, {} bytes",
         keys.pages,
+        parts.records,
+        parts.directories,
+        parts.bindings,
+        keys.pages - parts.records - parts.directories - parts.bindings,
         keys.nodes,
-        references.total()
+        references.total(),
+        world.keys.len(),
+        resources.total()
     );
     let keys_alone = (keys.total() + manifest_bytes) as f64 / bound;
     Ok(vec![
@@ -91,6 +103,35 @@ fn section(manifest: &Manifest, kind: Kind, bytes: &HashMap<ObjectDigest, &[u8]>
     Ok(weight)
 }
 
+/// Of what the pages of keys consist, in bytes.
+#[derive(Default)]
+struct Parts {
+    records: u64,
+    directories: u64,
+    bindings: u64,
+}
+
+impl Parts {
+    fn of(manifest: &Manifest, bytes: &HashMap<ObjectDigest, &[u8]>) -> Result<Self> {
+        let (kind, mut parts) = (Kind::NativeKey, Self::default());
+        for reference in manifest.section(kind).into_iter().flat_map(|section| &section.nodes) {
+            let node = bytes.get(&reference.object.digest()).context("a node is missing")?;
+            for page in Node::parse(kind, &reference.object, node)?.pages() {
+                let page = bytes.get(&page.object.digest()).context("a page is missing")?;
+                // Where the header says its counts: the format's table of a page.
+                let field = |at: usize, len: usize| {
+                    let field = page.get(at..at + len).unwrap_or_default();
+                    field.iter().rev().fold(0, |count, byte| count << 8 | u64::from(*byte))
+                };
+                parts.records += field(8, 4) * RECORD_LEN as u64;
+                parts.directories += (field(12, 4) + 1) * 2;
+                parts.bindings += field(6, 2) * BINDING_LEN as u64;
+            }
+        }
+        Ok(parts)
+    }
+}
+
 /// What travels to an edge so that it learns of one revocation.
 fn wire(world: &World, signers: &Signers, content: &Content, built: &Built) -> Result<Row> {
     let key = world.keys.first().context("no keys")?;
@@ -103,14 +144,4 @@ fn wire(world: &World, signers: &Signers, content: &Content, built: &Built) -> R
     let (without, with) = (signers.head(&statement, NOW, &[])?, signers.head(&statement, NOW, &[inline])?);
     let detail = format!("a signed head with one inline revocation; {} without it", without.len());
     Ok(Row::new("revocation_wire_bytes", with.len() as f64, detail))
-}
-
-/// The key's record once it is revoked.
-pub(crate) fn revoked(key: &Key) -> Record<'_> {
-    match key.record() {
-        Record::Key { id, digest, binding, expiry, out_of_budget, narrowing, .. } => {
-            Record::Key { id, digest, binding, expiry, state: KeyState::Revoked, out_of_budget, narrowing }
-        }
-        other => other,
-    }
 }

@@ -1,6 +1,9 @@
 //! The data set: projects, keys and files, all following from one seed.
 
+use crate::stock::Stock;
 use anyhow::Result;
+use latchkey_control::iam;
+use latchkey_control::store::Change;
 use latchkey_core::key::Prefix;
 use latchkey_core::{
     Dice, ExpiryMinute, KeyDigest, KeyId, MintSecret, OrganizationId, OrganizationNumber, Pepper, Permission,
@@ -23,7 +26,6 @@ pub(crate) const FILES_PER_PROJECT: u32 = 10;
 pub(crate) struct World {
     pub(crate) projects: Vec<Project>,
     pub(crate) keys: Vec<Key>,
-    files: Vec<String>,
 }
 
 pub(crate) struct Project {
@@ -32,6 +34,8 @@ pub(crate) struct Project {
     id: ProjectId,
     id_text: String,
     pub(crate) slug: String,
+    /// The ids of its files, which no other project has.
+    files: Vec<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -66,16 +70,30 @@ impl World {
         for project in &projects {
             keys.extend((0..keys_per_project).map(|_| Key::new(project, &prefix, &mut dice)));
         }
-        let files = (0..FILES_PER_PROJECT).map(|number| format!("file-{number:08}")).collect();
-        Ok(Self { projects, keys, files })
+        Ok(Self { projects, keys })
     }
 
     /// Everything as the records that a snapshot is built from.
     pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let of_projects = self.projects.iter().flat_map(|project| project.records(&self.files));
-        let first = self.projects.iter().step_by(PROJECTS_PER_ORGANIZATION as usize);
-        let organizations = first.map(Project::organization_names);
+        let of_projects = self.projects.iter().flat_map(Project::records);
+        let organizations = self.firsts().map(Project::organization_names);
         self.keys.iter().map(Key::record).chain(of_projects).chain(organizations)
+    }
+
+    /// The first project of each organization.
+    fn firsts(&self) -> impl Iterator<Item = &Project> {
+        self.projects.iter().step_by(PROJECTS_PER_ORGANIZATION as usize)
+    }
+
+    /// Everything as rows of a store: first what the keys belong to, then the keys.
+    pub(crate) fn changes(&self, stock: &Stock) -> Result<(Vec<Change>, impl Iterator<Item = Change>)> {
+        let mut owners: Vec<Change> =
+            self.firsts().map(|first| stock.organization(first.organization)).collect();
+        for project in &self.projects {
+            owners.push(stock.project(project.number, project.id, &project.slug, project.organization)?);
+            owners.extend(project.files.iter().map(|id| stock.file(project.number, id)));
+        }
+        Ok((owners, self.keys.iter().map(|key| Change::Key(key.stored(stock)))))
     }
 
     /// Content that says all of it.
@@ -103,23 +121,25 @@ impl World {
 
 impl Project {
     fn new(number: u32, dice: &mut Dice) -> Self {
-        Self::of(number, OrganizationNumber(number / PROJECTS_PER_ORGANIZATION), dice)
+        let files = (0..FILES_PER_PROJECT).map(|file| file_id(number, file)).collect();
+        Self { files, ..Self::of(number, OrganizationNumber(number / PROJECTS_PER_ORGANIZATION), dice) }
     }
 
-    /// The project with this number, of this organization.
+    /// The project with this number, of this organization, without files.
     pub(crate) fn of(number: u32, organization: OrganizationNumber, dice: &mut Dice) -> Self {
         let (number, id) = (ProjectNumber(number), ProjectId::generate(dice));
-        Self { number, organization, id, id_text: id.to_string(), slug: format!("project-{}", number.0) }
+        let (id_text, slug) = (id.to_string(), format!("project-{}", number.0));
+        Self { number, organization, id, id_text, slug, files: Vec::new() }
     }
 
-    /// What is said of it and of these files in it.
-    pub(crate) fn records<'a>(&'a self, files: &'a [String]) -> impl Iterator<Item = Record<'a>> {
+    /// What is said of it and of its files.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let (project, organization) = (self.number, self.organization);
         let references = [&self.id_text, &self.slug];
         let references =
             references.into_iter().map(move |text| Record::ProjectReference { text, project, organization });
         let file = move |id| Record::Resource { resource: ResourceType::File, id, project, organization };
-        let files = files.iter().filter_map(|id| ResourceId::parse(id).ok()).map(file);
+        let files = self.files.iter().filter_map(|id| ResourceId::parse(id).ok()).map(file);
         references.chain(files).chain(self.names())
     }
 
@@ -143,7 +163,7 @@ impl Project {
 
     /// The path of one of its files.
     pub(crate) fn file_path(&self, file: u32) -> String {
-        format!("/v1/projects/{}/files/file-{:08}", self.slug, file % FILES_PER_PROJECT)
+        format!("/v1/projects/{}/files/{}", self.slug, file_id(self.number.0, file % FILES_PER_PROJECT))
     }
 }
 
@@ -167,10 +187,19 @@ impl Key {
         }
     }
 
+    /// The key as a store has it.
+    pub(crate) fn stored(&self, stock: &Stock) -> iam::Key {
+        stock.key(self.id, self.digest, &self.binding, self.expiry, self.state)
+    }
+
     pub(crate) fn record(&self) -> Record<'_> {
         let Self { id, digest, binding, expiry, state, .. } = *self;
         Record::Key { id, digest, binding, expiry, state, out_of_budget: false, narrowing: None }
     }
+}
+
+fn file_id(project: u32, file: u32) -> String {
+    format!("file-{project:06}{file:02}")
 }
 
 /// What a narrowed key of the data set may do.

@@ -26,6 +26,7 @@ export default {
       if (request.method === "PUT") {
         data[name] = new Uint8Array(await request.arrayBuffer());
         if (name === "objects") objects = readObjects(data.objects);
+        if (name === "later") for (const [digest, bytes] of readObjects(data.later)) objects.set(digest, bytes);
         return new Response(null, { status: 204 });
       }
       const measure = measurements[name];
@@ -36,7 +37,7 @@ export default {
   },
 };
 
-const measurements = { activate, verdicts, jwt, refreshes };
+const measurements = { activate, verdicts, jwt, refreshes, last };
 
 /** From a cold gate and bytes in memory to the first verdict, then to everything loaded. */
 function activate() {
@@ -109,16 +110,43 @@ function refreshes() {
   const [, ...heads] = readFrames(data.heads);
   const before = memoryMb().memory_mb;
   let half = before;
+  let slowest = 0;
   const start = performance.now();
   heads.forEach((head, at) => {
-    harness.wait();
-    harness.head(head);
-    while (harness.fill(OBJECTS_PER_REQUEST, fetchObject) > 0);
+    slowest = Math.max(slowest, ...takeIn(head));
     if (at === heads.length >> 1) half = memoryMb().memory_mb;
   });
   const ms = performance.now() - start;
   const [generation, pages] = harness.status();
-  return { refreshes: heads.length, generation, pages, before_mb: before, half_mb: half, ms, ...memoryMb() };
+  return { generation, pages, before_mb: before, half_mb: half, ms, cpu_ms: slowest, ...memoryMb() };
+}
+
+/** Moves to another base, then takes in a long delta: the whole, and the slowest step, in milliseconds. */
+function last() {
+  const [base, ...delta] = readFrames(data.last);
+  const move = takeIn(base);
+  const long = delta.map(takeIn).flat();
+  const sum = (steps) => steps.reduce((all, ms) => all + ms, 0);
+  return {
+    move_ms: sum(move),
+    move_cpu_ms: Math.max(...move),
+    delta_ms: sum(long),
+    delta_cpu_ms: Math.max(...long),
+    pages: harness.status()[1],
+    ...memoryMb(),
+  };
+}
+
+/** Takes in a head, then what it leads to as an edge does, so many objects behind an answer; milliseconds of each step. */
+function takeIn(head) {
+  const steps = [];
+  for (let first = true; ; first = false) {
+    const start = performance.now();
+    if (first) harness.head(head);
+    const taken = harness.fill(OBJECTS_PER_REQUEST, fetchObject);
+    steps.push(performance.now() - start);
+    if (taken === 0) return steps;
+  }
 }
 
 function fetchObject(digest) {

@@ -85,7 +85,8 @@ async function load(ctx) {
 
 function environment() {
   const objects = readObjects(data.objects);
-  const head = data.heads.subarray(4, 4 + new DataView(data.heads.buffer).getUint32(0, true));
+  // Behind its length and the moment at which it comes.
+  const head = data.heads.subarray(12, 4 + new DataView(data.heads.buffer).getUint32(0, true));
   const hub = {
     async fetch(request) {
       asked += 1;

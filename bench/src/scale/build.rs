@@ -9,7 +9,7 @@ use latchkey_core::Dice;
 use latchkey_snapshot::build::stream::{Cutter, Partition, Piece, Sorter};
 use latchkey_snapshot::build::{BuildError, Object, Record};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -114,7 +114,7 @@ fn project(ledger: &Ledger, number: u64, sort: &mut impl FnMut(Record<'_>) -> Re
     seed[..8].copy_from_slice(&number.to_le_bytes());
     let project =
         world::Project::of(number as u32, ledger.organization_of(number), &mut Dice::from_seed(&seed));
-    project.records(&[]).try_for_each(&mut *sort)?;
+    project.records().try_for_each(&mut *sort)?;
     let is_first = number == 0 || ledger.organization_of(number - 1) != ledger.organization_of(number);
     if is_first { sort(project.organization_names()) } else { Ok(()) }
 }
@@ -210,7 +210,7 @@ impl Queue {
     }
 }
 
-/// The directory that the objects go to, as the directory sink lays it out.
+/// The directory that the objects go to.
 struct Sink<'a> {
     directory: &'a Path,
     objects: AtomicU64,
@@ -259,12 +259,4 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn said(error: BuildError) -> anyhow::Error {
     anyhow!("{error}")
-}
-
-/// Makes the directories of a publication.
-pub(super) fn directories(home: &Path) -> Result<()> {
-    for folder in ["objects", "roots"] {
-        fs::create_dir_all(home.join(folder))?;
-    }
-    Ok(())
 }

@@ -77,9 +77,8 @@ impl Ledger {
 
     /// The key with this number; one beyond the last is well made and nobody's.
     pub(super) fn key(&self, number: u64) -> PlainKey {
-        let (_, organization) = self.owner(number);
         let mut random = number.wrapping_mul(STEP);
-        let id = KeyId::from_number(u64::from(organization.hint()) << 48 | next(&mut random) >> 16);
+        let id = self.id(number, &mut random);
         let mut secret = [0; SECRET_LEN];
         for part in secret.chunks_mut(9) {
             let mut word = next(&mut random);
@@ -89,6 +88,16 @@ impl Ledger {
             }
         }
         PlainKey::assemble(&self.prefix, id, &secret, &self.mint)
+    }
+
+    /// The key's id.
+    pub(super) fn key_id(&self, number: u64) -> KeyId {
+        self.id(number, &mut number.wrapping_mul(STEP))
+    }
+
+    fn id(&self, number: u64, random: &mut u64) -> KeyId {
+        let (_, organization) = self.owner(number);
+        KeyId::from_number(u64::from(organization.hint()) << 48 | next(random) >> 16)
     }
 
     /// What is said of the key: one in five is an admin's, one in ten is narrowed, one in three expires, one in fifty

@@ -1,8 +1,9 @@
 //! How big pages are, and the manifest that leads to them.
 
 use crate::row::Row;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use latchkey_snapshot::build::Object;
+use latchkey_snapshot::manifest::Section;
 use latchkey_snapshot::{Kind, Manifest, Node};
 use std::fs;
 use std::path::Path;
@@ -10,16 +11,16 @@ use std::path::Path;
 /// Bytes that a page of keys should have (DESIGN §3).
 const WANTED: std::ops::RangeInclusive<u32> = 10_000..=80_000;
 
-/// The part of the pages of keys that are neither small nor big.
+/// The part of the pages of keys that are neither small nor big. A page of any kind that is too big is an error: none is
+/// ever cut so.
 pub(super) fn row(size: &str, manifest: &Object, objects: &Path) -> Result<Row> {
     let read = Manifest::parse(&manifest.reference, &manifest.bytes)?;
-    let section = read.section(Kind::NativeKey).context("a snapshot without keys")?;
-    let mut lengths = Vec::new();
-    for node in &section.nodes {
-        let bytes = fs::read(objects.join(node.object.digest().to_string()))?;
-        let node = Node::parse(Kind::NativeKey, &node.object, &bytes)?;
-        lengths.extend(node.pages().iter().map(|page| page.object.len_bytes()));
+    for section in &read.sections {
+        let most = lengths(section, objects)?.into_iter().max().unwrap_or(0);
+        ensure!(most <= *WANTED.end(), "a page of kind {} has {most} bytes", section.kind as u8);
     }
+    let section = read.section(Kind::NativeKey).context("a snapshot without keys")?;
+    let mut lengths = lengths(section, objects)?;
     lengths.sort_unstable();
     let at = |part: f64| lengths.get(((lengths.len() - 1) as f64 * part) as usize).copied().unwrap_or(0);
     let within = lengths.iter().filter(|length| WANTED.contains(length)).count();
@@ -38,4 +39,15 @@ pub(super) fn row(size: &str, manifest: &Object, objects: &Path) -> Result<Row> 
         manifest.bytes.len()
     );
     Ok(Row::new(format!("pages_{size}"), within as f64 / lengths.len() as f64, detail))
+}
+
+/// Bytes of each page of a section.
+fn lengths(section: &Section, objects: &Path) -> Result<Vec<u32>> {
+    let mut lengths = Vec::new();
+    for node in &section.nodes {
+        let bytes = fs::read(objects.join(node.object.digest().to_string()))?;
+        let node = Node::parse(section.kind, &node.object, &bytes)?;
+        lengths.extend(node.pages().iter().map(|page| page.object.len_bytes()));
+    }
+    Ok(lengths)
 }

@@ -16,8 +16,6 @@ use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 const CHUNK: usize = 500;
 /// Steps that a cold request may take before something is wrong.
 const STEPS_MAX: usize = 16;
-/// How much later than the one before a head is signed.
-const HEAD_EVERY_MS: u64 = 250;
 
 /// What is asked of the gate in a loop.
 #[wasm_bindgen]
@@ -73,14 +71,11 @@ impl Harness {
         Ok(Self { gate, now: UnixMillis(u64::from_le_bytes(*now)), pool: Vec::new(), next: 0 })
     }
 
-    /// Takes in a head.
+    /// Takes in a head, behind the moment at which it comes.
     pub fn head(&mut self, bytes: &[u8]) -> Result<(), JsError> {
+        let (moment, bytes) = bytes.split_first_chunk().ok_or(JsError::new("no moment"))?;
+        self.now = UnixMillis(u64::from_le_bytes(*moment));
         self.gate.accept_head(bytes, self.now).map(drop).map_err(|error| JsError::new(&format!("{error:?}")))
-    }
-
-    /// Lets the time pass until the next head is signed.
-    pub fn wait(&mut self) {
-        self.now = self.now.plus_ms(HEAD_EVERY_MS);
     }
 
     /// Asks who a key is and fetches what the answer needs; the generation that answered.

@@ -31,6 +31,8 @@ const JWT_ROUNDS: usize = 15;
 const FEW_KEYS: usize = 500;
 /// The files of the data set.
 pub(crate) const DATA: [&str; 4] = ["edge", "heads", "objects", "keys"];
+/// What its further heads lead to.
+const FURTHER: [&str; 2] = ["later", "last"];
 const CONFIGURATION: &str = "wrangler.toml";
 
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Value>> {
@@ -44,18 +46,26 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Value>> {
         cold.push(ask(&api, "activate", json!({}))?);
         wrangler.stop()?;
     }
-    let (wrangler, api) = start(CONFIGURATION, scratch.path(), &files, &DATA)?;
+    let (wrangler, api) = start(CONFIGURATION, scratch.path(), &files, &[&DATA[..], &FURTHER].concat())?;
     cold.push(ask(&api, "activate", json!({}))?);
     let refreshes = ask(&api, "refreshes", json!({}))?;
+    let few = json!({ "rounds": effort.worker_rounds / 5 + 1 });
+    let behind_deltas = ask(&api, "verdicts", few)?;
+    let last = ask(&api, "last", json!({}))?;
+    // The rows of verdicts are of a base alone.
+    let mut warm = vec![ask(&api, "activate", json!({}))?];
     let verdicts = ask(&api, "verdicts", json!({ "rounds": effort.worker_rounds }))?;
     let cached = ask(&api, "verdicts", json!({ "rounds": effort.worker_rounds, "keys": FEW_KEYS }))?;
     let jwt = ask(&api, "jwt", json!({ "rounds": JWT_ROUNDS }))?;
-    let warm: Vec<Json> =
-        (0..WARM_ACTIVATIONS).map(|_| ask(&api, "activate", json!({}))).collect::<Result<_>>()?;
+    for _ in 1..WARM_ACTIVATIONS {
+        warm.push(ask(&api, "activate", json!({}))?);
+    }
     wrangler.stop()?;
+    let facts = serde_json::from_slice(&fs::read(files.join("facts"))?)?;
     let mut values = activations(&cold, &warm)?;
-    values.push(memory(&cold, &refreshes)?);
-    values.extend(speeds(&verdicts, &cached, &jwt)?);
+    values.extend(memory(&cold, &refreshes, &facts)?);
+    values.extend(steps(&refreshes, &last, &facts)?);
+    values.extend(speeds(&verdicts, &cached, &behind_deltas, &jwt)?);
     Ok(values)
 }
 
@@ -79,33 +89,65 @@ fn activations(cold: &[Json], warm: &[Json]) -> Result<Vec<Value>> {
     ])
 }
 
-fn memory(cold: &[Json], refreshes: &Json) -> Result<Value> {
-    let loaded = number(cold.last().context("no activation")?, "memory_mb")?;
-    let after = number(refreshes, "memory_mb")?;
-    let expected = 1.0 + (number(refreshes, "refreshes")? / 20.0).floor();
-    ensure!((number(refreshes, "generation")? - expected).abs() < 0.5, "the refreshes did not arrive");
+/// Linear memory after a publisher's run, and how much of it came in the second half.
+fn memory(cold: &[Json], refreshes: &Json, facts: &Json) -> Result<Vec<Value>> {
+    let loaded = cold.last().context("no activation")?;
+    let (half, after) = (number(refreshes, "half_mb")?, number(refreshes, "memory_mb")?);
     let detail = format!(
-        "linear memory after {} refreshes with {} new editions; {:.1} MB half-way, {loaded:.1} MB before, {:.1} MB of \
-         pages held",
-        number(refreshes, "refreshes")?,
-        expected - 1.0,
-        number(refreshes, "half_mb")?,
-        number(cold.last().context("no activation")?, "bytes")? / 1e6,
+        "linear memory after {} refreshes of a store that goes on changing: {} heads, {} changes, {} new bases, at most {} \
+         deltas of {} bytes together; {half:.2} MB half-way, {:.2} MB before, {:.1} MB of pages held then",
+        number(facts, "refreshes")?,
+        number(facts, "heads")?,
+        number(facts, "changes")?,
+        number(facts, "bases")?,
+        number(facts, "deltas_max")?,
+        number(facts, "chain_bytes_max")?,
+        number(loaded, "memory_mb")?,
+        number(loaded, "bytes")? / 1e6,
     );
-    Ok(Value::new("isolate_memory_mb", after, detail))
+    let growth = "what linear memory grew by in the second half of those refreshes; two pages of a snapshot are allowed";
+    Ok(vec![
+        Value::new("isolate_memory_mb", after, detail),
+        Value::new("isolate_memory_growth_kb", (after - half) * 1e3, growth),
+    ])
 }
 
-fn speeds(verdicts: &Json, cached: &Json, jwt: &Json) -> Result<Vec<Value>> {
+/// What single steps cost an isolate that serves already.
+fn steps(refreshes: &Json, last: &Json, facts: &Json) -> Result<Vec<Value>> {
+    let refresh = format!(
+        "the slowest of all steps of those refreshes, a head and up to 32 objects each, bases among them; {:.2} ms a refresh \
+         on average",
+        number(refreshes, "ms")? / number(facts, "refreshes")?
+    );
+    let delta = format!(
+        "a head whose delta has {} bytes, over everything loaded: all steps {:.0} ms",
+        number(facts, "delta_bytes")?,
+        number(last, "delta_ms")?
+    );
+    let base = format!(
+        "the slowest step of a move to another base, all steps {:.0} ms for {} pages",
+        number(last, "move_ms")?,
+        number(last, "pages")?
+    );
+    Ok(vec![
+        Value::new("refresh_cpu_ms_max", number(refreshes, "cpu_ms")?, refresh),
+        Value::new("delta_1mb_cpu_ms_max", number(last, "delta_cpu_ms")?, delta),
+        Value::new("rebase_cpu_ms_max", number(last, "move_cpu_ms")?, base),
+    ])
+}
+
+fn speeds(verdicts: &Json, cached: &Json, behind_deltas: &Json, jwt: &Json) -> Result<Vec<Value>> {
     let of = |name: &str| number(verdicts, name);
     let (route, jwt) = (of("route")?, number(jwt, "jwt")?);
     ensure!(of("allowed")? > 0.8, "the gate let only {} of all in", of("allowed")?);
     let detail = format!(
         "1 M keys, POST /v1/chat/completions; whoami {:.0} ns, junk {:.0} ns; BLAKE3 of the text alone {:.0} ns; \
-         with {FEW_KEYS} keys, all in the cache, {:.0} ns",
+         with {FEW_KEYS} keys, all in the cache, {:.0} ns; behind deltas, after all refreshes, {:.0} ns",
         of("whoami")?,
         of("junk")?,
         of("digest")?,
-        number(cached, "route")?
+        number(cached, "route")?,
+        number(behind_deltas, "route")?
     );
     let resource = format!(
         "GET /v1/projects/{{slug}}/files/{{file}}; with {FEW_KEYS} keys, all in the cache, {:.0} ns",
