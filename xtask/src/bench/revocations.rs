@@ -5,8 +5,9 @@ use super::row::Value;
 use crate::dev::client::{Api, text, until};
 use crate::dev::network::{Network, Weather};
 use crate::dev::stack::{Settings, Stack};
+use crate::repo;
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -27,34 +28,67 @@ struct Key {
 
 /// Milliseconds from one end to the other between control plane and hub: 20 to 120 there and back.
 const ONE_WAY_MS: RangeInclusive<u64> = 10..=60;
-/// Milliseconds that an edge's read of the hub takes. In workerd it takes none, so as many are added to what was measured.
-const READ_MS: RangeInclusive<u64> = 20..=120;
+/// Milliseconds that an edge's read of the hub takes, there and back.
+const READ_MS: [u64; 2] = [20, 120];
 /// How long nothing gets through, where that is the fault.
 const DOWN: Duration = Duration::from_millis(2000);
 
-/// What goes wrong while a key is revoked.
+/// What goes wrong while a key is revoked: between control plane and hub, or between hub and edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
-    /// Half of all answers.
+    /// Half of all answers to the control plane.
     LostAnswers,
-    /// Nothing gets through for [`DOWN`].
+    /// Nothing of the control plane's gets through for [`DOWN`].
     Down,
-    /// Everything takes ten times as long.
+    /// Everything of the control plane's takes ten times as long.
     Slow,
+    /// Half of the edge's reads are cut off.
+    CutReads,
+    /// Half of the edge's reads are answered with 500.
+    FailedReads,
+    /// No read of the edge's is answered for [`DOWN`].
+    SilentHub,
+    /// The edge's reads take ten times as long.
+    SlowReads,
 }
 
-const FAULTS: [Fault; 3] = [Fault::LostAnswers, Fault::Down, Fault::Slow];
+const FAULTS: [Fault; 7] = [
+    Fault::LostAnswers,
+    Fault::Down,
+    Fault::Slow,
+    Fault::CutReads,
+    Fault::FailedReads,
+    Fault::SilentHub,
+    Fault::SlowReads,
+];
 
 impl Fault {
+    /// How it is between control plane and hub.
     fn weather(self) -> Weather {
         let fair = Weather { delay_ms: ONE_WAY_MS, lost_answers: 0, up: true };
         match self {
-            Self::None => fair,
             Self::LostAnswers => Weather { lost_answers: 50, ..fair },
             Self::Down => Weather { up: false, ..fair },
             Self::Slow => Weather { delay_ms: 100..=600, ..fair },
+            _ => fair,
         }
+    }
+
+    /// How it is between hub and edge, as wasm/bench/late.mjs reads it.
+    fn reads(self) -> Json {
+        let share = |fault| if self == fault { 50 } else { 0 };
+        let times = if self == Self::SlowReads { 10 } else { 1 };
+        json!({
+            "delay_ms": READ_MS.map(|ms| ms * times),
+            "errors": share(Self::FailedReads),
+            "cuts": share(Self::CutReads),
+            "silent": self == Self::SilentHub,
+        })
+    }
+
+    fn ends_after_a_while(self) -> bool {
+        matches!(self, Self::Down | Self::SilentHub)
     }
 }
 
@@ -63,7 +97,8 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Value>> {
     let scratch = tempfile::Builder::new().prefix("latchkey-bench-").tempdir()?;
     let network = Network::listen()?;
     let dir = scratch.path().join("stack");
-    let settings = Settings { dir, edge_port: 0, control_port: 0, network: Some(network.clone()) };
+    let edge = Some(repo::root().join("wasm/bench/late.toml"));
+    let settings = Settings { dir, edge_port: 0, control_port: 0, network: Some(network.clone()), edge };
     let stack = Stack::start(&settings)?;
     let owner = owner(&stack)?;
     let keys = make_keys(&owner, effort.revocations + effort.faults + 1)?;
@@ -78,7 +113,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Value>> {
         let faulty = faulty.map(|(at, (key, fault))| Ok((*fault, bench.revoke(key, at, *fault)?)));
         Ok((plain, faulty.collect::<Result<Vec<_>>>()?))
     })?;
-    network.set(Fault::None.weather());
+    bench.set(Fault::None)?;
     stack.stop()?;
     Ok(report(waits, &faulty_waits, requests))
 }
@@ -92,20 +127,27 @@ fn report(mut waits: Vec<f64>, faulty: &[(Fault, f64)], requests: u64) -> Vec<Va
     let of = |fault: Fault| faulty.iter().filter(move |(known, _)| *known == fault).map(|(_, wait)| *wait);
     let worst = |fault: Fault| of(fault).fold(0.0, f64::max);
     let p99 = format!(
-        "{} revocations, median {:.0} ms, slowest {:.0}; control plane to hub 20 to 120 ms there and back; as much added \
-         for the edge's read of the hub, which workerd does in no time; {requests} other requests meanwhile",
+        "{} revocations, median {:.0} ms, slowest {:.0}; control plane to hub, and edge to hub for every read, 20 to 120 ms \
+         there and back each; {requests} other requests meanwhile",
         waits.len(),
         at(0.5),
         at(1.0)
     );
+    let worst_of = |fault: Fault| format!("{:.0} ms", worst(fault));
     let max = format!(
-        "the slowest of all, {} of them with a fault between control plane and hub: half of all answers lost, at most {:.0} \
-         ms; nothing gets through for {} ms, {:.0}; 200 to 1,200 ms there and back, {:.0}",
+        "the slowest of all, {} of them with a fault. Between control plane and hub: half of all answers lost, at most {}; \
+         nothing gets through for {} ms, {}; 200 to 1,200 ms there and back, {}. Between hub and edge: half of all reads cut \
+         off, {}; half answered with 500, {}; none answered for {} ms, {}; 200 to 1,200 ms there and back, {}",
         faulty.len(),
-        worst(Fault::LostAnswers),
+        worst_of(Fault::LostAnswers),
         DOWN.as_millis(),
-        worst(Fault::Down),
-        worst(Fault::Slow)
+        worst_of(Fault::Down),
+        worst_of(Fault::Slow),
+        worst_of(Fault::CutReads),
+        worst_of(Fault::FailedReads),
+        DOWN.as_millis(),
+        worst_of(Fault::SilentHub),
+        worst_of(Fault::SlowReads),
     );
     let slowest = faulty.iter().map(|(_, wait)| *wait).fold(at(1.0), f64::max);
     vec![Value::new("revoke_p99_ms", at(0.99), p99), Value::new("revoke_max_ms", slowest, max)]
@@ -171,22 +213,29 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Revokes a key; milliseconds from the API's 200 to the edge's first refusal, and what a read of the hub would take.
+    /// Revokes a key; milliseconds from the API's 200 to the edge's first refusal.
     fn revoke(&self, key: &Key, at: usize, fault: Fault) -> Result<f64> {
-        self.network.set(Fault::None.weather());
+        self.set(Fault::None)?;
         thread::sleep(Duration::from_millis(at as u64 * PAUSE_MS % 250));
         let edge = self.stack.edge().holding(&key.secret);
-        self.network.set(fault.weather());
+        self.set(fault)?;
         self.owner.post(&format!("/v1/keys/{}/revoke", key.id), &json!({}))?.success()?;
-        let start = Instant::now();
+        let (start, mut is_over) = (Instant::now(), !fault.ends_after_a_while());
         until(LOST, || {
-            if fault == Fault::Down && start.elapsed() >= DOWN {
-                self.network.set(Fault::None.weather());
+            if !is_over && start.elapsed() >= DOWN {
+                self.set(Fault::None)?;
+                is_over = true;
             }
             let status = edge.get("/v1/whoami")?.status;
             ensure!(status == 401, "the edge answered {status}");
             Ok(())
         })?;
-        Ok(start.elapsed().as_secs_f64() * 1e3 + self.network.draw(&READ_MS) as f64)
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    }
+
+    fn set(&self, fault: Fault) -> Result<()> {
+        self.network.set(fault.weather());
+        let reads = serde_json::to_vec(&fault.reads())?;
+        self.stack.edge().put_bytes("/.bench/weather", reads)?.success().map(drop)
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) control_port: u16,
     /// What lies between the control plane and the edge; `None` for nothing.
     pub(crate) network: Option<Network>,
+    /// The configuration of the edge, if another than the deployed one.
+    pub(crate) edge: Option<PathBuf>,
 }
 
 /// A running stack. Dropping it ends every process.
@@ -67,6 +69,9 @@ impl Stack {
         let push_token = secret(&secrets, "LATCHKEY_PUSH_TOKEN")?;
         let (origin, origin_url) = start_origin(&dir)?;
         let mut options = wrangler::Options::new(dir.join("edge.log"));
+        if let (Some(edge), Some(first)) = (&settings.edge, options.configurations.first_mut()) {
+            first.clone_from(edge);
+        }
         options.secrets = [secrets, vec![("ORIGIN".to_owned(), origin_url)]].concat();
         options.persist = Some(dir.join("edge"));
         options.port = settings.edge_port;

@@ -46,8 +46,13 @@ const STORY: &[(&str, Act)] = &[
 /// The stack does not start, or a step failed.
 pub(crate) fn tell(json: Option<&Path>) -> Result<()> {
     let scratch = tempfile::Builder::new().prefix("latchkey-dev-").tempdir()?;
-    let settings =
-        Settings { dir: scratch.path().join("stack"), edge_port: 0, control_port: 0, network: None };
+    let settings = Settings {
+        dir: scratch.path().join("stack"),
+        edge_port: 0,
+        control_port: 0,
+        network: None,
+        edge: None,
+    };
     let mut world = World::new(Stack::start(&settings)?);
     let mut steps = Vec::new();
     for (name, act) in STORY {

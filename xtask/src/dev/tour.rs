@@ -21,8 +21,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Something does not start, or ends by itself.
 pub(crate) fn stay(port: u16, control_port: u16) -> Result<()> {
     let dir = repo::root().join(".dev");
-    let mut stack =
-        Stack::start(&Settings { dir: dir.clone(), edge_port: port, control_port, network: None })?;
+    let mut stack = Stack::start(&Settings {
+        dir: dir.clone(),
+        edge_port: port,
+        control_port,
+        network: None,
+        edge: None,
+    })?;
     let kept = dir.join("first.json");
     let mut first = match fs::read(&kept) {
         Ok(bytes) => {
