@@ -36,9 +36,9 @@ const WRITE_KEYS: usize = 100_000;
 /// A refresh comes so long after the one before.
 const REFRESH_EVERY_MS: u64 = 250;
 /// Keys that are revoked between two refreshes; as many are made.
-const CHANGES: usize = 16;
+const CHANGES: usize = 64;
 /// Keys that are revoked at once, so that the delta that says it is nearly as long as one can be.
-const BURST: usize = 22_000;
+const BURST: usize = 31_000;
 /// Longer than this, something is wrong.
 const LOST: Duration = Duration::from_secs(60);
 
@@ -60,7 +60,7 @@ async fn publish(world: &World, signers: &Signers, directory: &Path, refreshes: 
     fill(world, &store, &stock).await?;
     let mut stage = Stage { signers, store, clock, stock, number: 0 };
     // From the end, so that they are hardly among the keys that are asked for first.
-    let mut keys = world.keys.iter().rev().step_by(13);
+    let mut keys = world.keys.iter().rev().step_by(9);
 
     let (publisher, recorder) = stage.start(ChainLimits::default()).await?;
     let first = recorder.take();

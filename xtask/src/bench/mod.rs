@@ -48,6 +48,8 @@ pub(crate) struct Effort {
     faults: usize,
     /// How many keys the installations have that are built whole.
     sizes: &'static [u64],
+    /// How many keys the installations have in which single changes are published.
+    republished: &'static [u64],
     /// Seconds of each row of key creation.
     creation_secs: u64,
 }
@@ -59,15 +61,17 @@ const QUICK: Effort = Effort {
     revocations: 60,
     faults: 14,
     sizes: &[10_000, 1_000_000, 10_000_000],
+    republished: &[1_000_000],
     creation_secs: 5,
 };
 const FULL: Effort = Effort {
     rounds: 4000,
     worker_rounds: 100,
     starts: 9,
-    revocations: 500,
+    revocations: 300,
     faults: 70,
     sizes: &[10_000, 1_000_000, 10_000_000, 100_000_000],
+    republished: &[1_000_000, 10_000_000],
     creation_secs: 20,
 };
 

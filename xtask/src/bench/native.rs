@@ -14,7 +14,9 @@ pub(crate) fn scale(effort: Effort) -> Result<Vec<Value>> {
     let sizes = effort.sizes.iter().flat_map(|size| ["--sizes".to_owned(), size.to_string()]);
     let arguments: Vec<String> = ["scale".to_owned()].into_iter().chain(sizes).collect();
     let mut values = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
-    values.extend(run(&["republish"])?);
+    for size in effort.republished {
+        values.extend(run(&["republish", "--size", &size.to_string()])?);
+    }
     Ok(values)
 }
 
