@@ -95,14 +95,19 @@ fn len_without_tables<T: Paged>(items: &[T]) -> usize {
 
 /// Keys of a big organization are spread over all its projects, so that nearly each may have a binding of its own.
 fn distinct_bindings_are_at_most<T: Paged>(most: usize, items: &[T]) -> bool {
-    let binding = |item: &T| {
-        let Slot { project, organization, role, set, narrowing, .. } = *item.slot();
-        (project, organization, role, set, narrowing)
-    };
-    let fold = |(project, organization, role, set, narrowing): (u32, u32, u8, u32, u32)| {
+    let fold = |(project, organization, role, set, narrowing): Bound| {
         u64::from(project) << 32 ^ u64::from(organization ^ set << 8 ^ narrowing << 16 ^ u32::from(role) << 4)
     };
-    items.len() <= most || count_different(items.iter().map(binding), fold) <= most
+    items.len() <= most || count_different(items.iter().map(|item| binding(item.slot())), fold) <= most
+}
+
+/// Project, organization, role, permission set, narrowing.
+type Bound = (u32, u32, u8, u32, u32);
+
+/// What a slot's binding follows from.
+const fn binding(slot: &Slot) -> Bound {
+    let Slot { project, organization, role, set, narrowing, .. } = *slot;
+    (project, organization, role, set, narrowing)
 }
 
 fn distinct_sets<T: Paged>(items: &[T]) -> usize {
@@ -195,6 +200,11 @@ impl Item for Slot {
     fn key(&self) -> (u64, Self::Key) {
         (self.place, self.tag)
     }
+
+    /// State and expiry are of the same length whatever they say.
+    fn weighs_like(&self, other: &Self) -> bool {
+        binding(self) == binding(other)
+    }
 }
 
 impl Item for ImportedSlot {
@@ -202,6 +212,10 @@ impl Item for ImportedSlot {
 
     fn key(&self) -> (u64, Self::Key) {
         self.slot.key()
+    }
+
+    fn weighs_like(&self, other: &Self) -> bool {
+        self.slot.weighs_like(&other.slot)
     }
 }
 

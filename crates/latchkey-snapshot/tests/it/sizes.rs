@@ -77,7 +77,31 @@ fn check_len(records: &[Record<'static>]) {
             _ => unreachable!("strangers are keys"),
         }
     }
+    // What changes and is as long as before, then what is longer, and back again.
+    let some = || records.iter().skip(CHANGED).take(CHANGED);
+    some().filter_map(revoked).for_each(|record| content.put(record));
+    some().filter_map(moved).for_each(|record| content.put(record));
+    some().for_each(|record| content.put(record.clone()));
     assert_eq!(build(&mut content, 9).manifest, manifest);
+}
+
+fn revoked(record: &Record<'static>) -> Option<Record<'static>> {
+    let mut record = record.clone();
+    match &mut record {
+        Record::Key { state, .. } | Record::ImportedKey { state, .. } => *state = KeyState::Revoked,
+        _ => return None,
+    }
+    Some(record)
+}
+
+/// The key in a project that no other has.
+fn moved(record: &Record<'static>) -> Option<Record<'static>> {
+    let mut record = record.clone();
+    match &mut record {
+        Record::Key { binding, .. } | Record::ImportedKey { binding, .. } => binding.project.0 += 1 << 21,
+        _ => return None,
+    }
+    Some(record)
 }
 
 /// Somebody's key that comes and goes, with a binding and a narrowing of its own.
