@@ -28,6 +28,8 @@ const HEAD_BUDGET_MS: u64 = 400;
 const OBJECT_BUDGET_MS: u64 = 2000;
 /// While one request asks the hub for the head, others are told to go there themselves only after so long.
 const ASKING_MS: u64 = 500;
+/// And for an object: less than an edge waits for a relay, so that it asks the hub and does not take the relay for broken.
+const ASKING_OBJECT_MS: u64 = 900;
 /// How often others look whether the one that asks has been answered.
 const LOOK_EVERY_MS: u64 = 25;
 /// Sets of peppers that are told to the hub at once.
@@ -42,6 +44,8 @@ pub struct Relay {
     head: RefCell<Option<Held>>,
     asking: Cell<UnixMillis>,
     objects: RefCell<Shelf>,
+    /// The objects that the hub is being asked for, and until when that is believed.
+    asked: RefCell<BTreeMap<ObjectDigest, UnixMillis>>,
     /// The sets of peppers of those who read since the hub was told.
     readers: RefCell<BTreeSet<PepperSet>>,
 }
@@ -68,6 +72,7 @@ impl DurableObject for Relay {
             head: RefCell::new(None),
             asking: Cell::default(),
             objects: RefCell::default(),
+            asked: RefCell::default(),
             readers: RefCell::default(),
         }
     }
@@ -128,19 +133,58 @@ impl Relay {
     }
 
     async fn object(&self, digest: ObjectDigest) -> Result<Response, Problem> {
-        let kept = self.objects.try_borrow_mut().ok().and_then(|mut shelf| shelf.get(&digest));
-        if let Some(bytes) = kept {
+        if let Some(bytes) = self.kept(&digest) {
             return respond::bytes(bytes);
         }
-        let asked = self.ask(Target::Object(digest), None, OBJECT_BUDGET_MS).await?;
-        let bytes = asked.ok_or(Problem::NOT_FOUND)?;
+        if self.is_asked(&digest) {
+            return self.await_object(&digest).await;
+        }
+        self.begin_asking(digest);
+        let asked = self.ask(Target::Object(digest), None, OBJECT_BUDGET_MS).await;
+        let kept = asked.and_then(|bytes| self.keep_object(digest, bytes.ok_or(Problem::NOT_FOUND)?));
+        if let Ok(mut asked) = self.asked.try_borrow_mut() {
+            asked.remove(&digest);
+        }
+        respond::bytes(kept?)
+    }
+
+    /// Waits for whoever asks the hub. When that one asked in vain, an edge goes on to the hub; all who waited here
+    /// asking after one another would help nobody.
+    async fn await_object(&self, digest: &ObjectDigest) -> Result<Response, Problem> {
+        while self.is_asked(digest) {
+            Delay::from(Duration::from_millis(LOOK_EVERY_MS)).await;
+            if let Some(bytes) = self.kept(digest) {
+                return respond::bytes(bytes);
+            }
+        }
+        Err(Problem::NOT_FOUND)
+    }
+
+    fn kept(&self, digest: &ObjectDigest) -> Option<Vec<u8>> {
+        self.objects.try_borrow_mut().ok()?.get(digest)
+    }
+
+    fn keep_object(&self, digest: ObjectDigest, bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
         if ObjectDigest::of(&bytes) != digest {
             return Err(Problem::UNREACHABLE);
         }
         if let Ok(mut shelf) = self.objects.try_borrow_mut() {
             shelf.put(digest, bytes.clone());
         }
-        respond::bytes(bytes)
+        Ok(bytes)
+    }
+
+    fn is_asked(&self, digest: &ObjectDigest) -> bool {
+        let until = self.asked.try_borrow().ok().and_then(|asked| asked.get(digest).copied());
+        until.is_some_and(|until| now() < until && until <= now().plus_ms(ASKING_OBJECT_MS))
+    }
+
+    fn begin_asking(&self, digest: ObjectDigest) {
+        if let Ok(mut asked) = self.asked.try_borrow_mut() {
+            // A request that was cancelled took nothing back.
+            asked.retain(|_, until| now() < *until);
+            asked.insert(digest, now().plus_ms(ASKING_OBJECT_MS));
+        }
     }
 
     fn fed_head(&self) -> Option<Vec<u8>> {
