@@ -1,5 +1,8 @@
 //! Workers KV, where the operator has bound one: a place for immutable objects, which the hub writes. Never for heads:
 //! what KV holds may be a minute old, so it confirms nothing.
+//!
+//! KV keeps what it found near the reader for `cacheTtl` seconds, and keeps that it found nothing as long. So none is
+//! set: the shortest there is, a minute, is the default.
 
 use crate::cache::{call, within};
 use crate::isolate::{Isolate, now};
@@ -12,8 +15,6 @@ use worker::{Env, Result, console_warn};
 const BINDING: &str = "LATCHKEY_KV";
 /// How long a read may take; past it the hub is asked.
 const BUDGET_MS: u64 = 500;
-/// Seconds that KV may keep what it found near the reader.
-const CACHE_SECS: u32 = 86_400;
 
 /// The object's bytes, if they are there; nobody has verified them.
 pub(crate) async fn get(isolate: &Isolate, env: &Env, target: &Target) -> Option<Vec<u8>> {
@@ -35,7 +36,6 @@ pub(crate) async fn get(isolate: &Isolate, env: &Env, target: &Target) -> Option
 async fn read(namespace: &JsValue, target: &Target) -> Result<Option<Vec<u8>>> {
     let options = Object::new();
     Reflect::set(&options, &JsValue::from_str("type"), &JsValue::from_str("arrayBuffer"))?;
-    Reflect::set(&options, &JsValue::from_str("cacheTtl"), &JsValue::from(CACHE_SECS))?;
     let found = call(namespace, "get", &[target.to_string().into(), options.into()]).await?;
     if found.is_null() {
         return Ok(None);
