@@ -9,18 +9,22 @@ import { Worker, fixture, head, objects, until } from './support.mjs';
 const path = (name) => fileURLToPath(new URL(`./faulty/${name}`, import.meta.url));
 /** Heads are signed every 200 ms; the rest is the way here, a refresh, and a busy machine. */
 const FRESH_MS = 2500;
-const HELD_MS = 4500;
+/** Longer than what failed is left alone, so that each fault is met. */
+const HELD_MS = 5500;
+const REST_MS = 5000;
 const STALE_AFTER_MS = 4000;
 
 const start = (variables) => Worker.start({ edge: path('wrangler.toml'), hub: path('hub.toml'), variables });
 const order = (faults) => worker.request('/.test/faults', { method: 'PUT', body: JSON.stringify(faults) });
 const counts = async () => (await worker.get('/.test/counts')).json;
+const plant = (key, body) =>
+  worker.request('/.test/planted', { method: 'PUT', headers: { 'x-key': `https://latchkey.invalid/${key}` }, body });
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const isStale = ({ headers }) => headers.get('latchkey-stale') === '1';
 const age = ({ headers }) => Number(headers.get('latchkey-age'));
-const serves = (generation) =>
+const serves = (generation, name = 'alpha_member') =>
   until(async () => {
-    const answer = await worker.whoami('alpha_member');
+    const answer = await worker.whoami(name);
     return answer.status === 200 && answer.json.generation === generation ? answer : undefined;
   }, 20_000);
 
@@ -34,6 +38,36 @@ after(async () => {
   await worker?.stop();
 });
 beforeEach(() => order({}));
+
+/** The counts since `told` was begun, added to it. */
+async function add(told) {
+  for (const [what, count] of Object.entries(await counts())) told[what] = (told[what] ?? 0) + count;
+  return told;
+}
+
+/** Eight bytes, as entries and claims begin with them. */
+function moment(ms) {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(ms));
+  return bytes;
+}
+
+/** Does something again and again while `work` is going on. */
+async function meanwhile(everyMs, again, work) {
+  let goesOn = true;
+  const doing = (async () => {
+    while (goesOn) {
+      await again();
+      await sleep(everyMs);
+    }
+  })();
+  try {
+    return await work();
+  } finally {
+    goesOn = false;
+    await doing;
+  }
+}
 
 /** Asks for a while under a fault. Every answer must be right; returns those after the first moments. */
 async function under(faults, forMs = HELD_MS) {
@@ -95,7 +129,9 @@ test('a revocation arrives through the relay', async () => {
 
 for (const fault of ['throw', 'reject', 'lost', 'hang', 'garbage', 'nonsense', 'status', 'replay', 300]) {
   test(`a cache that does this costs nothing but a read: ${fault}`, async () => {
+    await counts();
     await allFresh(await under({ cache: fault }), `${fault}`);
+    assert.ok((await counts())['fault cache'] > 0);
   });
 }
 
@@ -103,16 +139,57 @@ for (const fault of ['reject', 'hang', 'garbage', 'status', 400]) {
   test(`a relay that does this costs nothing but a read of the hub: ${fault}`, async () => {
     await counts();
     await allFresh(await under({ relay: fault }), `${fault}`);
-    assert.ok((await counts())['hub head'] > 0);
+    const told = await counts();
+    assert.ok(told['fault relay'] > 0 && told['hub head'] > 0, JSON.stringify(told));
   });
 }
 
-test('a relay that replays an old head is found out', async () => {
-  await under({ relay: 'replay' });
-  await until(async () => {
-    await allFresh([await worker.whoami('alpha_member')], 'a replay');
-    return true;
-  }, 20_000);
+for (const fault of ['reject', 'hang', 'status']) {
+  test(`a relay that the hub does not reach asks the hub: ${fault}`, async () => {
+    await counts();
+    await allFresh(await under({ feed: fault }), `${fault}`);
+    const told = await counts();
+    assert.ok(told['fault feed'] > 0 && told['relay to hub head'] > 0, JSON.stringify(told));
+  });
+}
+
+for (const fault of ['reject', 'hang', 'status', 'garbage', 350]) {
+  test(`a relay that is not handed anything and asks in vain costs nothing but a read of the hub: ${fault}`, async () => {
+    await counts();
+    await allFresh(await under({ feed: 'reject', 'relay to hub': fault }), `${fault}`);
+    const told = await counts();
+    assert.ok(told['fault relay to hub'] > 0, JSON.stringify(told));
+  });
+}
+
+test('however many ask a relay for an object at once, it asks the hub once', async () => {
+  const [{ digest }] = objects('first');
+  const ask = async (path) =>
+    (await worker.get(`/.test/relay?name=hub-${fixture.installation}-weur&path=${path}&times=40`)).json;
+  for (const [fault, path, asked, first] of [
+    [200, `objects/${digest}`, 200, 200],
+    // It holds it now.
+    ['reject', `objects/${digest}`, 200, 200],
+    // The hub has no such thing; those that waited are told so, and ask it themselves.
+    [200, `objects/${'0'.repeat(64)}`, 404, 404],
+    ['hang', `objects/${'1'.repeat(64)}`, 404, 503],
+  ]) {
+    await order({ 'relay to hub': fault });
+    await counts();
+    const statuses = await ask(path);
+    const told = await counts();
+    assert.equal(statuses.filter((status) => status === first).length >= 1, true, `${fault}: ${statuses}`);
+    assert.ok(statuses.every((status) => status === asked || status === first), `${fault}: ${statuses}`);
+    assert.ok((told['relay to hub objects'] ?? 0) <= 1, `${fault}: ${JSON.stringify(told)}`);
+  }
+});
+
+test('a relay that replays an old head is found out before an answer is stale', async () => {
+  await counts();
+  const answers = await under({ relay: 'replay' }, 8000);
+  assert.ok(answers.length > 0 && !answers.some(isStale), `${Math.max(...answers.map(age))} ms`);
+  const told = await counts();
+  assert.ok(told['fault relay'] > 0 && told['hub head'] > 0, JSON.stringify(told));
 });
 
 test('with all of it out of order the hub alone is enough', async () => {
@@ -126,62 +203,117 @@ test('when the hub is out of order too, answers are marked in time, and recover'
   await until(async () => (isStale(await worker.whoami('alpha_member')) ? undefined : true), 20_000);
 });
 
-for (const fault of ['hang', 'garbage', 'reject', 'nonsense']) {
-  test(`objects come by another way when KV does this: ${fault}`, async () => {
-    const edition = pulse.edition === 'first' ? 'second' : 'third';
-    await order({ kv: fault, cache: fault === 'nonsense' ? 'garbage' : undefined });
-    pulse.edition = edition;
-    pulse.options = {};
-    if (edition === 'second') await serves(11);
-    else await until(async () => ((await worker.whoami('beta_member')).json?.generation === 12 ? true : undefined), 20_000);
+for (const [fault, edition, generation] of [['garbage', 'second', 11], ['reject', 'third', 12]]) {
+  test(`objects come by another way when the relay does not get them: ${fault}`, async () => {
+    // The relay is left alone for as long after a fault.
+    await sleep(REST_MS);
+    await counts();
+    await order({ kv: 'reject', 'relay to hub': fault });
+    Object.assign(pulse, { edition, options: {} });
+    await serves(generation, 'beta_member');
+    const told = await counts();
+    assert.ok(told['fault relay to hub'] > 0 && told['hub objects'] > 0, JSON.stringify(told));
   });
 }
 
-test('what another isolate put into the cache is used, and the source is not asked', async () => {
+/** Another Worker, with `first` published again and again. */
+async function begin(variables) {
   await pulse.stop();
   await worker.stop();
-  worker = await start({});
+  worker = await start(variables);
   pulse = worker.keepFresh('first');
   await serves(10);
-  // The hub hangs: whatever stays fresh does so by the cache.
-  const { hub, peppers } = await names();
-  await order({ hub: 'hang' });
-  let planting = true;
-  const planter = (async () => {
-    while (planting) {
-      const moment = Buffer.alloc(8);
-      moment.writeBigUInt64LE(BigInt(Date.now()));
-      const headers = { 'x-key': `https://latchkey.invalid/${hub}/head/${peppers}` };
-      await worker.request('/.test/head', { method: 'PUT', headers, body: Buffer.concat([moment, head('first')]) });
-      await sleep(60);
-    }
-  })();
-  try {
-    await allFresh(await under({ hub: 'hang' }, STALE_AFTER_MS + 3000), 'the cache alone');
-  } finally {
-    planting = false;
-    await planter;
+}
+
+test('objects come by another way when KV is out of order, whatever it does', async () => {
+  // Without the cache each edition is read anew.
+  await begin({ LATCHKEY_SHARED_CACHE: 'off' });
+  const editions = [['hang', 'second'], ['garbage', 'third'], ['reject', 'wide'], ['nonsense', 'restored']];
+  for (const [index, [fault, edition]] of editions.entries()) {
+    await order({ kv: fault });
+    await counts();
+    pulse.edition = edition;
+    await serves(11 + index, 'beta_member');
+    const told = await counts();
+    assert.ok(told['fault kv'] > 0 && told['hub objects'] > 0, `${fault}: ${JSON.stringify(told)}`);
+    await sleep(REST_MS);
   }
+});
+
+test('what another isolate put into the cache is used, and the source is not asked', async () => {
+  await begin({});
+  const { hub, peppers } = await names();
+  // The hub hangs: whatever stays fresh does so by the cache.
+  const share = () => plant(`${hub}/head/${peppers}`, Buffer.concat([moment(Date.now()), head('first')]));
+  await meanwhile(60, share, async () => {
+    await allFresh(await under({ hub: 'hang' }, STALE_AFTER_MS + 3000), 'the cache alone');
+  });
+});
+
+test('while another isolate claims to be reading, an entry that is older serves and the hub is not asked', async () => {
+  const { hub, peppers } = await names();
+  /** Reads of the hub while the edge looks into the cache ten times and finds an entry just too old, and this claim. */
+  const reads = async (claimed) => {
+    const share = async () => {
+      await plant(`${hub}/claim/${peppers}`, moment(Date.now() + claimed));
+      await plant(`${hub}/head/${peppers}`, Buffer.concat([moment(Date.now() - 450), head('first')]));
+    };
+    return meanwhile(50, share, async () => {
+      await sleep(500);
+      await counts();
+      const told = {};
+      while (!(told['cache head'] >= 10)) {
+        assert.equal((await worker.whoami('alpha_member')).status, 200);
+        await add(told);
+        await sleep(25);
+      }
+      return told;
+    });
+  };
+  // A moment that is to come counts as now, so that a machine that is busy does not let it grow old.
+  const young = await reads(900);
+  assert.ok((young['hub head'] ?? 0) <= 2, JSON.stringify(young));
+  const old = await reads(-400);
+  assert.ok(old['hub head'] >= 5 && old['put claim'] >= 5, JSON.stringify(old));
 });
 
 test('a claim that nobody fulfils delays by its time and no more', async () => {
   const { hub, peppers } = await names();
-  let planting = true;
-  const planter = (async () => {
-    while (planting) {
-      const moment = Buffer.alloc(8);
-      moment.writeBigUInt64LE(BigInt(Date.now()));
-      const headers = { 'x-key': `https://latchkey.invalid/${hub}/claim/${peppers}` };
-      await worker.request('/.test/head', { method: 'PUT', headers, body: moment });
-      await sleep(400);
-    }
-  })();
-  try {
-    await allFresh(await under({}), 'claims');
-  } finally {
-    planting = false;
-    await planter;
-  }
+  const claim = () => plant(`${hub}/claim/${peppers}`, moment(Date.now()));
+  await meanwhile(100, claim, async () => allFresh(await under({}), 'claims'));
+});
+
+test('an object that another isolate claims to be reading is waited for, and the hub is not asked', async () => {
+  const { hub } = await names();
+  const held = new Set(objects('first').map(({ digest }) => digest));
+  const [{ digest, bytes }] = objects('chained').filter((object) => !held.has(object.digest));
+  const claim = () => plant(`${hub}/claim/objects/${digest}`, moment(Date.now() + 900));
+  await claim();
+  await counts();
+  await meanwhile(100, claim, async () => {
+    pulse.edition = 'chained';
+    const told = {};
+    // It has looked again: so it waits.
+    await until(async () => {
+      await worker.whoami('alpha_member');
+      return (await add(told))['cache claim of an object'] >= 2 ? true : undefined;
+    });
+    await plant(`${hub}/objects/${digest}`, bytes);
+    await serves(11);
+    assert.equal((await add(told))['hub objects'], undefined, JSON.stringify(told));
+  });
+});
+
+test('a claim of an object that nobody fulfils delays by its time and no more', async () => {
+  const { hub } = await names();
+  const held = new Set(objects('first').map(({ digest }) => digest));
+  const wanted = objects('third').filter(({ digest }) => !held.has(digest));
+  for (const { digest } of wanted) await plant(`${hub}/claim/objects/${digest}`, moment(Date.now() + 900));
+  await counts();
+  pulse.edition = 'third';
+  await serves(12, 'beta_member');
+  const told = await counts();
+  assert.ok(told['hub objects'] > 0 && told['put claim of an object'] > 0, JSON.stringify(told));
 });
 
 test('a hub that always takes longer than an answer waits leaves no edge cold', async () => {

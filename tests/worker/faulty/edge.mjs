@@ -1,48 +1,38 @@
 // The edge with everything that it reads from in between: the data centre's cache, the relay, Workers KV and the hub can
-// each be told to be slow, to lose, to replay or to lie, and say how often they were asked. For tests/worker alone.
+// each be told to be slow, to lose, to replay or to lie, and say how often they were asked and how often they did so. For
+// tests/worker alone. What is between the hub and its relays is hub.mjs's.
 //
-// `PUT /.test/faults` takes {"cache":"hang", …}; `GET /.test/counts` tells and forgets; `PUT /.test/head` plants an entry in
-// the cache, as another isolate of the data centre would.
+// `PUT /.test/faults` takes {"cache":"hang", …}; `GET /.test/counts` tells and forgets; `PUT /.test/planted` plants an entry in
+// the cache, as another isolate of the data centre would; `GET /.test/relay` asks a relay many times at once.
 
 import Edge from '../../../wasm/edge/build/index.js';
+import { count, fault, misdeed, order, ordered, served, take } from './faults.mjs';
 
-let faults = {};
-let counts = {};
 /** The first head that each of them gave, for replays. */
 const firsts = {};
-
-const count = (what) => (counts[what] = (counts[what] ?? 0) + 1);
-const forever = () => new Promise(() => {});
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const noise = () => crypto.getRandomValues(new Uint8Array(300));
-const served = (bytes) => new Response(bytes, { headers: { 'content-length': `${bytes.length}` } });
-
-/** Does what is ordered of `who`; `undefined`: nothing is. */
-async function misdeed(who) {
-  const fault = faults[who];
-  if (fault === 'hang') await forever();
-  if (fault === 'reject') throw new Error(`${who} is out of order`);
-  if (fault === 'status') return new Response('out of order', { status: 500 });
-  if (fault === 'garbage') return served(noise());
-  if (fault === 'nonsense') return { status: 200, ok: true };
-  if (Number.isInteger(fault)) await sleep(fault);
-  return undefined;
-}
 
 // The cache.
 
 const realCaches = caches;
+/** What a key is for: `head`, `claim`, `object`, or `claim of an object`. */
+const kind = (url) => {
+  const [, , what, rest] = new URL(url).pathname.split('/');
+  if (what === 'objects') return 'object';
+  return what === 'claim' && rest === 'objects' ? 'claim of an object' : what;
+};
+
 class Cache {
   constructor(real) {
     this.real = real;
   }
 
   match(url) {
-    count('cache');
-    if (faults.cache === 'throw') throw new Error('the cache is out of order');
+    count(`cache ${kind(url)}`);
+    if (ordered('cache') === 'throw') throw fault('cache');
     return (async () => {
       const answer = (await misdeed('cache')) ?? (await this.real.match(url));
-      if (faults.cache !== 'replay' || !answer || !url.includes('/head')) return answer;
+      if (ordered('cache') !== 'replay' || !answer || !url.includes('/head')) return answer;
+      count('fault cache');
       // An old head that says it was put this moment.
       firsts.cache ??= new Uint8Array(await answer.arrayBuffer());
       const entry = firsts.cache.slice();
@@ -52,13 +42,13 @@ class Cache {
   }
 
   put(url, response) {
-    count('put');
-    if (faults.cache === 'throw') throw new Error('the cache is out of order');
+    count(`put ${kind(url)}`);
+    if (ordered('cache') === 'throw') throw fault('cache');
     return (async () => (await misdeed('cache')) ?? this.real.put(url, response))();
   }
 }
 const opened = async (name) => {
-  if (faults.cache === 'lost') throw new Error('there is no cache');
+  if (ordered('cache') === 'lost') throw fault('cache');
   return new Cache(await realCaches.open(name));
 };
 Object.defineProperty(globalThis, 'caches', { value: { open: opened } });
@@ -87,7 +77,8 @@ async function asked(stub, who, request) {
   const answer = (await misdeed(who)) ?? (await stub.fetch(request));
   if (what !== 'head' || !answer.ok) return answer;
   const bytes = new Uint8Array(await answer.arrayBuffer());
-  if (faults[who] !== 'replay') return served(bytes);
+  if (ordered(who) !== 'replay') return served(bytes);
+  count(`fault ${who}`);
   firsts[who] ??= bytes;
   return served(firsts[who]);
 }
@@ -103,23 +94,31 @@ function store(real) {
   };
 }
 
+/** Asks the script of the hub, whatever object of it. */
+const atHub = (env, path, init) => env.HUB.getByName('orders').fetch(`https://hub${path}`, init);
+
 export default {
   async fetch(request, env, context) {
     const { pathname } = new URL(request.url);
     if (pathname === '/.test/faults') {
-      faults = await request.json();
+      const orders = await request.text();
+      order(JSON.parse(orders));
       for (const who of Object.keys(firsts)) delete firsts[who];
-      return new Response(null, { status: 204 });
+      return atHub(env, '/.test/faults', { method: 'PUT', body: orders });
     }
     if (pathname === '/.test/counts') {
-      const told = counts;
-      counts = {};
-      return Response.json(told);
+      return Response.json({ ...(await (await atHub(env, '/.test/counts')).json()), ...take() });
     }
-    if (pathname === '/.test/head') {
+    if (pathname === '/.test/planted') {
       const bytes = new Uint8Array(await request.arrayBuffer());
       await plant(request.headers.get('x-key'), bytes, 60);
       return new Response(null, { status: 204 });
+    }
+    if (pathname === '/.test/relay') {
+      const { name, path, times } = Object.fromEntries(new URL(request.url).searchParams);
+      const relay = env.RELAY.getByName(name);
+      const asked = Array.from({ length: Number(times) }, () => relay.fetch(`https://relay/${path}`));
+      return Response.json((await Promise.all(asked)).map(({ status }) => status));
     }
     if (pathname === '/.test/kv') {
       const { keys } = await env.LATCHKEY_KV.list();

@@ -8,6 +8,7 @@ use crate::isolate::{Isolate, now};
 use core::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::pin_mut;
+use latchkey_push::Target;
 use worker::js_sys::{self, Function, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -31,7 +32,9 @@ pub(crate) enum Key<'a> {
     /// Who is reading it.
     Claim,
     /// An object, by its target.
-    Object(&'a latchkey_push::Target),
+    Object(&'a Target),
+    /// Who is reading that object.
+    ObjectClaim(&'a Target),
 }
 
 impl Key<'_> {
@@ -41,6 +44,7 @@ impl Key<'_> {
             Self::Head => format!("{BASE}/{hub}/head/{peppers}"),
             Self::Claim => format!("{BASE}/{hub}/claim/{peppers}"),
             Self::Object(target) => format!("{BASE}/{hub}/{target}"),
+            Self::ObjectClaim(target) => format!("{BASE}/{hub}/claim/{target}"),
         }
     }
 
@@ -48,7 +52,7 @@ impl Key<'_> {
     const fn lifetime(self) -> &'static str {
         match self {
             Self::Head => "max-age=60",
-            Self::Claim => "max-age=1",
+            Self::Claim | Self::ObjectClaim(_) => "max-age=1",
             Self::Object(_) => "public, max-age=31536000, immutable",
         }
     }

@@ -10,7 +10,9 @@ use latchkey_push::peppers::PepperSet;
 use latchkey_push::relay;
 use latchkey_snapshot::{Installation, Root};
 use std::rc::Rc;
-use worker::{Date, Env, Request, js_sys};
+use worker::js_sys::{self, Reflect};
+use worker::wasm_bindgen::JsValue;
+use worker::{Date, Env, Request};
 
 thread_local! {
     /// Set by the first request. Nothing in it belongs to a request: no future, no response, no body.
@@ -31,6 +33,8 @@ struct Kept {
     relay: OnceCell<Option<&'static str>>,
     /// The `as_of` of the newest head that the gate took.
     newest: Cell<UnixMillis>,
+    /// How many old heads the relay gave in a row.
+    old_heads: Cell<u32>,
     rests: Rests,
     flights: RefCell<Flights>,
     /// Where usage goes nowhere, none is counted.
@@ -101,6 +105,7 @@ impl Isolate {
             gate: RefCell::new(gate),
             relay: OnceCell::new(),
             newest: Cell::default(),
+            old_heads: Cell::default(),
             rests: Rests::default(),
             flights: RefCell::new(Flights::default()),
         })))
@@ -123,10 +128,8 @@ impl Isolate {
     /// Chooses the relay, once: an isolate stays where it is.
     pub(crate) fn locate(&self, request: &Request) {
         self.0.relay.get_or_init(|| {
-            let cf = request.cf();
-            let continent = cf.and_then(worker::Cf::continent);
-            let longitude = cf.and_then(worker::Cf::coordinates).map(|(_, longitude)| longitude);
-            self.0.settings.relays.near(continent.as_deref(), longitude)
+            let (continent, longitude) = (place(request, "continent"), place(request, "longitude"));
+            self.0.settings.relays.near(continent.as_deref(), longitude.as_deref())
         });
     }
 
@@ -146,6 +149,11 @@ impl Isolate {
 
     pub(crate) fn relay_rest(&self) -> &Rest {
         &self.0.rests.relay
+    }
+
+    /// How many old heads the relay gave in a row, as far as they are counted.
+    pub(crate) fn old_heads(&self) -> &Cell<u32> {
+        &self.0.old_heads
     }
 
     /// The `as_of` of the newest head that the gate took.
@@ -176,6 +184,12 @@ impl Isolate {
     pub(crate) fn flights<T>(&self, work: impl FnOnce(&mut Flights) -> T) -> Option<T> {
         self.0.flights.try_borrow_mut().ok().map(|mut flights| work(&mut flights))
     }
+}
+
+/// What the platform says of where a request came in, in its own words.
+fn place(request: &Request, what: &str) -> Option<String> {
+    let cf = Reflect::get(request.inner(), &JsValue::from_str("cf")).ok()?;
+    Reflect::get(&cf, &JsValue::from_str(what)).ok()?.as_string()
 }
 
 fn hub_name(root: &[u8]) -> String {

@@ -9,10 +9,11 @@ use crate::isolate::{Isolate, now};
 use crate::source::{self, Origin};
 use core::cell::Cell;
 use core::time::Duration;
-use futures_util::future::join_all;
+use futures_util::future::{Either, join, join_all, select};
+use futures_util::pin_mut;
 use latchkey_core::UnixMillis;
 use latchkey_gate::{Ask, HEAD_BUDGET_MS, HeadAsk, RefreshEnd, Wanted};
-use latchkey_push::shared::Urgency;
+use latchkey_push::shared::{Errand, SHARED_BY_MS, Urgency};
 use std::rc::Rc;
 use worker::{Delay, Env, js_sys};
 
@@ -24,6 +25,8 @@ const OBJECT_BUDGET_MS: u64 = 2000;
 const OBJECTS_AT_ONCE: usize = 4;
 /// Objects fetched behind one answer at most.
 const OBJECTS_BEHIND_MAX: usize = 32;
+/// Objects that a head newly leads to and that are fetched before others are shown the head: a tip, and what is before it.
+const NEWS_MAX: usize = 4;
 
 /// Does what the gate asks for before it answers.
 pub(crate) async fn perform(isolate: &Isolate, io: Io<'_>, ask: Ask) {
@@ -48,8 +51,8 @@ pub(crate) async fn perform(isolate: &Isolate, io: Io<'_>, ask: Ask) {
 /// A look at the head behind an answer, and then the objects that are wanted.
 pub(crate) async fn behind(isolate: &Isolate, env: &Env) {
     let pilot = isolate.flights(|flights| flights.begin(Cargo::Head, now()));
-    let chance = (js_sys::Math::random() * 4_294_967_296.0) as u32;
-    look(isolate, env, Urgency::Behind { chance }, pilot, |isolate, _| {
+    let urgency = Urgency::Behind { chance: source::chance() };
+    look(isolate, env, urgency, pilot, |isolate, _| {
         isolate.with(|gate| gate.refresh_ended(now()));
     })
     .await;
@@ -92,31 +95,75 @@ async fn look(
     ended: impl FnOnce(&Isolate, RefreshEnd),
 ) -> bool {
     let begun = now();
+    // Before its first head nothing that an isolate lacks is news.
+    let before = (isolate.newest() > UnixMillis::default()).then(|| next_wanted(isolate));
     let read = source::head(isolate, env, urgency, begun.plus_ms(LOOK_BUDGET_MS)).await;
     ended(isolate, if read.is_some() { RefreshEnd::Answered } else { RefreshEnd::Failed });
     land(isolate, pilot);
     let is_late = now().since_ms(begun) >= HEAD_BUDGET_MS;
-    if let Some(news) = read.flatten() {
-        source::share_head(isolate, &news).await;
+    if let Some(head) = read.flatten() {
+        match before {
+            Some(before) => share(isolate, env, &head, before).await,
+            None => source::share_head(isolate, &head).await,
+        }
     }
     is_late
 }
 
+/// Shares a head, and before it the objects that it newly leads to: whoever takes the head out of the cache finds them
+/// there too, so that a data centre reads them as often as it reads the head. What the head refuses does not wait for them
+/// long.
+async fn share(isolate: &Isolate, env: &Env, head: &[u8], before: Option<Wanted>) {
+    let news = fetch_news(isolate, env, before);
+    let late = Delay::from(Duration::from_millis(SHARED_BY_MS));
+    pin_mut!(news, late);
+    match select(news, late).await {
+        Either::Left(_) => source::share_head(isolate, head).await,
+        Either::Right(((), news)) => {
+            join(source::share_head(isolate, head), news).await;
+        }
+    }
+}
+
+/// Fetches what is wanted first, as long as that is something else than before.
+async fn fetch_news(isolate: &Isolate, env: &Env, mut before: Option<Wanted>) {
+    for _ in 0..NEWS_MAX {
+        let next = next_wanted(isolate);
+        let Some(wanted) = next.filter(|_| isolate.cache().is_some() && next != before) else { return };
+        fetch_or_wait(isolate, env, &wanted, Errand::News).await;
+        before = next;
+    }
+}
+
+fn next_wanted(isolate: &Isolate) -> Option<Wanted> {
+    isolate.with(|gate| gate.wanted(1)).and_then(|wanted| wanted.first().copied())
+}
+
+/// Fetches what is wanted, each object once, until a round brings nothing: what cannot be had now is asked for again by a later
+/// answer, when the gate wants it again.
 async fn fetch_wanted(isolate: &Isolate, env: &Env) {
-    let mut fetched = 0;
-    while fetched < OBJECTS_BEHIND_MAX {
-        let wanted = isolate.with(|gate| gate.wanted(OBJECTS_AT_ONCE)).unwrap_or_default();
-        if wanted.is_empty() {
+    let mut tried: Vec<Wanted> = Vec::new();
+    while tried.len() < OBJECTS_BEHIND_MAX {
+        let most = tried.len() + OBJECTS_AT_ONCE;
+        let mut round = isolate.with(|gate| gate.wanted(most)).unwrap_or_default();
+        round.retain(|wanted| !tried.contains(wanted));
+        round.truncate(OBJECTS_AT_ONCE);
+        tried.extend(&round);
+        let fetches = round.iter().map(|wanted| fetch_or_wait(isolate, env, wanted, Errand::Behind));
+        if !join_all(fetches).await.contains(&true) {
             return;
         }
-        fetched += wanted.len();
-        join_all(wanted.iter().map(|wanted| async {
-            match in_flight(isolate, wanted) {
-                Some(over) => flight::wait(over, Duration::from_millis(OBJECT_BUDGET_MS)).await,
-                None => fetch(isolate, env, wanted, begin(isolate, wanted)).await,
-            }
-        }))
-        .await;
+    }
+}
+
+/// Fetches an object, or waits for whoever does. Whether this brought it.
+async fn fetch_or_wait(isolate: &Isolate, env: &Env, wanted: &Wanted, errand: Errand) -> bool {
+    match in_flight(isolate, wanted) {
+        Some(over) => {
+            flight::wait(over, Duration::from_millis(OBJECT_BUDGET_MS)).await;
+            false
+        }
+        None => fetch(isolate, env, wanted, errand, begin(isolate, wanted)).await,
     }
 }
 
@@ -125,36 +172,39 @@ async fn await_object(isolate: &Isolate, io: Io<'_>, wanted: &Wanted) {
     if in_flight(isolate, wanted).is_none() {
         let pilot = begin(isolate, wanted);
         let (isolate, env, wanted) = (isolate.clone(), io.env.clone(), *wanted);
-        io.context.wait_until(async move { fetch(&isolate, &env, &wanted, pilot).await });
+        io.context.wait_until(async move {
+            fetch(&isolate, &env, &wanted, Errand::Answer, pilot).await;
+        });
     }
     if let Some(over) = in_flight(isolate, wanted) {
         flight::wait(over, Duration::from_millis(OBJECT_BUDGET_MS)).await;
     }
 }
 
-/// Fetches an object and hands it in.
-async fn fetch(isolate: &Isolate, env: &Env, wanted: &Wanted, pilot: Option<Pilot>) {
+/// Fetches an object and hands it in. Whether the gate took it.
+async fn fetch(isolate: &Isolate, env: &Env, wanted: &Wanted, errand: Errand, pilot: Option<Pilot>) -> bool {
     let reference = wanted.reference();
     let until = now().plus_ms(OBJECT_BUDGET_MS);
-    let found = source::object(isolate, env, reference, until).await;
-    let news = match found {
+    let found = source::object(isolate, env, reference, errand, until).await;
+    let (is_taken, copy) = match found {
         Some((bytes, origin)) => {
             let copy = (origin != Origin::Cache).then(|| source::copy_of(isolate, &bytes)).flatten();
             let taken = isolate.with_mut(|gate| gate.accept_object(wanted, bytes, now()));
             if let Some(Err(refusal)) = &taken {
                 worker::console_warn!("an object was refused: {refusal:?}");
             }
-            copy.filter(|_| matches!(taken, Some(Ok(_))))
+            (matches!(taken, Some(Ok(_))), copy)
         }
         None => {
             isolate.with_mut(|gate| gate.object_failed(wanted, now()));
-            None
+            (false, None)
         }
     };
     land(isolate, pilot);
-    if let Some(news) = news {
-        source::share_object(isolate, reference, &news).await;
+    if let Some(copy) = copy.filter(|_| is_taken) {
+        source::share_object(isolate, reference, &copy).await;
     }
+    is_taken
 }
 
 fn cargo_of(wanted: &Wanted) -> Cargo {

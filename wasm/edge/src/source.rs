@@ -10,23 +10,24 @@ use crate::isolate::{Isolate, now};
 use crate::kv;
 use crate::refresh::left;
 use core::time::Duration;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use futures_util::pin_mut;
 use latchkey_core::UnixMillis;
 use latchkey_gate::{HeadRefusal, ROOT_HOPS_MAX};
 use latchkey_push::Target;
-use latchkey_push::shared::{self, ENTRY_LEN_MAX, Entry, Urgency};
+use latchkey_push::shared::{self, ENTRY_LEN_MAX, Entry, Errand, Next, Patience, Urgency};
 use latchkey_snapshot::ObjectRef;
-use worker::Env;
 use worker::js_sys::{self, Uint8Array};
+use worker::{Delay, Env};
 
 /// How long the relay may take before the hub is asked.
 const RELAY_BUDGET_MS: u64 = 250;
 const RELAY_OBJECT_BUDGET_MS: u64 = 1000;
-/// A head of a relay with an older `as_of` is a reason to ask the hub too, now and then: when the control plane is
-/// silent every relay's is old, and then the hub must not get all their readers.
+/// A head of a relay with an older `as_of` is a reason to ask the hub too, the fourth time in a row: when the control plane is
+/// silent every relay's is old, and then the hub must not get all their readers. Four looks are a second, so that a relay
+/// that replays is found out before an answer is stale; later looks are rare.
 const RELAY_OLD_MS: u64 = 2000;
-const RELAY_DOUBTED_ONE_IN: f64 = 8.0;
+const RELAY_DOUBTED_EVERY: u32 = 4;
 
 /// Where an object came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,15 +56,18 @@ pub(crate) async fn head(
     if isolate.cache().is_some() && shared_head(isolate, env, urgency, until).await {
         return Some(None);
     }
+    claimed(isolate, Key::Claim, asked_head(isolate, env, until)).await
+}
+
+/// Puts a claim while what is claimed is on its way, which never waits for it.
+async fn claimed<T>(isolate: &Isolate, key: Key<'_>, asked: impl Future<Output = T>) -> T {
     let claim = async {
         if isolate.cache().is_some() {
             let claim = shared::encode_claim(now());
-            cache::put(isolate, Key::Claim, &Uint8Array::from(&claim[..])).await;
+            cache::put(isolate, key, &Uint8Array::from(&claim[..])).await;
         }
     };
-    let asked = asked_head(isolate, env, until);
     pin_mut!(asked, claim);
-    // The claim is put while the head is on its way, and the head never waits for it.
     match select(asked, claim).await {
         Either::Left((read, _)) => read,
         Either::Right(((), asked)) => asked.await,
@@ -77,7 +81,7 @@ async fn asked_head(isolate: &Isolate, env: &Env, until: UnixMillis) -> Option<O
         match hub::read(isolate, env, Place::Relay(relay), Target::Head, budget).await {
             Read::Bytes(bytes) => {
                 if let HandedIn::Taken = hand_in(isolate, env, &bytes, until).await {
-                    if !is_doubtful(&bytes) {
+                    if !is_doubtful(isolate, &bytes) {
                         return Some(Some(bytes));
                     }
                     news = Some(bytes);
@@ -97,10 +101,12 @@ async fn asked_head(isolate: &Isolate, env: &Env, until: UnixMillis) -> Option<O
     }
 }
 
-/// Whether a relay's head is so old that the hub is asked too.
-fn is_doubtful(head: &[u8]) -> bool {
+/// Whether a relay's head has been so old for so long that the hub is asked too.
+fn is_doubtful(isolate: &Isolate, head: &[u8]) -> bool {
     let is_old = shared::as_of(head).is_none_or(|as_of| now().since_ms(as_of) > RELAY_OLD_MS);
-    is_old && js_sys::Math::random() * RELAY_DOUBTED_ONE_IN < 1.0
+    let in_a_row = if is_old { isolate.old_heads().get() + 1 } else { 0 };
+    isolate.old_heads().set(in_a_row % RELAY_DOUBTED_EVERY);
+    in_a_row == RELAY_DOUBTED_EVERY
 }
 
 /// Whether the data centre's own entry will do.
@@ -161,31 +167,79 @@ pub(crate) async fn object(
     isolate: &Isolate,
     env: &Env,
     reference: &ObjectRef,
+    errand: Errand,
     until: UnixMillis,
 ) -> Option<(Vec<u8>, Origin)> {
     let target = Target::Object(reference.digest());
-    let is_named = |bytes: &Vec<u8>| reference.admit(bytes).is_ok();
-    if isolate.cache().is_some() {
-        let found = cache::get(isolate, Key::Object(&target), target.len_max()).await;
-        if let Some(bytes) = found.filter(is_named) {
-            return Some((bytes, Origin::Cache));
+    if let Some(bytes) = shared_object(isolate, reference, &target, errand, until).await {
+        return Some((bytes, Origin::Cache));
+    }
+    let asked = asked_object(isolate, env, reference, target, errand, until);
+    let bytes = claimed(isolate, Key::ObjectClaim(&target), asked).await?;
+    Some((bytes, Origin::Beyond))
+}
+
+/// What the data centre's cache has, now or as soon as the one that is reading it has put it there.
+async fn shared_object(
+    isolate: &Isolate,
+    reference: &ObjectRef,
+    target: &Target,
+    errand: Errand,
+    until: UnixMillis,
+) -> Option<Vec<u8>> {
+    let mut patience = Patience::new(errand, chance());
+    while isolate.cache().is_some_and(|rest| !rest.lasts(now())) {
+        let found = cache::get(isolate, Key::Object(target), target.len_max());
+        let claim = cache::get(isolate, Key::ObjectClaim(target), ENTRY_LEN_MAX);
+        let (found, claim) = join(found, claim).await;
+        match found {
+            Some(bytes) if reference.admit(&bytes).is_ok() => return Some(bytes),
+            // What is wrong there stays wrong until somebody puts what is right in its place.
+            Some(_) => return None,
+            None => {}
+        }
+        match patience.next(claim.and_then(|bytes| shared::parse_claim(&bytes)), now()) {
+            Next::Look(wait_ms) if now().plus_ms(wait_ms) < until => {
+                Delay::from(Duration::from_millis(wait_ms)).await;
+            }
+            Next::Look(_) | Next::Ask => return None,
         }
     }
-    if let Some(bytes) = kv::get(isolate, env, &target).await.filter(is_named) {
-        return Some((bytes, Origin::Beyond));
+    None
+}
+
+async fn asked_object(
+    isolate: &Isolate,
+    env: &Env,
+    reference: &ObjectRef,
+    target: Target,
+    errand: Errand,
+    until: UnixMillis,
+) -> Option<Vec<u8>> {
+    let is_named = |bytes: &Vec<u8>| reference.admit(bytes).is_ok();
+    // KV does not have yet what a new head leads to, and would go on saying so to the others.
+    if errand != Errand::News
+        && let Some(bytes) = kv::get(isolate, env, &target).await.filter(is_named)
+    {
+        return Some(bytes);
     }
     if let Some(relay) = isolate.relay().filter(|_| !isolate.relay_rest().lasts(now())) {
         let budget = left(until).min(Duration::from_millis(RELAY_OBJECT_BUDGET_MS));
         match hub::read(isolate, env, Place::Relay(relay), target, budget).await {
-            Read::Bytes(bytes) if is_named(&bytes) => return Some((bytes, Origin::Beyond)),
+            Read::Bytes(bytes) if is_named(&bytes) => return Some(bytes),
             Read::Failed => isolate.relay_rest().begin(now()),
             _ => {}
         }
     }
     match hub::read(isolate, env, Place::Hub, target, left(until)).await {
-        Read::Bytes(bytes) => Some((bytes, Origin::Beyond)),
+        Read::Bytes(bytes) => Some(bytes),
         Read::Absent | Read::Failed => None,
     }
+}
+
+/// 32 random bits.
+pub(crate) fn chance() -> u32 {
+    (js_sys::Math::random() * 4_294_967_296.0) as u32
 }
 
 /// A copy of an object for the cache, if there is one.

@@ -37,18 +37,20 @@ impl Relays {
         &self.0
     }
 
-    /// The one to read from a continent (two letters, as the platform tells it) and a longitude in degrees. Where neither is
-    /// told, or no relay is near: the first.
-    pub fn near(&self, continent: Option<&str>, longitude: Option<f32>) -> Option<&'static str> {
-        let east = |degrees: f32| longitude.is_some_and(|longitude| longitude > degrees);
+    /// The one to read from a continent and a longitude, each as the platform tells it: two letters; degrees with decimals. Where
+    /// neither is told, or no relay is near: the first.
+    pub fn near(&self, continent: Option<&str>, longitude: Option<&str>) -> Option<&'static str> {
+        // Whole degrees will do, and a parser of decimals is 15 KB.
+        let degrees = longitude.and_then(|text| text.split('.').next()?.parse::<i16>().ok());
+        let east = |limit: i16| degrees.is_some_and(|degrees| degrees > limit);
         let order: &[&str] = match continent {
-            Some("NA") if east(-95.0) => &["enam", "wnam", "sam", "weur"],
+            Some("NA") if east(-95) => &["enam", "wnam", "sam", "weur"],
             Some("NA") => &["wnam", "enam", "sam", "apac"],
             Some("SA") => &["sam", "enam", "wnam"],
-            Some("EU") if east(15.0) => &["eeur", "weur", "me", "enam"],
+            Some("EU") if east(15) => &["eeur", "weur", "me", "enam"],
             Some("EU") => &["weur", "eeur", "enam"],
             Some("AF") => &["afr", "weur", "me", "eeur"],
-            Some("AS") if !east(60.0) => &["me", "eeur", "weur", "apac"],
+            Some("AS") if !east(60) => &["me", "eeur", "weur", "apac"],
             Some("AS") => &["apac", "oc", "wnam", "me"],
             Some("OC") => &["oc", "apac", "wnam"],
             _ => &[],
@@ -90,15 +92,16 @@ mod tests {
     fn an_edge_reads_the_relay_that_is_near_it() {
         let relays = Relays::parse("enam,weur,apac").unwrap();
         for (continent, longitude, near) in [
-            (Some("EU"), Some(2.0), "weur"),
-            (Some("EU"), Some(30.0), "weur"),
-            (Some("NA"), Some(-122.0), "enam"),
+            (Some("EU"), Some("2.3514"), "weur"),
+            (Some("EU"), Some("30"), "weur"),
+            (Some("NA"), Some("-122.41940"), "enam"),
             (Some("SA"), None, "enam"),
-            (Some("AS"), Some(139.0), "apac"),
-            (Some("AS"), Some(35.0), "weur"),
-            (Some("OC"), Some(151.0), "apac"),
-            (Some("AF"), Some(20.0), "weur"),
+            (Some("AS"), Some("139.6"), "apac"),
+            (Some("AS"), Some("35.2"), "weur"),
+            (Some("OC"), Some("151.0"), "apac"),
+            (Some("AF"), Some("20.0"), "weur"),
             (Some("AN"), None, "enam"),
+            (Some("NA"), Some("east"), "enam"),
             (None, None, "enam"),
         ] {
             assert_eq!(relays.near(continent, longitude), Some(near), "{continent:?} {longitude:?}");

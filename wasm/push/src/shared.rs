@@ -1,6 +1,6 @@
-//! What the isolates of a data centre share in its cache: the newest head that one of them read, and the claim of
-//! the one that is reading (DESIGN §5). Both carry the moment they were put there, which is all that they are judged
-//! by; the cache's own reckoning is too coarse.
+//! What the isolates of a data centre share in its cache: the newest head that one of them read, objects, and the claims of
+//! those that are reading (DESIGN §5). Heads and claims carry the moment they were put there, which is all that they are
+//! judged by; the cache's own reckoning is too coarse.
 //!
 //! Nothing here is believed: a head out of the cache is verified like any other, and confirms no more than its `as_of`
 //! says. A lost, late or wrong entry costs a read of the source.
@@ -18,6 +18,26 @@ pub const ASKED_BY_MS: u64 = 400;
 pub const ASKED_STEP_MS: u64 = 25;
 /// A claim is respected up to this age.
 pub const CLAIM_MS: u64 = 300;
+/// Under a claim an entry is used up to an age that each look draws anew: at most this, and with each [`CLAIMED_STEP_MS`] less
+/// half as likely. So whoever claims again and again and never brings anything keeps nobody waiting longer.
+pub const CLAIMED_BY_MS: u64 = 1500;
+/// See [`CLAIMED_BY_MS`].
+pub const CLAIMED_STEP_MS: u64 = 100;
+/// A head goes into the cache behind the objects that it newly leads to, so that whoever takes it there finds them there too;
+/// yet what it refuses waits no longer than this for them.
+pub const SHARED_BY_MS: u64 = 250;
+/// The claim of an object holds a reader back up to an age that each read draws: at most this, and with each [`OBJECT_STEP_MS`]
+/// less half as likely. A source has answered long before, so only a claim that came to nothing gets so old.
+pub const OBJECT_CLAIM_MS: u64 = 400;
+/// Who reads an object behind an answer, and finds neither it nor a claim, looks once more before it asks, after a while
+/// that each read draws: at most this, and with each [`OBJECT_STEP_MS`] less half as likely.
+pub const OBJECT_PAUSE_MS: u64 = 200;
+/// See [`OBJECT_CLAIM_MS`] and [`OBJECT_PAUSE_MS`].
+pub const OBJECT_STEP_MS: u64 = 25;
+/// While another reads an object, who needs it at once looks this often whether it has come.
+pub const LOOK_EVERY_MS: u64 = 25;
+/// And who reads it behind an answer.
+pub const LOOK_BEHIND_EVERY_MS: u64 = 75;
 /// An answer that waits for the head takes one from the cache only if its `as_of` is at most this old.
 pub const WAITED_FOR_AS_OF_MS: u64 = 1000;
 /// Clocks of one data centre may differ by so much; what lies further ahead is no entry.
@@ -68,10 +88,7 @@ impl<'a> Entry<'a> {
     /// Whether it is used without a look at the claim.
     pub fn serves(&self, urgency: Urgency, now: UnixMillis) -> bool {
         match urgency {
-            Urgency::Behind { chance } => {
-                let earlier_ms = u64::from(chance.trailing_zeros()) * ASKED_STEP_MS;
-                is_within(self.put, ASKED_BY_MS.saturating_sub(earlier_ms), now)
-            }
+            Urgency::Behind { chance } => is_within(self.put, drawn(ASKED_BY_MS, ASKED_STEP_MS, chance), now),
             Urgency::Before { held } => {
                 let is_news = |as_of| as_of > held && now.since_ms(as_of) <= WAITED_FOR_AS_OF_MS;
                 is_within(self.put, YOUNG_MS, now) && as_of(self.head).is_some_and(is_news)
@@ -81,9 +98,68 @@ impl<'a> Entry<'a> {
 
     /// Whether it is used because somebody else is reading. An answer never waits for that one's success.
     pub fn serves_while_claimed(&self, urgency: Urgency, claim: Option<UnixMillis>, now: UnixMillis) -> bool {
-        matches!(urgency, Urgency::Behind { .. })
-            && claim.is_some_and(|claim| is_within(claim, CLAIM_MS, now))
+        match urgency {
+            Urgency::Behind { chance } => {
+                is_within(self.put, drawn(CLAIMED_BY_MS, CLAIMED_STEP_MS, chance), now)
+                    && claim.is_some_and(|claim| is_within(claim, CLAIM_MS, now))
+            }
+            Urgency::Before { .. } => false,
+        }
     }
+}
+
+/// Why an object is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// A head that the reader is about to share leads to it.
+    News,
+    /// An answer waits for it.
+    Answer,
+    /// Behind an answer.
+    Behind,
+}
+
+/// What a reader does that does not find an object in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Puts a claim and asks beyond.
+    Ask,
+    /// Looks again after so many milliseconds.
+    Look(u64),
+}
+
+/// How long a reader of an object leaves the source to others.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    errand: Errand,
+    chance: u32,
+    has_paused: bool,
+}
+
+impl Patience {
+    /// That of one read; `chance` is 32 random bits.
+    pub const fn new(errand: Errand, chance: u32) -> Self {
+        Self { errand, chance, has_paused: false }
+    }
+
+    /// What to do now that the object was not there, `claim` being the claim that was.
+    pub fn next(&mut self, claim: Option<UnixMillis>, now: UnixMillis) -> Next {
+        let is_behind = self.errand == Errand::Behind;
+        let held_back_ms = drawn(OBJECT_CLAIM_MS, OBJECT_STEP_MS, self.chance);
+        if claim.is_some_and(|claim| is_within(claim, held_back_ms, now)) {
+            return Next::Look(if is_behind { LOOK_BEHIND_EVERY_MS } else { LOOK_EVERY_MS });
+        }
+        if is_behind && !self.has_paused {
+            self.has_paused = true;
+            return Next::Look(drawn(OBJECT_PAUSE_MS, OBJECT_STEP_MS, self.chance));
+        }
+        Next::Ask
+    }
+}
+
+/// `most_ms`, and with each step less half as likely.
+fn drawn(most_ms: u64, step_ms: u64, chance: u32) -> u64 {
+    most_ms.saturating_sub(u64::from(chance.trailing_zeros()) * step_ms)
 }
 
 /// Reads a claim; `None`: there is none.
@@ -152,7 +228,7 @@ mod tests {
     #[test]
     fn a_claim_lets_what_is_there_serve_for_a_moment_and_never_an_answer_that_waits() {
         let head = head(NOW.0);
-        let old = entry(&head, 5000);
+        let old = entry(&head, CLAIMED_BY_MS);
         let claimed = |age_ms| Some(UnixMillis(NOW.0 - age_ms));
         assert!(old.serves_while_claimed(BEHIND, claimed(CLAIM_MS), NOW));
         assert!(!old.serves_while_claimed(BEHIND, claimed(CLAIM_MS + 1), NOW));
@@ -161,6 +237,43 @@ mod tests {
         assert!(!old.serves_while_claimed(BEHIND, far, NOW));
         let waiting = Urgency::Before { held: UnixMillis(0) };
         assert!(!old.serves_while_claimed(waiting, claimed(0), NOW));
+    }
+
+    #[test]
+    fn claims_that_come_to_nothing_keep_nobody_from_asking() {
+        let head = head(NOW.0);
+        let serves = |age_ms, chance| {
+            entry(&head, age_ms).serves_while_claimed(Urgency::Behind { chance }, Some(NOW), NOW)
+        };
+        assert!(serves(CLAIMED_BY_MS, 1) && !serves(CLAIMED_BY_MS + 1, 1));
+        // Three bits of chance: three steps less, so that not all ask in the same moment.
+        let most_ms = CLAIMED_BY_MS - 3 * CLAIMED_STEP_MS;
+        assert!(serves(most_ms, 0b1000) && !serves(most_ms + 1, 0b1000));
+    }
+
+    #[test]
+    fn a_claimed_object_is_waited_for_and_not_for_ever() {
+        let claimed = |age_ms| Some(UnixMillis(NOW.0 - age_ms));
+        for errand in [Errand::News, Errand::Answer] {
+            let next = |claim, chance| Patience::new(errand, chance).next(claim, NOW);
+            assert_eq!(next(None, 1), Next::Ask, "nobody reads it, and somebody waits");
+            assert_eq!(next(claimed(OBJECT_CLAIM_MS), 1), Next::Look(LOOK_EVERY_MS));
+            assert_eq!(next(claimed(OBJECT_CLAIM_MS + 1), 1), Next::Ask);
+            let earlier_ms = OBJECT_CLAIM_MS - 2 * OBJECT_STEP_MS;
+            assert_eq!(next(claimed(earlier_ms), 0b100), Next::Look(LOOK_EVERY_MS));
+            assert_eq!(next(claimed(earlier_ms + 1), 0b100), Next::Ask);
+            assert_eq!(next(Some(NOW.plus_ms(AHEAD_MS_MAX + 1)), 1), Next::Ask, "a moment that cannot be");
+        }
+    }
+
+    #[test]
+    fn behind_an_answer_an_object_is_looked_for_once_more_before_anybody_is_asked() {
+        let mut patience = Patience::new(Errand::Behind, 1);
+        assert_eq!(patience.next(None, NOW), Next::Look(OBJECT_PAUSE_MS));
+        assert_eq!(patience.next(Some(NOW), NOW), Next::Look(LOOK_BEHIND_EVERY_MS));
+        assert_eq!(patience.next(None, NOW), Next::Ask);
+        let mut eager = Patience::new(Errand::Behind, 0);
+        assert_eq!((eager.next(None, NOW), eager.next(None, NOW)), (Next::Look(0), Next::Ask));
     }
 
     #[test]
