@@ -281,7 +281,9 @@ fn upkeep(what: &'static str, changes: Vec<Change>) -> Result<Write<()>, AppErro
     Ok(Write::new(entry.after(&count), ()).put_all(changes))
 }
 
+/// An ended session stays until it would have expired by itself, a service account's up to a year: what is published
+/// says that it ended, and a restore of a copy that had it would take its absence for a sign that it did not.
 fn is_over(session: &Session, now: UnixMillis) -> bool {
     let ended_at = session.revoked_at.map_or(session.expires_at, |at| at.min(session.expires_at));
-    ended_at.plus_ms(SESSION_KEPT_MS) <= now
+    ended_at.plus_ms(SESSION_KEPT_MS) <= now && session.expires_at <= now
 }

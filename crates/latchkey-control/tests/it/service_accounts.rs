@@ -1,6 +1,7 @@
 //! Service accounts: members that are no persons, with management tokens (S3).
 
 use crate::company::{Company, DAY_SECS, accept, items, text, user_id};
+use latchkey_control::app::caretaker::Caretaker;
 use latchkey_core::Role;
 use serde_json::json;
 
@@ -138,4 +139,19 @@ async fn deleted_service_account_ends_and_what_it_made_stays_s3() {
     assert!(items(company.owner.get(&company.at("/service-accounts")).await).is_empty());
     // There is nobody who could come back.
     assert!(items(company.owner.get(&company.at("/departures")).await).is_empty());
+}
+
+/// Else a restore of a backup that has the token would bring it back: what is published would not know of its end.
+#[tokio::test]
+async fn end_of_a_token_is_remembered_for_as_long_as_it_would_have_lasted_s3() {
+    let company = Company::new().await;
+    let (id, before) = company.service("member").await;
+    company.owner.post(&company.at(&format!("/service-accounts/{id}/rotate")), json!({})).await.expect(200);
+    let pass = || async { Caretaker::new(company.stage.control.clone()).pass().await.unwrap() };
+    company.stage.clock.advance_secs(365 * DAY_SECS - 1);
+    pass().await;
+    before.get("/v1/me").await.problem(401, "revoked");
+    company.stage.clock.advance_secs(1);
+    pass().await;
+    before.get("/v1/me").await.problem(401, "unauthenticated");
 }
