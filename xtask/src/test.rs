@@ -26,6 +26,7 @@ const STAGES: &[(&str, Act)] = &[
     ("stranger", stranger),
     ("fuzz", fuzz),
     ("schemathesis", schemathesis),
+    ("s3", s3),
     ("worker", worker),
     ("story", story),
 ];
@@ -95,6 +96,13 @@ fn schemathesis() -> Result<()> {
     stack::build_binary()?;
     let mut command = Command::new("bash");
     shown(command.arg("tests/schemathesis/run").arg(stack::binary()?).current_dir(repo::root()))
+}
+
+/// The binary publishes to an S3-compatible server that others keep, and restores from it.
+fn s3() -> Result<()> {
+    stack::build_binary()?;
+    let mut command = Command::new("bash");
+    shown(command.arg("tests/s3/run").arg(stack::binary()?).current_dir(repo::root()))
 }
 
 fn fuzz() -> Result<()> {

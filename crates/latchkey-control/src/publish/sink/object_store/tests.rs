@@ -1,4 +1,6 @@
-//! A store in memory that delays, loses, forgets to answer, answers with what was, and one that has no conditions.
+//! A store in memory that delays, loses, forgets to answer, and one that has no conditions; over the wire, see [`wire`].
+
+mod wire;
 
 use super::*;
 use crate::publish::tests::stage::{NOW, Stage, head_bytes, head_bytes_until};
@@ -114,9 +116,13 @@ impl ObjectStore for Flaky {
 }
 
 async fn sink(store: &Arc<Flaky>) -> ObjectStoreSink {
+    sink_on(Arc::clone(store) as _).await
+}
+
+async fn sink_on(store: Arc<dyn ObjectStore>) -> ObjectStoreSink {
     let stage = Stage::new().await;
     let keyring = tokio::sync::watch::Sender::new(stage.keyring.borrow().clone()).subscribe();
-    ObjectStoreSink::new("test".to_owned(), Arc::clone(store) as _, "some/where", keyring, 1_000)
+    ObjectStoreSink::new("test".to_owned(), store, "some/where", keyring, 1_000)
 }
 
 fn object(bytes: &[u8]) -> Object {
