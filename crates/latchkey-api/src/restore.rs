@@ -80,12 +80,28 @@ pub struct LoggedRestore {
     /// What was published then; absent if it could not be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<LoggedPublished>,
+    /// A newer state that an operator said was considered; absent if none did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub considered: Option<LoggedConsidered>,
     /// The generation that everything from now on is above.
     pub above_generation: u64,
     /// Things that are held.
     pub held: usize,
     /// Sessions that ended.
     pub sessions: usize,
+    /// Resources that were deleted again.
+    pub resources: usize,
+    /// Budgets that are used up.
+    pub budgets: usize,
+}
+
+/// A state that a sink holds and a restored database lacks, and of which an operator said that it was considered.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct LoggedConsidered {
+    /// Its statement's generation.
+    pub generation: u64,
+    /// Its head's `as_of`, in milliseconds.
+    pub as_of_ms: u64,
 }
 
 /// What was published when a restore looked.

@@ -254,6 +254,29 @@ fn parse(ask: &Ask, scope: BudgetScope, body: &api::SetBudget) -> Result<Budget,
 }
 
 /// The budget before anything was spent.
+/// The budget with nothing left of it in the period that ran then. Where there is none, one that never had anything: a
+/// budget that was set since a backup, and of which no more is known than that it is used up.
+pub(super) fn used_up(view: &dyn View, scope: BudgetScope, then: UnixMillis) -> Result<Budget, StoreError> {
+    Ok(match view.budget(scope)? {
+        Some(budget) => Budget {
+            period_day: began(budget.period, day_of(then)).max(budget.period_day),
+            spent: Amount {
+                requests: budget.spent.requests.max(budget.requests_max.unwrap_or(0)),
+                cost_micros: budget.spent.cost_micros.max(budget.cost_micros_max.unwrap_or(0)),
+            },
+            ..budget
+        },
+        None => Budget {
+            scope,
+            requests_max: Some(0),
+            cost_micros_max: None,
+            period: BudgetPeriod::Total,
+            period_day: 0,
+            spent: Amount::default(),
+        },
+    })
+}
+
 fn fresh(budget: &Budget) -> Budget {
     Budget { spent: Amount::default(), ..*budget }
 }

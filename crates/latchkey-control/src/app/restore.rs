@@ -4,16 +4,18 @@
 //! nobody else can bring it back: [`check_not_held`] stands where people could.
 
 use super::ask::Ask;
+use super::budgets;
 use super::error::{AppError, Conflict};
 use super::pages;
 use crate::iam::{
-    Demand, Held, HeldPlace, HeldReason, HeldThing, Invitation, OperatorAct, Permit, Scope, TokenDigest,
-    authorize_upkeep,
+    BudgetScope, Demand, Held, HeldPlace, HeldReason, HeldThing, Invitation, OperatorAct, Permit, Scope,
+    TokenDigest, authorize_upkeep,
 };
+use crate::publish::Setback;
 use crate::store::{AuditEntry, Change, Ctx, Store, StoreError, View, Write};
 use latchkey_api as api;
 use latchkey_api::restore::CONFIRMED_MAX;
-use latchkey_core::{KeyId, OrganizationId, OrganizationNumber, ProjectId, UnixMillis, UserId};
+use latchkey_core::{KeyId, OrganizationId, OrganizationNumber, ProjectId, ResourceType, UnixMillis, UserId};
 
 /// Things that one write holds, sessions that one ends.
 const A_WRITE: usize = 500;
@@ -25,9 +27,9 @@ const A_WRITE: usize = 500;
 pub async fn hold(
     store: &Store,
     facts: &api::restore::LoggedRestore,
-    held: Vec<Held>,
-    sessions: &[TokenDigest],
+    setback: Setback,
 ) -> Result<(), AppError> {
+    let Setback { held, sessions, resources, budgets, as_of } = setback;
     let facts = facts.clone();
     let decide = move |view: &dyn View, ctx: &mut Ctx| {
         let entry = AuditEntry::new(&authorize_upkeep(Scope::Installation), None, "restore.begin", whole())
@@ -52,7 +54,32 @@ pub async fn hold(
             store.write(move |view: &dyn View, ctx: &mut Ctx| hold_some(view, ctx.now, &some)).await?;
         }
     }
+    for of_one in resources.chunk_by(|one, next| one.0 == next.0) {
+        for some in of_one.chunks(A_WRITE) {
+            let some = some.to_vec();
+            store.write(move |view: &dyn View, ctx: &mut Ctx| delete_again(view, ctx.now, &some)).await?;
+        }
+    }
+    for of_one in budgets.chunk_by(|one, next| one.0 == next.0) {
+        for some in of_one.chunks(A_WRITE) {
+            let some = some.to_vec();
+            store.write(move |view: &dyn View, _: &mut Ctx| use_up(view, as_of, &some)).await?;
+        }
+    }
     Ok(())
+}
+
+/// Notes that an operator considered a state which a sink holds and this database lacks.
+///
+/// # Errors
+/// The store's.
+pub async fn consider(store: &Store, state: api::restore::LoggedConsidered) -> Result<(), AppError> {
+    let decide = move |_: &dyn View, _: &mut Ctx| {
+        let permit = authorize_upkeep(Scope::Installation);
+        let entry = AuditEntry::new(&permit, None, "restore.consider", whole()).after(&state);
+        Ok::<_, AppError>(Write::new(entry, ()))
+    };
+    store.write(decide).await.map(drop)
 }
 
 /// What is held, by organization.
@@ -209,6 +236,57 @@ fn let_go(view: &dyn View, now: UnixMillis, permit: &Permit, held: &Held) -> Res
             vec![there.letting_externals_in(permit, true).into()]
         }
     })
+}
+
+/// Deletes resources of an organization.
+fn delete_again(
+    view: &dyn View,
+    now: UnixMillis,
+    some: &[(OrganizationNumber, ResourceType, String)],
+) -> Result<Write<()>, AppError> {
+    let (number, ..) = some.first().ok_or(Conflict::NothingToDo)?;
+    let (permit, subject) = of_organization(view, *number)?;
+    let (mut deleted, mut ids) = (Vec::new(), Vec::new());
+    for (_, kind, id) in some {
+        let resource = view.resource(*kind, id)?.ok_or(StoreError::Corrupt("resources"))?;
+        ids.push(format!("{}/{id}", kind.as_str()));
+        deleted.push(resource.deleted(&permit, now));
+    }
+    let entry = AuditEntry::new(&permit, None, "restore.delete_resources", subject).after(&ids);
+    Ok(Write::new(entry, ()).put_all(deleted))
+}
+
+/// Has budgets of an organization used up, as of then.
+fn use_up(
+    view: &dyn View,
+    as_of: UnixMillis,
+    some: &[(OrganizationNumber, BudgetScope)],
+) -> Result<Write<()>, AppError> {
+    let (number, _) = some.first().ok_or(Conflict::NothingToDo)?;
+    let (permit, subject) = of_organization(view, *number)?;
+    let (mut used_up, mut told) = (Vec::new(), Vec::new());
+    for (_, scope) in some {
+        used_up.push(budgets::used_up(view, *scope, as_of)?);
+        told.push(match scope {
+            BudgetScope::Organization(_) => "organization".to_owned(),
+            BudgetScope::Project(number) => {
+                let project = view.project(*number)?.ok_or(StoreError::Corrupt("projects"))?;
+                format!("project/{}", project.id)
+            }
+            BudgetScope::Key(family) => format!("key/{family}"),
+        });
+    }
+    let entry = AuditEntry::new(&permit, None, "restore.use_up_budgets", subject).after(&told);
+    Ok(Write::new(entry, ()).put_all(used_up))
+}
+
+fn of_organization(
+    view: &dyn View,
+    number: OrganizationNumber,
+) -> Result<(Permit, (&'static str, String)), AppError> {
+    let organization = view.organization(number)?.ok_or(StoreError::Corrupt("organizations"))?;
+    let subject = ("organization", organization.id.to_string());
+    Ok((authorize_upkeep(Scope::Organization(number)), subject))
 }
 
 /// Ends sessions, of those that are there.

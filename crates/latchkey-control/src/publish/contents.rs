@@ -1,10 +1,10 @@
 //! What a published state says once its deltas are taken in: for comparing two of them.
 
 use super::published::PublishedState;
-use latchkey_core::{ExpiryMinute, OrganizationNumber, ProjectNumber};
+use latchkey_core::{ExpiryMinute, KeyId, OrganizationNumber, ProjectNumber};
 use latchkey_snapshot::page::KeyState;
 use latchkey_snapshot::query::TAG_LEN;
-use latchkey_snapshot::{Binding, Entry, Kind, Names, OrganizationNames, Page, ProjectNames};
+use latchkey_snapshot::{Binding, Canary, Entry, Kind, Names, OrganizationNames, Page, ProjectNames};
 use std::collections::BTreeMap;
 
 /// Where a record is found: by what it is about, and its tag.
@@ -36,6 +36,8 @@ pub struct PublishedRecord {
     pub is_external: bool,
     /// What it is narrowed to, in words; empty for nothing.
     pub narrowing: String,
+    /// Of a key of another system, the id that its use is told by.
+    pub key_id: Option<KeyId>,
 }
 
 impl PublishedState {
@@ -53,6 +55,17 @@ impl PublishedState {
             delta.names().iter().for_each(|names| contents.take_names(names));
         }
         contents
+    }
+}
+
+impl PublishedState {
+    /// The canaries that are answered otherwise than the base says. No edge serves while there is one.
+    pub fn wrong_canaries(&self) -> Vec<&Canary> {
+        let is_wrong = |canary: &&Canary| {
+            let found = self.find(&canary.query);
+            !canary.holds(found.map(|(_, entry)| entry).as_ref())
+        };
+        self.manifest.canaries.iter().filter(is_wrong).collect()
     }
 }
 
@@ -87,5 +100,6 @@ fn record(page: &Page, entry: &Entry) -> PublishedRecord {
         is_out_of_budget: entry.is_out_of_budget,
         is_external: entry.is_external,
         narrowing: narrowing.unwrap_or_default(),
+        key_id: page.imported_key_id(entry),
     }
 }

@@ -207,8 +207,8 @@ impl Desk {
             self.hand_over_roots(&mut standing, &keyring).await?;
             held = self.sink.held().await.map_err(Delay::Sink)?;
         }
-        if let Some((generation, _)) = held.head {
-            self.heads.meet(generation).await.map_err(Delay::Heads)?;
+        if let Some(head) = held.head {
+            self.heads.meet(head).await.map_err(Delay::Heads)?;
         }
         Ok(())
     }

@@ -22,8 +22,12 @@ pub(super) struct Heads {
     board: Board,
     /// Where the committed state stood when this run began.
     began_at: Generation,
-    /// A generation that a sink holds and this run did not begin with: the database is an older copy.
-    overtaken: OnceLock<Generation>,
+    /// What the run before this one had signed at most.
+    before: Bookmark,
+    /// What restores left out.
+    gaps: Vec<Gap>,
+    /// A head that a sink holds and this database never signed: it is an older copy.
+    overtaken: OnceLock<Met>,
     state: Mutex<State>,
 }
 
@@ -32,7 +36,12 @@ struct State {
     ledger: Ledger,
     /// What is on disk. No head may go out above it: a restart must know before the world does.
     kept: Bookmark,
+    /// The least `as_of` of the heads of this run.
+    first: Option<UnixMillis>,
 }
+
+/// A head that a sink holds: its statement's generation, and its `as_of`.
+pub(super) type Met = (Generation, UnixMillis);
 
 /// A head, ready to go out.
 #[derive(Debug)]
@@ -61,7 +70,7 @@ pub(super) enum HeadsError {
         /// Where the database stood at the start.
         began_at: Generation,
         /// What a sink holds.
-        held: Generation,
+        held: Met,
     },
 }
 
@@ -81,13 +90,13 @@ impl Heads {
     pub(super) fn new(
         (store, clock): (Arc<Store>, Arc<dyn Clock>),
         keyring: Keyrings,
-        (bookmark, committed): (Bookmark, Generation),
+        (before, gaps, committed): (Bookmark, Vec<Gap>, Generation),
         board: Board,
     ) -> Self {
-        let stamp = Stamp::above(bookmark.as_of);
-        let state = State { stamp, ledger: Ledger::after(committed), kept: bookmark };
+        let (stamp, ledger) = (Stamp::above(before.as_of), Ledger::after(committed));
+        let state = Mutex::new(State { stamp, ledger, kept: before, first: None });
         let (began_at, overtaken) = (committed, OnceLock::new());
-        Self { store, clock, keyring, board, began_at, overtaken, state: Mutex::new(state) }
+        Self { store, clock, keyring, board, began_at, before, gaps, overtaken, state }
     }
 
     /// The keyring in force.
@@ -100,18 +109,27 @@ impl Heads {
         self.keyring.clone()
     }
 
-    /// Compares what a sink holds with what this database can have published.
+    /// Compares the head that a sink holds with those that this database signed. That it is committed here is not
+    /// enough: a restored database counts on far above all that it lacks.
     ///
     /// # Errors
     /// [`HeadsError::Overtaken`], now and for the rest of the run, at every sink.
-    pub(super) async fn meet(&self, held: Generation) -> Result<(), HeadsError> {
-        // A statement of this run may have been taken though its answer was lost.
-        let own = self.began_at.max(self.state.lock().await.kept.generation);
-        if held > own {
+    pub(super) async fn meet(&self, held: Met) -> Result<(), HeadsError> {
+        if !self.is_own(&*self.state.lock().await, held) {
             // The first one is as good as any.
             let _ = self.overtaken.set(held);
         }
         self.check_not_overtaken()
+    }
+
+    /// Whether the head is one of ours: of a run before this one, or of this one, if its answer was lost.
+    fn is_own(&self, state: &State, held: Met) -> bool {
+        let (generation, as_of) = held;
+        let is_before = self.before.covers(held);
+        let is_of_this_run = generation >= self.began_at
+            && state.first.is_some_and(|first| as_of >= first)
+            && state.kept.covers(held);
+        (is_before || is_of_this_run) && !self.gaps.iter().any(|gap| gap.lacks(held))
     }
 
     fn check_not_overtaken(&self) -> Result<(), HeadsError> {
@@ -136,15 +154,13 @@ impl Heads {
         let signers = keyring.signers(KeyRole::Head, as_of.seconds()).map_err(HeadsError::Signers)?;
         let statement = edition.signed(keyring, now.seconds())?;
         let root_version = keyring.root().version();
-        if as_of > state.kept.as_of || root_version > state.kept.root_version {
+        if !state.kept.covers((edition.generation, as_of)) || root_version > state.kept.root_version {
             // A little ahead, so that not every head costs a sync.
-            let bookmark = Bookmark {
-                as_of: state.kept.as_of.max(as_of.plus_ms(RESERVE_MS)),
-                root_version: state.kept.root_version.max(root_version),
-                ..state.kept
-            };
+            let (as_of, generation) = (as_of.plus_ms(RESERVE_MS), edition.generation);
+            let bookmark = state.kept.max(Bookmark { as_of, generation, root_version });
             self.keep(&mut state, bookmark).await.map_err(HeadsError::Store)?;
         }
+        state.first = Some(state.first.map_or(as_of, |first| first.min(as_of)));
         let content = HeadContent { root_version, as_of, statement: &statement, inline: &inline };
         let bytes = content.sign(&signers).map_err(HeadsError::Build)?;
         let covers = lacking.map_or(committed, |lacking| Generation(lacking.0.saturating_sub(1)));
@@ -190,6 +206,68 @@ impl Heads {
     }
 }
 
+/// What a restore left out: heads below where the database went on, and above what the restore considered. They were
+/// signed from a state that this database never had, and may refuse what it accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The newest statement that was considered.
+    pub generation: Generation,
+    /// The newest `as_of` that was considered: inline revocations ride in heads alone.
+    pub as_of: UnixMillis,
+    /// Where the database went on.
+    pub above: Generation,
+}
+
+impl Gap {
+    /// Whether this head lies in the gap.
+    fn lacks(&self, (generation, as_of): Met) -> bool {
+        generation < self.above && (generation > self.generation || as_of > self.as_of)
+    }
+
+    /// The gaps that are kept, the oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn read(view: &ReadView) -> Result<Vec<Self>, StoreError> {
+        let Some(bytes) = view.publish_state(GAPS)? else { return Ok(Vec::new()) };
+        let corrupt = StoreError::Corrupt("publish_state");
+        match bytes.split_first() {
+            Some((&GAPS_VERSION, rest)) => {
+                let (gaps, rest) = rest.as_chunks::<GAP_LEN>();
+                if rest.is_empty() { Ok(gaps.iter().map(Self::from_bytes).collect()) } else { Err(corrupt) }
+            }
+            _ => Err(corrupt),
+        }
+    }
+
+    /// Keeps these, in place of those that were kept, in a store that nothing is published from now. Beyond
+    /// [`GAPS_MAX`] the oldest go.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn keep(gaps: &[Self], store: &Store) -> Result<(), StoreError> {
+        let newest = &gaps[gaps.len().saturating_sub(GAPS_MAX)..];
+        let mut bytes = vec![GAPS_VERSION];
+        newest.iter().for_each(|gap| bytes.extend(gap.to_bytes()));
+        store.put_publish_state(GAPS, bytes).await
+    }
+
+    fn to_bytes(self) -> [u8; GAP_LEN] {
+        let mut bytes = [0; GAP_LEN];
+        for (slot, number) in
+            bytes.as_chunks_mut::<8>().0.iter_mut().zip([self.generation.0, self.as_of.0, self.above.0])
+        {
+            *slot = number.to_le_bytes();
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; GAP_LEN]) -> Self {
+        let number = |at: usize| bytes.as_chunks::<8>().0.get(at).map_or(0, |one| u64::from_le_bytes(*one));
+        Self { generation: Generation(number(0)), as_of: UnixMillis(number(1)), above: Generation(number(2)) }
+    }
+}
+
 /// The bookmark of the run before this one.
 pub(super) fn read_bookmark(store: &Store) -> Result<Bookmark, StoreError> {
     Bookmark::read(&store.read()?)
@@ -205,6 +283,11 @@ impl Bookmark {
             None => Ok(Self::default()),
             Some(bytes) => Self::from_bytes(&bytes).ok_or(StoreError::Corrupt("publish_state")),
         }
+    }
+
+    /// Whether it is above this head.
+    pub(super) fn covers(&self, (generation, as_of): Met) -> bool {
+        generation <= self.generation && as_of <= self.as_of
     }
 
     /// The greater of two, in each part.
@@ -261,9 +344,11 @@ impl fmt::Display for HeadsError {
             Self::Clock(error) => error.fmt(f),
             Self::Build(error) => error.fmt(f),
             Self::Signers(error) => error.fmt(f),
-            Self::Overtaken { began_at, held } => write!(
+            Self::Overtaken { began_at, held: (held, as_of) } => write!(
                 f,
-                "the database stood at generation {began_at}, but {held} was published: it is an older copy, and nothing is signed from it"
+                "the database stood at generation {began_at}, but {held} as of {} was published, which it never signed: \
+                 it is an older copy, and nothing is signed from it",
+                as_of.0
             ),
         }
     }
@@ -271,6 +356,11 @@ impl fmt::Display for HeadsError {
 
 const BOOKMARK: &str = "bookmark";
 const BOOKMARK_VERSION: u8 = 1;
+const GAPS: &str = "gaps";
+const GAPS_VERSION: u8 = 1;
+const GAP_LEN: usize = 24;
+/// Restores that are remembered.
+const GAPS_MAX: usize = 64;
 /// How far ahead of its heads a bookmark is, and so how far a restart may have to push `as_of` at most.
 const RESERVE_MS: u64 = 250;
 

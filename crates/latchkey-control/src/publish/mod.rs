@@ -34,11 +34,11 @@ mod succession;
 pub use canaries::CANARY_KEYS_MAX;
 pub use chain::ChainLimits;
 pub use contents::{Contents, PublishedRecord, RecordPlace};
-pub use heads::Bookmark;
+pub use heads::{Bookmark, Gap};
 pub use keyring::{EndingKey, Keyring, KeyringError, Keyrings, Keys};
 pub use published::{PublishedError, PublishedState, Snapshot};
 pub use publisher::{PublishError, Publisher, Schedule, Settings};
-pub use rebuild::{RebuildError, Rebuilt};
+pub use rebuild::{Beside, Canaries, RebuildError, Rebuilt};
 pub use setback::{Setback, SetbackError};
 pub use sink::object_store::{ObjectStoreSink, ObjectStoreSource, S3Credentials, S3Error, S3Place};
 pub use sink::{

@@ -42,15 +42,22 @@ pub struct PublishedState {
 }
 
 impl Snapshot {
-    /// Reads all of what a source holds. `roots` are those that are known here, version 1 first; newer ones are
-    /// followed there.
+    /// Reads all of what a source holds. `roots` are those that are known here, one after the other; newer ones are
+    /// followed there. The head must be under the newest of all of them.
     ///
     /// # Errors
     /// [`PublishedError`], at the first thing that is missing or wrong.
     pub fn read(roots: &[Vec<u8>], source: &dyn Source) -> Result<Self, PublishedError> {
         let bytes = source.head()?.ok_or(PublishedError::Nothing)?;
         let unverified = UnverifiedHead::parse(&bytes).map_err(PublishedError::Head)?;
-        let root = root(roots, unverified.root_version(), source)?;
+        let root = newest_root(roots, source)?;
+        let (under, newest) = (unverified.root_version(), root.version());
+        if under < newest {
+            return Err(PublishedError::RootIsOlder { head: under, newest });
+        }
+        if under > newest {
+            return Err(PublishedError::Root { version: newest.saturating_add(1), fault: None });
+        }
         let head = unverified.verify(&root).map_err(PublishedError::Head)?;
         let statement = &head.statement;
         let expected = (statement.installation, statement.generation);
@@ -115,26 +122,25 @@ impl PublishedState {
     }
 }
 
-/// The root of a version: one that is known, or one that follows from the newest of those.
-fn root(known: &[Vec<u8>], version: u32, source: &dyn Source) -> Result<Root, PublishedError> {
+/// The newest root: the last of those that are known, and of those that follow it in the place. A head under any
+/// other proves nothing: whoever stole that one's keys can sign as many.
+fn newest_root(known: &[Vec<u8>], source: &dyn Source) -> Result<Root, PublishedError> {
     let fault = |version, fault| PublishedError::Root { version, fault };
-    let first = known.first().ok_or(PublishedError::Nothing)?;
+    let (first, rest) = known.split_first().ok_or(PublishedError::Nothing)?;
     let mut root = Root::pinned(first).map_err(|error| fault(1, Some(error)))?;
-    let mut known = known.iter().skip(1);
-    let mut hops = 0;
-    while root.version() < version {
+    for bytes in rest {
         let next = root.version().saturating_add(1);
-        root = match known.next() {
-            Some(bytes) => root.successor(bytes),
-            None if hops == ROOT_HOPS_MAX => return Err(fault(next, None)),
-            None => {
-                hops += 1;
-                root.successor(&source.root(next)?.ok_or(fault(next, None))?)
-            }
-        }
-        .map_err(|error| fault(next, Some(error)))?;
+        root = root.successor(bytes).map_err(|error| fault(next, Some(error)))?;
     }
-    Ok(root)
+    for _ in 0..ROOT_HOPS_MAX {
+        let next = root.version().saturating_add(1);
+        let Some(bytes) = source.root(next)? else { return Ok(root) };
+        root = root.successor(&bytes).map_err(|error| fault(next, Some(error)))?;
+    }
+    match source.root(root.version().saturating_add(1))? {
+        None => Ok(root),
+        Some(_) => Err(PublishedError::TooManyRoots),
+    }
 }
 
 struct Reader<'a> {
@@ -306,6 +312,15 @@ pub enum PublishedError {
         /// What is wrong; `None` if it is not there.
         fault: Option<RootError>,
     },
+    /// The place has more roots after those that are known than an edge would follow.
+    TooManyRoots,
+    /// The head is under a root that was replaced: its keys may be anybody's by now.
+    RootIsOlder {
+        /// The root that the head names.
+        head: u32,
+        /// The newest one.
+        newest: u32,
+    },
     /// The head is none of this installation's.
     Head(HeadError),
     /// An object that is named is not there.
@@ -346,6 +361,13 @@ impl fmt::Display for PublishedError {
             Self::Nothing => f.write_str("no head is published there"),
             Self::Root { version, fault: None } => write!(f, "root {version} is not there"),
             Self::Root { version, fault: Some(fault) } => write!(f, "root {version}: {fault}"),
+            Self::TooManyRoots => {
+                write!(f, "more than {ROOT_HOPS_MAX} roots follow the newest that is known here")
+            }
+            Self::RootIsOlder { head, newest } => write!(
+                f,
+                "the head is under root {head}, which root {newest} replaced: nothing under it is believed any more"
+            ),
             Self::Head(error) => write!(f, "the head: {error}"),
             Self::Missing { what, digest } => write!(f, "{what} is not there: {digest}"),
             Self::Object { what, digest, fault } => write!(f, "{what}, {digest}: {fault}"),

@@ -4,7 +4,7 @@ use super::backoff::Backoff;
 use super::chain::ChainLimits;
 use super::courier::{Desk, Editions, Standing};
 use super::edition::Shop;
-use super::heads::{Heads, read_bookmark};
+use super::heads::{Gap, Heads, read_bookmark};
 use super::keyring::{Keyrings, replaced};
 use super::lines::Stands;
 use super::press::Press;
@@ -182,7 +182,8 @@ fn heads(
     board: &Board,
 ) -> Result<Heads, PublishError> {
     let bookmark = read_bookmark(store)?;
-    let committed = store.read()?.generation()?;
+    let view = store.read()?;
+    let (committed, gaps) = (view.generation()?, Gap::read(&view)?);
     if committed < bookmark.generation {
         return Err(PublishError::StateIsOlder { committed, published: bookmark.generation });
     }
@@ -191,7 +192,12 @@ fn heads(
         return Err(PublishError::RootIsOlder { held, published: bookmark.root_version });
     }
     let keyring = settings.keyring.clone();
-    Ok(Heads::new((Arc::clone(store), Arc::clone(clock)), keyring, (bookmark, committed), board.clone()))
+    Ok(Heads::new(
+        (Arc::clone(store), Arc::clone(clock)),
+        keyring,
+        (bookmark, gaps, committed),
+        board.clone(),
+    ))
 }
 
 fn spawn_desk(

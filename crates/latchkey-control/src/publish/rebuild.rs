@@ -1,12 +1,14 @@
 //! A snapshot made again from the database and the pepper: the same state gives the same bytes, whatever led to it.
 
+use super::canaries;
 use super::picture::Picture;
 use super::published::{PublishedError, PublishedState};
 use super::source::{Source, SourceError};
 use crate::store::{ReadView, StoreError};
-use latchkey_core::{Generation, Pepper};
+use latchkey_core::{Generation, KeyId, Pepper, Prefix};
 use latchkey_snapshot::build::{self, BuildError, Object};
-use latchkey_snapshot::{Manifest, ObjectDigest, ObjectRef};
+use latchkey_snapshot::manifest::TokenKey;
+use latchkey_snapshot::{Canary, Installation, ObjectDigest, ObjectRef, Rule};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -21,6 +23,35 @@ pub struct Rebuilt {
     pub state: PublishedState,
 }
 
+/// What a base says beside the state, from where the publisher would take it: never from what is published, unless
+/// whoever compares says so.
+#[derive(Debug)]
+pub struct Beside<'a> {
+    /// The installation.
+    pub installation: Installation,
+    /// How its keys begin.
+    pub prefix: Prefix,
+    /// The keys whose session tokens are believed.
+    pub session_keys: &'a [TokenKey],
+    /// The keys whose assertions origins believe.
+    pub edge_keys: &'a [TokenKey],
+    /// What routes need.
+    pub rules: &'a [Rule],
+    /// How long past `as_of` a stale edge may still answer, in seconds.
+    pub grace_secs: u32,
+    /// What edges try first.
+    pub canaries: Canaries<'a>,
+}
+
+/// The look-ups of which a base says the answer.
+#[derive(Debug, Clone, Copy)]
+pub enum Canaries<'a> {
+    /// Those of these keys, as the state answers them.
+    Of(&'a [KeyId]),
+    /// These, with the answers that they have.
+    Said(&'a [Canary]),
+}
+
 /// Why nothing can be rebuilt.
 #[derive(Debug)]
 pub enum RebuildError {
@@ -33,31 +64,34 @@ pub enum RebuildError {
 }
 
 impl Rebuilt {
-    /// The base that a rebase would give now. What does not follow from the state (rules, public keys, grace,
-    /// canaries) is taken from `like`.
+    /// The base that a rebase would give now.
     ///
     /// # Errors
     /// [`RebuildError`].
-    pub fn of(view: &ReadView, pepper: Pepper, like: &Manifest) -> Result<Self, RebuildError> {
+    pub fn of(view: &ReadView, pepper: Pepper, beside: &Beside<'_>) -> Result<Self, RebuildError> {
+        let canaries = match beside.canaries {
+            Canaries::Of(keys) => canaries::expected(view, &pepper, keys)?,
+            Canaries::Said(canaries) => canaries.to_vec(),
+        };
         let mut picture = Picture::load(pepper, view)?;
         let (generation, exceptions) = (picture.generation(), picture.exceptions());
         let edition = build::Edition {
-            installation: like.installation,
+            installation: beside.installation,
             generation,
             pepper_id: picture.content.pepper_id(),
-            grace_secs: like.grace_secs,
-            prefix: like.prefix,
+            grace_secs: beside.grace_secs,
+            prefix: beside.prefix,
             exceptions: &exceptions,
-            session_keys: &like.session_keys,
-            edge_keys: &like.edge_keys,
-            canaries: &like.canaries,
-            rules: &like.rules,
+            session_keys: beside.session_keys,
+            edge_keys: beside.edge_keys,
+            canaries: &canaries,
+            rules: beside.rules,
         };
         let built = picture.content.build(&edition).map_err(RebuildError::Build)?;
         let manifest = built.manifest.reference;
         let objects = built.objects.into_iter().chain([built.manifest]);
         let memory = Memory(objects.map(|object| (object.reference.digest(), object)).collect());
-        let state = PublishedState::read(&memory, (like.installation, generation), &manifest, None);
+        let state = PublishedState::read(&memory, (beside.installation, generation), &manifest, None);
         Ok(Self { generation, manifest, state: state.map_err(RebuildError::Unreadable)? })
     }
 }

@@ -2,29 +2,41 @@
 //! record by record, what the restored state would publish.
 //!
 //! Only what was published is known of what came after the backup. So a person's invitations, offers of ownership
-//! and interactive sessions, of which edges know nothing or only their ends, are not compared: they all end.
+//! and interactive sessions, of which edges know nothing or only their ends, are not compared: they all end. A resource
+//! that is gone there was deleted, which is for good (G1), so it is not held but deleted again; a budget that is used up
+//! there is used up here. The texts by which projects are found are not compared: they let nobody in.
 
 use super::published::{PublishedState, Snapshot};
 use super::records;
 use crate::iam::key::lasts_longer;
 use crate::iam::narrowing::{ModelPattern, ResourcePattern};
 use crate::iam::{
-    Collaboration, Held, HeldReason, HeldThing, Key, KeyProof, Membership, Narrowing, Session, TokenDigest,
+    BudgetScope, Collaboration, Held, HeldReason, HeldThing, Key, KeyProof, Membership, Narrowing, Resource,
+    Session, TokenDigest,
 };
-use crate::store::{ReadView, StoreError};
-use latchkey_core::{OrganizationNumber, Pepper, PermissionSet, ProjectNumber, UnixMillis};
+use crate::store::{ReadView, StoreError, View};
+use latchkey_core::{
+    OrganizationNumber, Pepper, PermissionSet, ProjectNumber, ResourceId, ResourceType, UnixMillis,
+};
+use latchkey_snapshot::manifest::ExceptionClass;
 use latchkey_snapshot::page::KeyState;
 use latchkey_snapshot::{Entry, InlineSubject, Page, Query};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// What must wait for an operator, and which sessions end.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Setback {
     /// What is held, organization by organization.
     pub held: Vec<Held>,
     /// Sessions that end.
     pub sessions: Vec<TokenDigest>,
+    /// Resources that are deleted again, organization by organization.
+    pub resources: Vec<(OrganizationNumber, ResourceType, String)>,
+    /// Budgets that are used up, of projects and of keys by organization; some may not be there at all.
+    pub budgets: Vec<(OrganizationNumber, BudgetScope)>,
+    /// As of when they were; nothing, if nothing published could be reached.
+    pub as_of: UnixMillis,
 }
 
 /// Why nothing can be compared.
@@ -62,8 +74,13 @@ impl Setback {
         found.keys()?;
         found.people()?;
         found.sessions()?;
+        found.resources()?;
         let mut setback = found.setback;
+        setback.as_of = published.map_or(UnixMillis(0), |published| published.head.as_of);
         setback.held.sort_by_key(|held| (held.organization, held.place()));
+        setback.resources.sort();
+        setback.budgets.sort();
+        setback.budgets.dedup();
         Ok(setback)
     }
 }
@@ -94,6 +111,7 @@ impl Finding<'_> {
             if !organization.is_suspended() && self.known.as_ref().is_some_and(refuses) {
                 self.hold(number, HeldThing::Organization, HeldReason::Refused);
             }
+            self.budget(number, BudgetScope::Organization(number))?;
         }
         Ok(())
     }
@@ -103,6 +121,7 @@ impl Finding<'_> {
             let project = project?;
             let (organization, number) = (project.organization, project.number);
             self.owners.insert(number, organization);
+            self.budget(organization, BudgetScope::Project(number))?;
             let Some(known) = &self.known else { continue };
             let archives = known.state().exceptions.archives(number)
                 || known.published.revokes_inline(InlineSubject::Project(number));
@@ -128,6 +147,9 @@ impl Finding<'_> {
                 None => Some(HeldReason::Unknown),
                 Some(known) => known.key(&key, organization),
             };
+            if self.known.as_ref().is_some_and(|known| known.has_spent_its_own(&key)) {
+                self.note_spent(organization, BudgetScope::of_key(&key))?;
+            }
             if let Some(why) = why {
                 self.hold(organization, HeldThing::Key(key.id, key.disabled_at), why);
             }
@@ -172,6 +194,33 @@ impl Finding<'_> {
         Ok(())
     }
 
+    /// Every key is held if nothing is known, so nobody gets at a resource then.
+    fn resources(&mut self) -> Result<(), StoreError> {
+        let Some(known) = &self.known else { return Ok(()) };
+        for resource in self.view.all_resources()? {
+            let resource = resource?;
+            let organization = self.owner(resource.project)?;
+            if resource.deleted_at.is_none() && known.lacks(&resource) {
+                self.setback.resources.push((organization, resource.kind, resource.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn budget(&mut self, organization: OrganizationNumber, scope: BudgetScope) -> Result<(), StoreError> {
+        if self.known.as_ref().is_some_and(|known| known.has_spent(scope)) {
+            self.note_spent(organization, scope)?;
+        }
+        Ok(())
+    }
+
+    fn note_spent(&mut self, organization: OrganizationNumber, scope: BudgetScope) -> Result<(), StoreError> {
+        if !self.view.budget(scope)?.is_some_and(|budget| budget.is_exhausted()) {
+            self.setback.budgets.push((organization, scope));
+        }
+        Ok(())
+    }
+
     fn hold(&mut self, organization: OrganizationNumber, what: HeldThing, why: HeldReason) {
         self.setback.held.push(Held { organization, what, why, at: self.now });
     }
@@ -194,11 +243,36 @@ impl Known<'_> {
         self.state().find(query).ok_or(HeldReason::Absent)
     }
 
-    fn key(&self, key: &Key, organization: OrganizationNumber) -> Option<HeldReason> {
-        let query = match &key.proof {
+    fn query(&self, key: &Key) -> Query {
+        match &key.proof {
             KeyProof::Native(digest) => Query::native_key(self.pepper, key.id, digest),
             KeyProof::Imported(digest) => Query::imported_key(self.pepper, digest),
+        }
+    }
+
+    /// Whether the key's own line is out of its budget.
+    fn has_spent_its_own(&self, key: &Key) -> bool {
+        self.state().find(&self.query(key)).is_some_and(|(_, entry)| entry.is_out_of_budget)
+    }
+
+    /// Whether the organization or the project is out of its budget.
+    fn has_spent(&self, scope: BudgetScope) -> bool {
+        let (class, number) = match scope {
+            BudgetScope::Organization(number) => (ExceptionClass::OrganizationOutOfBudget, number.0),
+            BudgetScope::Project(number) => (ExceptionClass::ProjectOutOfBudget, number.0),
+            BudgetScope::Key(_) => return false,
         };
+        self.state().exceptions.numbers(class).contains(&number)
+    }
+
+    /// Whether the resource is gone there. One that no snapshot can say was never there.
+    fn lacks(&self, resource: &Resource) -> bool {
+        let Ok(id) = ResourceId::parse(&resource.id) else { return false };
+        self.state().find(&Query::resource(self.pepper, resource.project, resource.kind, id)).is_none()
+    }
+
+    fn key(&self, key: &Key, organization: OrganizationNumber) -> Option<HeldReason> {
+        let query = self.query(key);
         // What no snapshot can say is accepted nowhere.
         records::key(key, organization, false)?;
         let (page, entry) = match self.entry(&query) {

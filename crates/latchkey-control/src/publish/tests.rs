@@ -1,5 +1,7 @@
 //! The publisher as a whole: what must reach a sink, in which order, whatever fails.
 
+mod gaps;
+mod published;
 mod rotation;
 mod setback;
 pub(in crate::publish) mod stage;

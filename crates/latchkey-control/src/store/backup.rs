@@ -89,6 +89,10 @@ pub const GENERATION_MARGIN: u64 = 1 << 20;
 /// The same for the numbers of organizations and projects.
 pub const NUMBER_MARGIN: u64 = 1 << 12;
 
+/// The greatest generation above which a database is restored: beyond 2^53 − 1 no hub takes a head any more, and half of
+/// that is room for every change there will ever be.
+pub const GENERATION_FLOOR_MAX: u64 = 1 << 52;
+
 /// What a backup says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackupFacts {
@@ -137,6 +141,9 @@ impl Backup {
     /// # Errors
     /// [`BackupError`]; whatever was made until then is to be thrown away.
     pub fn unpack(&self, database: &Path, floors: &Floors) -> Result<Generation, BackupError> {
+        if floors.generation.0.max(self.facts.generation.0) > GENERATION_FLOOR_MAX {
+            return Err(BackupError::Floor);
+        }
         if database.exists() {
             return Err(io::Error::from(ErrorKind::AlreadyExists).into());
         }
@@ -332,6 +339,8 @@ pub enum BackupError {
     Seal,
     /// There is something behind its end.
     Trailing,
+    /// The generation to go on above leaves no room: more than [`GENERATION_FLOOR_MAX`].
+    Floor,
 }
 
 impl fmt::Display for BackupError {
@@ -349,6 +358,10 @@ impl fmt::Display for BackupError {
             Self::Digest => f.write_str("the backup was altered: its digest is another"),
             Self::Seal => f.write_str("the backup is not sealed by this installation"),
             Self::Trailing => f.write_str("there is something behind the backup's end"),
+            Self::Floor => write!(
+                f,
+                "a generation above {GENERATION_FLOOR_MAX} leaves no room: hubs take none from 2^53 on"
+            ),
         }
     }
 }

@@ -7,6 +7,8 @@ use latchkey_gate::{
 };
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant, SystemTime};
@@ -82,28 +84,28 @@ fn now() -> UnixMillis {
     UnixMillis(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64)
 }
 
-fn latchkey(arguments: &[&str], token: &str) -> Output {
+pub(crate) fn latchkey(arguments: &[&str], token: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
     command.args(arguments).env("LATCHKEY_TOKEN", token).output().unwrap()
 }
 
 #[track_caller]
-fn succeeded(output: &Output) -> String {
+pub(crate) fn succeeded(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[track_caller]
-fn refused(output: &Output, reason: &str) {
+pub(crate) fn refused(output: &Output, reason: &str) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && error.contains(reason), "`{reason}` is not in: {error}");
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn key(owner: &Client, project: &str) -> (String, String) {
+pub(crate) fn key(owner: &Client, project: &str) -> (String, String) {
     let made = owner.post(&format!("/v1/projects/{project}/keys"), &json!({"name": "k"}));
     (made["key"]["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
 }
@@ -174,6 +176,88 @@ fn restored_key_that_was_revoked_since_is_refused_until_an_operator_confirms_it(
     edge.waits_until(&revoked_secret, true);
     cold.waits_until(&revoked_secret, true);
     assert_eq!(operator.get("/v1/operator/restore").1["items"], json!([]));
+}
+
+/// A hub that answers so many questions after what it holds, and nothing else.
+fn hub(questions: usize, generation: u64, as_of: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body = json!({"generation": generation, "as_of": as_of, "root_version": 1}).to_string();
+    std::thread::spawn(move || {
+        for _ in 0..questions {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                asked.push(byte[0]);
+            }
+            let asked = String::from_utf8(asked).unwrap();
+            let is_known = asked.starts_with("GET /.latchkey/push/status ") && asked.contains("Bearer ");
+            let status = if is_known { "200 OK" } else { "404 Not Found" };
+            let length = body.len();
+            let answer =
+                format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    url
+}
+
+/// The database is lost, and the only place that can be read was down while the hub went on.
+#[test]
+fn place_that_lags_a_hub_is_refused_until_an_operator_says_that_it_was_considered() {
+    let mut installation = Installation::new();
+    let (owner_token, project) = installation.populate();
+    let owner = Client::new(&installation.url(), &owner_token);
+    let (data, copy) = (installation.path("data"), installation.path("copy"));
+    let url = installation.url();
+    succeeded(&latchkey(&["backup", "--url", &url, "--out", text(&copy)], &installation.operator));
+    let mut edge = Edge::cold(&installation);
+    let (_, secret) = key(&owner, &project);
+    edge.waits_until(&secret, true);
+    installation.stop();
+    let published = installation.path("published");
+    fs::rename(data.join("state.redb"), installation.path("lost")).unwrap();
+
+    let looked =
+        succeeded(&latchkey(&["snapshot", "inspect", "--json", "--dir", text(&data), text(&published)], ""));
+    let head = serde_json::from_str::<Value>(&looked).unwrap()["head"].clone();
+    let generation = head["statement"]["generation"].as_u64().unwrap();
+    let as_of = head["as_of_ms"].as_u64().unwrap();
+    let restore = ["restore", "--dir", text(&data), "--backup", text(&copy)];
+    let by_place = |url: &str, more: &[&str]| {
+        let place = ["--published", text(&published), "--edge", url];
+        latchkey(&[&restore[..], &place, more].concat(), "")
+    };
+    for (held, seen) in [(generation + 1, as_of), (generation, as_of + 1)] {
+        let url = hub(1, held, seen);
+        let told = by_place(&url, &[]);
+        refused(&told, "its hub holds a newer head");
+        refused(&told, &format!("--considered {held},{seen}"));
+    }
+    let url = hub(1, generation + 5, as_of + 5);
+    let floor = (generation + 4).to_string();
+    refused(
+        &latchkey(&[&restore[..], &["--offline-floor", &floor, "--edge", &url]].concat(), ""),
+        "must not be below it",
+    );
+    let beyond = [&restore[..], &["--offline-floor", "4503599627370497"]].concat();
+    refused(&latchkey(&beyond, ""), "4503599627370496");
+    refused(&by_place("http://127.0.0.1:1", &[]), "cannot be asked");
+    assert!(!data.join("state.redb").exists());
+
+    let url = hub(1, generation + 5, as_of + 5);
+    let considered = format!("{},{}", generation + 5, as_of + 5);
+    succeeded(&by_place(&url, &["--considered", &considered]));
+    let again = ["restore", "--dir", text(&data), "--considered"];
+    refused(&latchkey(&[&again[..], &["1,99999999999999"]].concat(), ""), "nothing was signed yet");
+    refused(&latchkey(&[&again[..], &["4503599627370496,1"]].concat(), ""), "restore the backup again");
+    let noted = format!("{},{}", generation + 6, as_of + 6);
+    assert!(succeeded(&latchkey(&[&again[..], &[&noted]].concat(), "")).contains("goes on above"));
+    installation.start();
+    edge.waits_until(&secret, false);
+    assert!(edge.generation() > generation + 6);
 }
 
 fn rotation(act: &str) -> Value {

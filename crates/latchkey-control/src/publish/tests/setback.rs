@@ -2,17 +2,27 @@
 
 use super::stage::{NOW, Stage, key, organization, owner, pepper, quick};
 use crate::app::restore;
-use crate::iam::{Collaboration, HeldReason, Key, KeyProof, Membership, Project, Session, TokenDigest};
-use crate::publish::{Bookmark, DirectorySink, DirectorySource, Publisher, Rebuilt, Setback, Sink, Snapshot};
+use crate::iam::narrowing::{ModelPattern, ResourcePattern};
+use crate::iam::usage::day_of;
+use crate::iam::{
+    Amount, Budget, BudgetPeriod, BudgetScope, Collaboration, HeldReason, Key, KeyProof, Membership, Name,
+    Narrowing, Project, Resource, ResourceDetail, Session, TokenDigest,
+};
+use crate::outside::Clock;
+use crate::publish::{
+    Beside, Bookmark, Canaries, ChainLimits, DirectorySink, DirectorySource, Gap, Publisher, Rebuilt,
+    Schedule, Setback, Sink, Snapshot,
+};
 use crate::store::backup::{self, Backup, BackupSeal, Floors};
 use crate::store::{Change, Store, View};
 use crate::tlog::CheckpointSigner;
 use latchkey_api::restore::LoggedRestore;
 use latchkey_core::{
-    Dice, ExpiryMinute, Generation, IdentityId, OrganizationNumber, ProjectNumber, Role, SessionId, UserId,
+    Dice, ExpiryMinute, Generation, IdentityId, ImportedDigest, KeyId, Matching, OrganizationNumber,
+    ProjectNumber, ResourceId, ResourceType, Role, SessionId, UnixMillis, UserId,
 };
 use latchkey_snapshot::page::KeyState;
-use latchkey_snapshot::{InlineSubject, Query};
+use latchkey_snapshot::{Canary, InlineSubject, Query};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -178,29 +188,36 @@ fn accepted(published: &Snapshot) -> BTreeMap<String, [u64; 4]> {
     accepted
 }
 
-fn start(stage: &Stage, folder: &Path) -> Publisher {
+pub(super) fn start(stage: &Stage, folder: &Path) -> Publisher {
     let sink = DirectorySink::open(folder, stage.keyring.subscribe(), 1 << 30).unwrap();
     let sink: Arc<dyn Sink> = Arc::new(sink);
     stage.start_with(vec![sink], quick())
 }
 
-async fn stated(publisher: &Publisher, generation: Generation) {
+pub(super) async fn stated(publisher: &Publisher, generation: Generation) {
     let mut status = publisher.watch();
     let there = status.wait_for(|status| status.sinks[0].statement >= generation);
     let there = tokio::time::timeout(Duration::from_secs(30), there).await.is_ok();
     assert!(there, "generation {generation} is not published: {:?}", publisher.status());
 }
 
-async fn publish(stage: &Stage, folder: &Path) -> Snapshot {
+pub(super) async fn publish(stage: &Stage, folder: &Path) -> Snapshot {
     let publisher = start(stage, folder);
     // Not borrowed while it is waited for: the store writes there.
     let newest = *stage.store.newest().borrow();
     stated(&publisher, newest).await;
-    publisher.stop().await;
+    stopped(stage, publisher).await;
     read(stage, folder)
 }
 
-fn read(stage: &Stage, folder: &Path) -> Snapshot {
+/// Returns once nothing is written any more: a write to the disk that has begun outlives whoever waits for it. The
+/// keyring is what everything that publishes holds on to.
+pub(super) async fn stopped(stage: &Stage, publisher: Publisher) {
+    publisher.stop().await;
+    tokio::time::timeout(Duration::from_secs(30), stage.keyring.closed()).await.unwrap();
+}
+
+pub(super) fn read(stage: &Stage, folder: &Path) -> Snapshot {
     Snapshot::read(stage.keyring.borrow().roots(), &DirectorySource::new(folder)).unwrap()
 }
 
@@ -208,13 +225,13 @@ fn seal() -> BackupSeal {
     BackupSeal::of(&CheckpointSigner::new("test/audit", &[5; 32]).unwrap())
 }
 
-fn write_backup(store: &Store, path: &Path) {
+pub(super) fn write_backup(store: &Store, path: &Path) {
     let mut file = std::fs::File::create(path).unwrap();
     backup::write(&store.read().unwrap(), NOW, &seal(), &mut file).unwrap();
 }
 
 /// The stage on the restored database, and what is held.
-async fn restored(stage: &Stage, folder: &Path, published: Option<&Snapshot>) -> (Stage, Setback) {
+pub(super) async fn restored(stage: &Stage, folder: &Path, published: Option<&Snapshot>) -> (Stage, Setback) {
     let backup = Backup::open(&folder.join("backup"), Some(&seal())).unwrap();
     let generation = published.map_or(Generation(0), |published| published.head.newest_generation());
     let floors = Floors { generation, ..Floors::default() };
@@ -228,13 +245,17 @@ async fn restored(stage: &Stage, folder: &Path, published: Option<&Snapshot>) ->
         backup_generation: 1,
         backup_made_at: NOW.into(),
         published: None,
+        considered: None,
         above_generation: above.0,
         held: setback.held.len(),
         sessions: setback.sessions.len(),
+        resources: setback.resources.len(),
+        budgets: setback.budgets.len(),
     };
-    restore::hold(&stage.store, &facts, setback.held.clone(), &setback.sessions).await.unwrap();
+    restore::hold(&stage.store, &facts, setback.clone()).await.unwrap();
     if let Some(published) = published {
         let (generation, as_of) = (published.head.statement.generation, published.head.as_of);
+        Gap::keep(&[Gap { generation, as_of, above }], &stage.store).await.unwrap();
         Bookmark { as_of, generation, root_version: 1 }.keep(&stage.store).await.unwrap();
     }
     (stage, setback)
@@ -248,12 +269,36 @@ async fn populated() -> Stage {
     stage
 }
 
+/// That there is no such key, which is wrong.
+fn absent(key: &Key) -> Canary {
+    let KeyProof::Native(digest) = key.proof else { unreachable!("the stage's keys are native") };
+    Canary { query: Query::native_key(&pepper(), key.id, &digest), expected: None }
+}
+
 /// Whatever led to the state: made anew from it, the snapshot says the same, in the same bytes.
 fn check_rebuilt(stage: &Stage, published: &Snapshot) {
     let view = stage.store.read().unwrap();
-    let rebuilt = Rebuilt::of(&view, pepper(), &published.state.manifest).unwrap();
-    assert_eq!(rebuilt.state.contents(), published.state.contents());
-    assert_eq!(rebuilt.state.exceptions, published.state.exceptions);
+    let settings = stage.settings(quick());
+    let beside = Beside {
+        installation: settings.installation,
+        prefix: settings.prefix,
+        session_keys: &[],
+        edge_keys: &[],
+        rules: &settings.rules,
+        grace_secs: settings.grace_secs,
+        canaries: Canaries::Of(&settings.canaries),
+    };
+    let rebuilt = Rebuilt::of(&view, pepper(), &beside).unwrap();
+    let wrong = [absent(&key(0))];
+    let with_wrong =
+        Rebuilt::of(&view, pepper(), &Beside { canaries: Canaries::Said(&wrong), ..beside }).unwrap();
+    assert_eq!(with_wrong.state.wrong_canaries(), [&wrong[0]]);
+    for state in [Some(&published.state), published.previous.as_ref()].into_iter().flatten() {
+        assert_eq!(rebuilt.state.contents(), state.contents());
+        assert_eq!(rebuilt.state.exceptions, state.exceptions);
+        assert_eq!(rebuilt.state.manifest.canaries, state.manifest.canaries);
+        assert!(state.wrong_canaries().is_empty());
+    }
     if published.state.chain.is_empty() {
         assert_eq!(rebuilt.manifest, published.head.statement.manifest);
     }
@@ -273,7 +318,7 @@ async fn check_history(before: Vec<Step>, between: Vec<Step>, after: Vec<Step>) 
         let generation = stage.commit(changes(&stage.store, step)).await;
         stated(&publisher, generation).await;
     }
-    publisher.stop().await;
+    stopped(&stage, publisher).await;
     let last = publish(&stage, &sink).await;
     let refused = accepted(&last);
     check_rebuilt(&stage, &last);
@@ -334,4 +379,151 @@ async fn what_changed_nothing_holds_nothing() {
     stage.clock.advance_ms(10_000);
     let now = publish(&stage, &folder.path().join("sink")).await;
     assert_eq!(accepted(&now), accepted(&last));
+}
+
+fn resource(id: &str, deleted_at: Option<UnixMillis>) -> Change {
+    Change::Resource(Resource {
+        kind: ResourceType::File,
+        id: id.to_owned(),
+        name: Name::parse(id).unwrap(),
+        detail: ResourceDetail::None,
+        project: PROJECT,
+        created_at: NOW,
+        deleted_at,
+    })
+}
+
+fn budget(scope: BudgetScope, requests_max: u64, requests: u64) -> Budget {
+    Budget {
+        scope,
+        requests_max: Some(requests_max),
+        cost_micros_max: None,
+        period: BudgetPeriod::Day,
+        period_day: day_of(NOW),
+        spent: Amount { requests, cost_micros: 0 },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resource_that_was_deleted_since_is_deleted_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = populated().await;
+    stage.commit([resource("kept", None), resource("gone", None), resource("long-gone", Some(NOW))]).await;
+    write_backup(&stage.store, &folder.path().join("backup"));
+    stage.commit([resource("gone", Some(NOW))]).await;
+    let last = publish(&stage, &folder.path().join("sink")).await;
+    let (stage, setback) = restored(&stage, folder.path(), Some(&last)).await;
+    assert_eq!(setback.resources, [(ORGANIZATION, ResourceType::File, "gone".to_owned())]);
+    stage.clock.advance_ms(10_000);
+    let now = publish(&stage, &folder.path().join("sink")).await;
+    for (id, is_there) in [("kept", true), ("gone", false), ("long-gone", false)] {
+        let id = ResourceId::parse(id).unwrap();
+        let query = Query::resource(&pepper(), PROJECT, ResourceType::File, id);
+        assert_eq!(now.state.find(&query).is_some(), is_there, "{}", id.as_str());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn budget_that_was_used_up_since_is_used_up_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = populated().await;
+    let (whole, part) = (BudgetScope::Organization(ORGANIZATION), BudgetScope::Project(PROJECT));
+    let own = BudgetScope::of_key(&key(1));
+    let left = [budget(whole, 10, 3), budget(own, 10, 0)];
+    stage.commit(left.map(Change::Budget)).await;
+    write_backup(&stage.store, &folder.path().join("backup"));
+    // The project's was set since: the copy has none.
+    let spent = [budget(whole, 10, 10), budget(own, 10, 11), budget(part, 5, 5)];
+    stage.commit(spent.map(Change::Budget)).await;
+    let last = publish(&stage, &folder.path().join("sink")).await;
+    let (stage, setback) = restored(&stage, folder.path(), Some(&last)).await;
+    assert!(setback.held.is_empty(), "{:?}", setback.held);
+    assert_eq!(setback.budgets, [(ORGANIZATION, whole), (ORGANIZATION, part), (ORGANIZATION, own)]);
+    stage.clock.advance_ms(10_000);
+    let now = publish(&stage, &folder.path().join("sink")).await;
+    assert_eq!(now.state.exceptions, last.state.exceptions);
+    let KeyProof::Native(digest) = key(1).proof else { unreachable!("the stage's keys are native") };
+    let (_, entry) = now.state.find(&Query::native_key(&pepper(), key(1).id, &digest)).unwrap();
+    assert!(entry.is_out_of_budget);
+    // In the next period they begin anew, but for the one of which nothing is known.
+    stage.clock.advance_ms(86_400_000);
+    let view = stage.store.read().unwrap();
+    let due = crate::app::budgets::due(&view, stage.clock.now()).unwrap();
+    assert_eq!(due, [whole, own]);
+}
+
+/// What a chain says beside native keys: keys of other systems, narrowings, resources, budgets, people.
+fn running_changes(stage: &Stage) -> Vec<Vec<Change>> {
+    let imported = |n: u64| Key {
+        id: KeyId::from_number(100 + n),
+        family: KeyId::from_number(100 + n),
+        proof: KeyProof::Imported(ImportedDigest([n as u8; 32])),
+        ..key(n)
+    };
+    let pattern = |text: &str| ModelPattern { matching: Matching::Prefix, text: text.to_owned() };
+    let file =
+        ResourcePattern { kind: ResourceType::File, matching: Matching::Exact, text: "one".to_owned() };
+    let narrowing = Narrowing {
+        models: vec![pattern("llama"), pattern("qwen")],
+        resources: vec![file],
+        rate_per_minute: Some(60),
+        ..Narrowing::default()
+    };
+    let own = BudgetScope::of_key(&key(2));
+    vec![
+        vec![
+            Change::Key(imported(1)),
+            Change::Key(imported(2)),
+            resource("one", None),
+            resource("two", None),
+        ],
+        vec![Change::Key(Key { narrowing: narrowing.clone(), ..key(1) })],
+        vec![Change::Key(Key { narrowing: Narrowing::default(), revoked_at: Some(NOW), ..imported(1) })],
+        vec![Change::Budget(budget(own, 5, 5)), Change::Budget(budget(BudgetScope::Project(PROJECT), 5, 5))],
+        vec![resource("two", Some(NOW)), Change::Budget(budget(own, 50, 5))],
+        changes(&stage.store, &Step::Member(1, Some(Role::Admin))),
+        changes(&stage.store, &Step::Collaborator(2, Some((Role::Member, true, Some(2))))),
+        changes(&stage.store, &Step::EndSession(1)),
+        vec![Change::Key(Key { narrowing, ..imported(2) }), Change::Project(super::stage::project("beta"))],
+    ]
+}
+
+#[track_caller]
+fn check_running(limits: ChainLimits, is_expected: impl Fn(&Snapshot) -> bool) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let last = runtime.block_on(async {
+        let (folder, stage) = (tempfile::tempdir().unwrap(), populated().await);
+        let sink = DirectorySink::open(folder.path(), stage.keyring.subscribe(), 1 << 30).unwrap();
+        let publisher = stage.start_with(vec![Arc::new(sink)], Schedule { chain: limits, ..quick() });
+        let newest = *stage.store.newest().borrow();
+        stated(&publisher, newest).await;
+        for changes in running_changes(&stage) {
+            let generation = stage.commit(changes).await;
+            stated(&publisher, generation).await;
+        }
+        // A new base arrives when its pages are there; heads come all the time.
+        let mut status = publisher.watch();
+        let expected = async {
+            while !is_expected(&read(&stage, folder.path())) {
+                status.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), expected).await.unwrap();
+        stopped(&stage, publisher).await;
+        let last = read(&stage, folder.path());
+        check_rebuilt(&stage, &last);
+        last
+    });
+    assert!(is_expected(&last), "{:?}", last.head.statement);
+}
+
+#[test]
+fn base_and_deltas_of_a_running_chain_say_what_a_new_base_would() {
+    check_running(ChainLimits::default(), |last| !last.state.chain.is_empty() && last.previous.is_none());
+}
+
+#[test]
+fn base_before_says_the_same_for_as_long_as_it_is_carried_on() {
+    let limits = ChainLimits { base_age_secs: 0, ..ChainLimits::default() };
+    check_running(limits, |last| last.previous.is_some());
 }

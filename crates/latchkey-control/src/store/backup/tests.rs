@@ -100,3 +100,16 @@ async fn every_row_comes_back_and_nothing_is_given_out_twice() {
     assert_eq!(same(rows(&view)), same(rows(&store.read().unwrap())));
     assert!(matches!(backup.unpack(&path, &floors), Err(BackupError::Io(_))));
 }
+
+#[tokio::test]
+async fn floor_that_leaves_hubs_no_room_is_refused() {
+    let (_, bytes) = bytes().await;
+    let backup = open(&bytes, Some(&seal())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let floors = |generation| Floors { generation: Generation(generation), ..Floors::default() };
+    let path = folder.path().join("database");
+    let refused = backup.unpack(&path, &floors(GENERATION_FLOOR_MAX + 1)).unwrap_err();
+    assert!(matches!(refused, BackupError::Floor) && !path.exists(), "{refused}");
+    let above = backup.unpack(&path, &floors(GENERATION_FLOOR_MAX)).unwrap();
+    assert_eq!(above, Generation(GENERATION_FLOOR_MAX + GENERATION_MARGIN));
+}
