@@ -198,7 +198,32 @@ impl Config {
     }
 }
 
-fn canaries(ids: Vec<String>) -> Result<Vec<KeyId>> {
+/// What a file says that a server publishes beside its state, defaults included.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Publishes {
+    pub(crate) routes: Option<PathBuf>,
+    pub(crate) grace_secs: u32,
+    pub(crate) canaries: Vec<KeyId>,
+}
+
+/// Reads it. Neither flags nor the environment count.
+///
+/// # Errors
+/// What is wrong with the file.
+pub(crate) fn publishes(path: &Path) -> Result<Publishes> {
+    let file = read(path)?;
+    Ok(Publishes {
+        routes: file.routes,
+        grace_secs: file.grace_secs.unwrap_or(GRACE_SECS_DEFAULT),
+        canaries: canaries(file.canaries.unwrap_or_default())?,
+    })
+}
+
+/// Ids of canaries.
+///
+/// # Errors
+/// There are too many, or one is none.
+pub(crate) fn canaries(ids: Vec<String>) -> Result<Vec<KeyId>> {
     if ids.len() > CANARY_KEYS_MAX {
         bail!("`canaries` are {}; at most {CANARY_KEYS_MAX} are allowed", ids.len());
     }

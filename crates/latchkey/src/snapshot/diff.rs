@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 /// What `latchkey snapshot diff` is asked for.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Where the one is published: a directory.
+    /// Where the one is published: a directory, or `s3://BUCKET/PREFIX`.
     before: String,
-    /// Where the other one is.
+    /// Where the other one is: the same.
     after: String,
     #[command(flatten)]
     pinned: Pinned,
@@ -88,9 +88,9 @@ impl Difference {
         difference
     }
 
-    /// Whether nothing of the state itself differs, the manifest's settings apart.
+    /// Whether nothing differs.
     pub(super) fn is_none(&self) -> bool {
-        self.records.is_empty() && self.exceptions.is_empty()
+        *self == Self::default()
     }
 
     fn compare_contents(&mut self, before: &Contents, after: &Contents) {

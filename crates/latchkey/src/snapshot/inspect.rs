@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 /// What `latchkey snapshot inspect` is asked for.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Where it is published: a directory.
+    /// Where it is published: a directory, or `s3://BUCKET/PREFIX`.
     place: String,
     #[command(flatten)]
     pinned: Pinned,

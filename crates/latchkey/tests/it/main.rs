@@ -8,4 +8,5 @@ mod leaks;
 mod restore;
 mod served;
 mod signer;
+mod snapshot;
 mod trust;
