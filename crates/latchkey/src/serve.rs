@@ -112,7 +112,9 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
     }
     caretaker.abort();
     key_watch.abort();
-    settle(publisher, newest.borrow().to_owned()).await;
+    // Not borrowed while it is waited for: the store's writer notes every change there.
+    let last = *newest.borrow();
+    settle(publisher, last).await;
     tracing::info!("stopped");
     Ok(())
 }
