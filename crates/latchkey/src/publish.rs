@@ -8,7 +8,8 @@ use latchkey_api::{PublishHold, Publishing};
 /// What `latchkey publish` can do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Tells how far publishing has come; with `--wait`, once no edge answers without that change any more.
+    /// Tells how far publishing has come; with `--wait`, once no edge answers without that change any more, unless it
+    /// marks the answer as stale. What is held back counts as not there.
     Status {
         #[command(flatten)]
         server: Server,
@@ -54,6 +55,8 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             } else {
                 print(&status);
             }
+            let is_held = status.waited.is_some() && status.held_since.is_some();
+            ensure!(!is_held, "an operator holds grants back: of that change only what refuses goes out");
             let is_reached = status.waited.is_none_or(|waited| waited.reached);
             ensure!(is_reached, "the time is up, and not every sink has held it for the freshness bound");
             Ok(())

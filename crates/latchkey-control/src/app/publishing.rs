@@ -64,6 +64,10 @@ pub fn status(
 ) -> Result<api::Publishing, AppError> {
     ask.permit(Demand::Operator(OperatorAct::Publishing))?;
     let status = control.publishing().borrow().clone();
+    let held_since = ask.view.publish_held_since()?;
+    // A head covers what is held back, but does not say it.
+    let waited = waited
+        .map(|waited| api::PublishingWait { reached: waited.reached && held_since.is_none(), ..waited });
     Ok(api::Publishing {
         committed: ask.view.generation()?.0,
         stated: status.stated.0,
@@ -71,7 +75,7 @@ pub fn status(
         deltas: status.published.deltas as u64,
         chain_bytes: status.published.chain_bytes as u64,
         root_version: status.root_version,
-        held_since: ask.view.publish_held_since()?.map(Into::into),
+        held_since: held_since.map(Into::into),
         held_back: status.published.held_back,
         error: status.error,
         refused_keys: status.refused_keys,

@@ -174,3 +174,44 @@ impl Board {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sink() -> SinkStatus {
+        Board::new(std::iter::once("sink".to_owned())).read().borrow().sinks[0].clone()
+    }
+
+    fn mark(sink: &mut SinkStatus, generation: u64, at: u64) {
+        sink.mark(Generation(generation), UnixMillis(at));
+    }
+
+    #[test]
+    fn change_is_reached_when_the_first_head_that_covers_it_was_taken() {
+        let mut sink = sink();
+        assert_eq!(sink.reached(Generation(1)), None);
+        mark(&mut sink, 3, 1_000);
+        mark(&mut sink, 3, 1_500);
+        mark(&mut sink, 7, 2_000);
+        let reached = [1, 3, 4, 7, 8].map(|n| sink.reached(Generation(n)).map(|at| at.0));
+        assert_eq!(reached, [Some(1_000), Some(1_000), Some(2_000), Some(2_000), None]);
+    }
+
+    #[test]
+    fn marks_go_once_a_later_one_is_as_old_as_the_bound_and_never_make_it_sooner() {
+        let mut sink = sink();
+        mark(&mut sink, 3, 1_000);
+        mark(&mut sink, 4, 2_000);
+        mark(&mut sink, 5, 2_000 + FRESHNESS_BOUND_MS - 1);
+        assert_eq!(sink.reached(Generation(3)), Some(UnixMillis(1_000)));
+        mark(&mut sink, 5, 2_000 + FRESHNESS_BOUND_MS);
+        assert_eq!(sink.reached(Generation(3)), Some(UnixMillis(2_000)));
+        for n in 0..2 * MARKS_MAX as u64 {
+            mark(&mut sink, 10 + n, 10_000 + n);
+        }
+        assert_eq!(sink.marks.len(), MARKS_MAX);
+        // What was forgotten counts as there only since what is kept.
+        assert!(sink.reached(Generation(3)).unwrap() > UnixMillis(10_000));
+    }
+}

@@ -66,6 +66,11 @@ impl Touched {
         records.map(|(&(kind, place, tag), &bucket)| Query { kind, place, bucket, tag })
     }
 
+    /// The places of the names of a kind, ascending.
+    pub fn names(&self, kind: Kind) -> impl Iterator<Item = u64> + '_ {
+        self.of(kind).filter(move |_| kind.is_names()).map(|(place, _)| place)
+    }
+
     pub(super) fn note(&mut self, query: &Query) {
         self.0.insert((query.kind, query.place, query.tag), query.bucket);
     }
