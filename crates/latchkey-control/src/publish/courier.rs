@@ -309,8 +309,11 @@ impl Desk {
         self.brought.notify_one();
     }
 
+    /// Pushes each of these once: one that two bases share may be named twice.
     async fn push_objects(&self, objects: Vec<&Object>) -> Result<(), SinkError> {
-        let mut waiting = objects.into_iter().cloned();
+        let mut begun = HashSet::new();
+        let once = objects.into_iter().filter(|object| begun.insert(object.reference.digest()));
+        let mut waiting = once.cloned().collect::<Vec<_>>().into_iter();
         let mut running = JoinSet::new();
         loop {
             while running.len() < UPLOADS_MAX

@@ -369,3 +369,56 @@ async fn directory_holds_a_head_and_all_it_names() {
     head.statement.manifest.admit(&std::fs::read(manifest).unwrap()).unwrap();
     assert!(head.as_of >= UnixMillis(NOW.0));
 }
+
+/// A sink that says of everything twice that it lacks it, as where two bases share a page.
+#[derive(Default)]
+struct Repeating {
+    put: std::sync::Mutex<Vec<latchkey_snapshot::ObjectDigest>>,
+}
+
+impl Sink for Repeating {
+    fn name(&self) -> &'static str {
+        "repeating"
+    }
+
+    fn held(&self) -> super::sink::Answer<'_, super::Held> {
+        Box::pin(async { Ok(super::Held::default()) })
+    }
+
+    fn put_root<'a>(&'a self, _version: u32, _bytes: &'a [u8]) -> super::sink::Answer<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn put_object<'a>(&'a self, object: &'a latchkey_snapshot::build::Object) -> super::sink::Answer<'a, ()> {
+        self.put.lock().unwrap().push(object.reference.digest());
+        Box::pin(async { Ok(()) })
+    }
+
+    fn put_head<'a>(
+        &'a self,
+        _head: &'a [u8],
+        named: &'a super::Named,
+    ) -> super::sink::Answer<'a, Option<UnixMillis>> {
+        let put = self.put.lock().unwrap();
+        let lacking = named.objects().map(|object| object.reference.digest());
+        let lacking: Vec<_> = lacking.filter(|digest| !put.contains(digest)).collect();
+        let outcome = match lacking.is_empty() {
+            true => Ok(None),
+            false => Err(super::SinkError::Missing([lacking.clone(), lacking].concat())),
+        };
+        Box::pin(async { outcome })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn object_that_is_missing_twice_is_pushed_once() {
+    let stage = Stage::new().await;
+    let sink = Arc::new(Repeating::default());
+    let generation = stage.commit([created(1)]).await;
+    let publisher = stage.start(vec![sink.clone()]);
+    publisher.wait(generation).await;
+    publisher.stop().await;
+    let put = sink.put.lock().unwrap();
+    let distinct: std::collections::HashSet<_> = put.iter().collect();
+    assert!(!put.is_empty() && distinct.len() == put.len(), "{put:?}");
+}

@@ -1,7 +1,9 @@
 //! A directory: `objects/<hex>`, `roots/<n>` and `head`, each written whole or not at all.
 //!
-//! A file is written beside its place, synced, and renamed into it, so a reader sees the old or the new one
-//! and a crash leaves at worst a `.part` file. Objects are there before a head names them.
+//! A file is written beside its place under a name that nobody else has, synced, and renamed into it, so a reader sees
+//! the old or the new one and a crash leaves at worst a `.part` file, which is cleared away. Objects are there before a
+//! head names them, and on disk: their folder is synced before the head is written. Whoever compares the head and
+//! replaces it holds the lock on `lock`, so of several writers, in one process or in many, none moves it back.
 
 use super::{Answer, Bundle, Held, Named, Sink, SinkError};
 use crate::publish::Keyrings;
@@ -9,10 +11,12 @@ use latchkey_core::UnixMillis;
 use latchkey_snapshot::build::Object;
 use latchkey_snapshot::{Head, ObjectDigest, UnverifiedHead};
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A directory that holds what is published, for native gates and for copies.
 pub struct DirectorySink {
@@ -24,10 +28,20 @@ struct Shelf {
     path: PathBuf,
     keyring: Keyrings,
     keep_ms: u64,
-    /// What leads the bundles of which every object was seen to be there.
-    complete: Mutex<HashSet<ObjectDigest>>,
+    /// How long another writer is waited for.
+    lock_wait: Duration,
+    seen: Mutex<Seen>,
     /// Since when nothing names an object. A restart forgets it, and so only keeps longer.
     unnamed: Mutex<HashMap<String, UnixMillis>>,
+}
+
+/// What was seen to be there.
+#[derive(Default)]
+struct Seen {
+    /// What leads the bundles of which every object was.
+    complete: HashSet<ObjectDigest>,
+    /// Where the round stands in which they are looked at again.
+    next: usize,
 }
 
 impl DirectorySink {
@@ -40,8 +54,9 @@ impl DirectorySink {
         for folder in [path.to_path_buf(), path.join(OBJECTS), path.join(ROOTS)] {
             fs::create_dir_all(folder)?;
         }
-        let (complete, unnamed) = (Mutex::default(), Mutex::default());
-        let shelf = Shelf { path: path.to_path_buf(), keyring, keep_ms, complete, unnamed };
+        let (seen, unnamed) = (Mutex::default(), Mutex::default());
+        let shelf = Shelf { path: path.to_path_buf(), keyring, keep_ms, lock_wait: LOCK_WAIT, seen, unnamed };
+        shelf.clear_parts()?;
         Ok(Self { name: path.display().to_string(), shelf: Arc::new(shelf) })
     }
 
@@ -69,7 +84,10 @@ impl Sink for DirectorySink {
 
     fn put_root<'a>(&'a self, version: u32, bytes: &'a [u8]) -> Answer<'a, ()> {
         let bytes = bytes.to_vec();
-        self.on_disk(move |shelf| shelf.put(ROOTS, &version.to_string(), &bytes))
+        self.on_disk(move |shelf| {
+            let _lock = shelf.lock()?;
+            shelf.put(ROOTS, &version.to_string(), &bytes)
+        })
     }
 
     fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()> {
@@ -83,8 +101,9 @@ impl Sink for DirectorySink {
     fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
         let (head, named) = (head.to_vec(), named.clone());
         self.on_disk(move |shelf| {
-            shelf.check_order(&head)?;
             shelf.check_complete(&named)?;
+            let _lock = shelf.lock()?;
+            shelf.check_order(&head)?;
             shelf.put("", HEAD, &head).map(|()| None)
         })
     }
@@ -152,21 +171,48 @@ impl Shelf {
     }
 
     /// Refuses a head while something it names is not there. A bundle is looked at once, and again after it was not
-    /// named for a while.
+    /// named for a while; and with every head some of what was seen before, so that it is noticed if somebody deletes it.
     fn check_complete(&self, named: &Named) -> Result<(), SinkError> {
-        let mut complete = self.complete.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.are_there_still(named, &mut seen)? {
+            seen.complete.clear();
+        }
         let mut missing = Vec::new();
-        let mut seen = HashSet::new();
+        let mut complete = HashSet::new();
+        let mut is_new = false;
         for bundle in named.bundles() {
             let Some(first) = bundle.first().map(|object| object.reference.digest()) else { continue };
-            let lacking = if complete.contains(&first) { Vec::new() } else { self.lacking(bundle)? };
+            let is_known = seen.complete.contains(&first);
+            let lacking = if is_known { Vec::new() } else { self.lacking(bundle)? };
             if lacking.is_empty() {
-                seen.insert(first);
+                complete.insert(first);
+                is_new |= !is_known;
             }
             missing.extend(lacking);
         }
-        *complete = seen;
-        if missing.is_empty() { Ok(()) } else { Err(SinkError::Missing(missing)) }
+        seen.complete = complete;
+        if !missing.is_empty() {
+            return Err(SinkError::Missing(missing));
+        }
+        if is_new {
+            // Another writer may have put some of it there, and not come to this yet.
+            sync_folder(&self.path.join(OBJECTS)).map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the next few of the named objects, in a round over all, are there.
+    fn are_there_still(&self, named: &Named, seen: &mut Seen) -> Result<bool, SinkError> {
+        let count = named.objects().count();
+        let begin = seen.next.checked_rem(count).unwrap_or_default();
+        seen.next = begin + LOOKS_A_HEAD;
+        let round = named.objects().chain(named.objects());
+        for object in round.skip(begin).take(LOOKS_A_HEAD.min(count)) {
+            if !self.holds(object)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn lacking(&self, bundle: &Bundle) -> Result<Vec<ObjectDigest>, SinkError> {
@@ -177,6 +223,41 @@ impl Shelf {
             }
         }
         Ok(lacking)
+    }
+
+    /// Waits for whoever else writes the head or a root here. It ends when the file is dropped.
+    fn lock(&self) -> Result<File, SinkError> {
+        let path = self.path.join(LOCK);
+        let file = File::options().create(true).append(true).open(path).map_err(|error| failed(&error))?;
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+                Err(TryLockError::WouldBlock) if began.elapsed() < self.lock_wait => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(SinkError::Unavailable("another writer holds its lock".to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Clears away what writers of heads and roots left that were cut off: while the lock is held nobody else writes
+    /// one. Parts of objects are swept like whatever else nothing names.
+    fn clear_parts(&self) -> io::Result<()> {
+        // Somebody is at it: the next start finds what there is.
+        let Ok(_lock) = self.lock() else { return Ok(()) };
+        for folder in [self.path.clone(), self.path.join(ROOTS)] {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.extension().is_some_and(|extension| extension == PART) {
+                    fs::remove_file(path)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes a file whole: beside its place, synced, renamed, the folder synced.
@@ -196,21 +277,54 @@ impl Shelf {
             }
             let since = *unnamed.entry(name.clone()).or_insert(now);
             if now.since_ms(since) > self.keep_ms {
-                fs::remove_file(entry.path()).map_err(|error| failed(&error))?;
+                match fs::remove_file(entry.path()) {
+                    Ok(()) => deleted += 1,
+                    // Another writer sweeps here, too.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(failed(&error)),
+                }
                 unnamed.remove(&name);
-                deleted += 1;
             }
         }
         Ok(deleted)
     }
 }
 
+/// Bytes that take their place whole or not at all. What was begun and failed is taken away again.
 fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let part = folder.join(format!("{name}.part"));
-    let mut file = File::create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&part, folder.join(name))?;
+    write_whole_by(folder, name, |file| file.write_all(bytes))
+}
+
+fn write_whole_by(
+    folder: &Path,
+    name: &str,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let (part, mut file) = create_part(folder, name)?;
+    let written =
+        write(&mut file).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&part, folder.join(name)));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&part);
+    }
+    written.and_then(|()| sync_folder(folder))
+}
+
+/// A new file beside the place of `name`, under a name that no other writer has, here or on another machine.
+fn create_part(folder: &Path, name: &str) -> io::Result<(PathBuf, File)> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let part = folder.join(format!("{name}.{}-{count}.{PART}", std::process::id()));
+        match File::options().write(true).create_new(true).open(&part) {
+            Ok(file) => return Ok((part, file)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -221,6 +335,13 @@ fn failed(error: &io::Error) -> SinkError {
 pub(in crate::publish) const OBJECTS: &str = "objects";
 pub(in crate::publish) const ROOTS: &str = "roots";
 pub(in crate::publish) const HEAD: &str = "head";
+const LOCK: &str = "lock";
+/// How the name ends of what is not whole yet.
+const PART: &str = "part";
+/// Objects that are looked at again with every head.
+const LOOKS_A_HEAD: usize = 256;
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 #[cfg(test)]
 mod tests;

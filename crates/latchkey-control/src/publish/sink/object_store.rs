@@ -5,7 +5,7 @@
 //! whose condition does not hold is found out before the first head, and gets none.
 
 use super::directory::{HEAD, OBJECTS, ROOTS};
-use super::{Answer, Bundle, Held, Named, Sink, SinkError};
+use super::{Answer, Held, Named, Sink, SinkError};
 use crate::publish::Keyrings;
 use crate::publish::source::{Source, SourceError};
 use ::object_store::aws::AmazonS3Builder;
@@ -289,12 +289,12 @@ impl ObjectStoreSink {
 
     /// Refuses a head while something it names is not there.
     async fn check_complete(&self, named: &Named) -> Result<(), SinkError> {
-        let unknown: Vec<Object> = {
+        let unknown: HashMap<ObjectDigest, Object> = {
             let there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
-            let bundles = named.bundles().iter().flat_map(|bundle: &Bundle| bundle.iter());
-            bundles.filter(|object| !there.contains(&object.reference.digest())).cloned().collect()
+            let unknown = named.objects().filter(|object| !there.contains(&object.reference.digest()));
+            unknown.map(|object| (object.reference.digest(), object.clone())).collect()
         };
-        let (mut waiting, mut running, mut missing) = (unknown.into_iter(), JoinSet::new(), Vec::new());
+        let (mut waiting, mut running, mut missing) = (unknown.into_values(), JoinSet::new(), Vec::new());
         loop {
             while running.len() < LOOKS_MAX
                 && let Some(object) = waiting.next()
@@ -319,6 +319,14 @@ impl ObjectStoreSink {
 
     fn note_there(&self, digest: ObjectDigest) {
         self.there.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    }
+
+    /// What is named and was not in the list is looked for with the next head: somebody deleted it.
+    fn forget<'a>(&self, gone: impl Iterator<Item = &'a ObjectDigest>) {
+        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        for digest in gone {
+            there.remove(digest);
+        }
     }
 
     async fn is_there(&self, path: &Path, len_bytes: Option<u64>) -> Result<bool, SinkError> {
@@ -350,12 +358,13 @@ impl ObjectStoreSink {
         if swept.at.is_some_and(|at| now.since_ms(at) < SWEEP_EVERY_MS) {
             return Ok(0);
         }
-        let kept: HashSet<Path> = named.iter().map(|digest| self.object(*digest)).collect();
+        let mut kept: HashMap<Path, ObjectDigest> =
+            named.iter().map(|digest| (self.object(*digest), *digest)).collect();
         let (mut listed, mut due) = (HashSet::new(), Vec::new());
         let mut objects = self.store.list(Some(&self.path(OBJECTS)));
         while let Some(object) = objects.try_next().await.map_err(|error| failed(&error))? {
             let path = object.location;
-            if kept.contains(&path) {
+            if kept.remove(&path).is_some() {
                 continue;
             }
             let since = *swept.unnamed.entry(path.clone()).or_insert(now);
@@ -365,6 +374,7 @@ impl ObjectStoreSink {
             listed.insert(path);
         }
         swept.unnamed.retain(|path, _| listed.contains(path));
+        self.forget(kept.values());
         for path in &due {
             match self.store.delete(path).await {
                 Ok(()) | Err(Error::NotFound { .. }) => drop(swept.unnamed.remove(path)),

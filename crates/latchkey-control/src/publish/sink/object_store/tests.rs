@@ -253,3 +253,23 @@ fn endpoint_that_would_show_the_requests_is_refused() {
     assert!(place("https://store.example").open().is_ok());
     assert!(!format!("{:?} {open}", place("http://127.0.0.1:1")).contains("hidden-secret"));
 }
+
+#[tokio::test]
+async fn deleted_object_is_noticed_by_the_sweep_and_named_by_the_next_head() {
+    let store = Flaky::new(1, 0);
+    let sink = sink(&store).await;
+    let (kept, gone) = (object(b"kept"), object(b"gone"));
+    let named = Named::of(vec![[kept.clone(), gone.clone()].into()]);
+    for object in [&kept, &gone] {
+        sink.put_object(object).await.unwrap();
+    }
+    sink.put_head(&head_bytes(1, 7, NOW), &named).await.unwrap();
+    let path = Path::from(format!("some/where/objects/{}", gone.reference.digest()));
+    store.inner.delete(&path).await.unwrap();
+    let all: HashSet<ObjectDigest> = named.objects().map(|object| object.reference.digest()).collect();
+    assert_eq!(sink.sweep(&all, NOW).await, Ok(0));
+    let refused = sink.put_head(&head_bytes(1, 7, NOW.plus_ms(1)), &named).await.unwrap_err();
+    assert_eq!(refused, SinkError::Missing(vec![gone.reference.digest()]));
+    sink.put_object(&gone).await.unwrap();
+    sink.put_head(&head_bytes(1, 7, NOW.plus_ms(1)), &named).await.unwrap();
+}
