@@ -64,7 +64,9 @@ pub use project::{
     ChangeProjectSettings, Collaboration, CreateProject, DeleteProject, Project, ProjectSettings,
     SwitchExternal, Visibility,
 };
-pub use publishing::{PublishHold, PublishQuery, Publishing, PublishingKey, PublishingSink, PublishingWait};
+pub use publishing::{
+    GateHeadQuery, PublishHold, PublishQuery, Publishing, PublishingKey, PublishingSink, PublishingWait,
+};
 pub use ready::Ready;
 pub use resource::{
     ChangeResource, Cluster, ClusterLogin, ClusterOidc, KubeconfigKind, KubeconfigQuery, RegisterResource,

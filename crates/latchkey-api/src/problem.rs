@@ -119,6 +119,8 @@ codes! {
     PreconditionFailed = "precondition_failed", "the thing is not as `If-Match` says";
     /// Too many requests with this credential, or too many without a valid one from this address.
     RateLimited = "rate_limited", "too many requests";
+    /// As many as may wait for something to happen wait already.
+    TooManyWaits = "too_many_waits", "too many requests wait already";
     /// The body did not arrive in time.
     BodyTimeout = "body_timeout", "the body did not arrive in time";
     /// The request took too long; whether the change was made is not known.

@@ -85,6 +85,19 @@ pub struct PublishQuery {
     pub timeout_s: Option<u64>,
 }
 
+/// The query of `GET /v1/gate/head`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GateHeadQuery {
+    /// The head that the gate has: the BLAKE3 digest of its bytes, 64 lower-case hexadecimal characters. The answer waits
+    /// for another one.
+    #[serde(default)]
+    pub after: Option<String>,
+    /// How long to wait at most, in seconds: 1 to 50; 20 if absent.
+    #[serde(default)]
+    pub timeout_s: Option<u64>,
+}
+
 /// Whether grants are held back from edges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishHold {

@@ -8,6 +8,7 @@
 mod actor;
 mod disk;
 mod frozen;
+mod gates;
 mod golden;
 mod outside;
 mod stage;
@@ -15,6 +16,7 @@ mod stage;
 pub use actor::{Actor, Reply};
 pub use disk::ForgetfulDisk;
 pub use frozen::FrozenStage;
+pub use gates::{GATE_OBJECT, GATE_TOKEN, gate_head};
 pub use golden::check_golden;
 pub use outside::{ManualClock, SeededSeeds};
 pub use stage::{Stage, StageConfig};

@@ -1,6 +1,7 @@
 //! The control plane in memory, and the people on it.
 
 use crate::actor::Actor;
+use crate::gates::gates;
 use crate::outside::{ManualClock, SeededSeeds};
 use axum::Router;
 use latchkey_api::organization::CreatedOrganization;
@@ -204,7 +205,8 @@ fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
     let chosen = ControlConfig { operator_sign_in: config.operator_sign_in, ..ControlConfig::new(prefix) };
     let edge_tokens = EdgeTokens::fixed(Installation([7; 16]), Signer::from_seed(&[9; 32]));
     let control = Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), audit, chosen)
-        .with_edge_tokens(edge_tokens);
+        .with_edge_tokens(edge_tokens)
+        .with_gates(gates());
     match &config.publishing {
         Some(publishing) => control.with_publishing(publishing.clone()),
         None => control,

@@ -1,6 +1,6 @@
 //! `latchkey init`: everything an installation consists of, and the first operator token, shown once.
 
-use crate::installation::Folder;
+use crate::installation::{Folder, GATE_TOKEN};
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use latchkey_control::app::{Control, ControlConfig, operators};
@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     folder.write_secret("secrets/mint", &mint)?;
     folder.write_secret("secrets/pepper", &*seed()?)?;
     folder.write_secret("secrets/push-token", &*seed()?)?;
+    folder.write_secret(GATE_TOKEN, &*seed()?)?;
     let token = create_database(&folder, name, prefix, MintSecret::new(*mint))?;
     folder.write_about(name, &prefix)?;
     println!("made an installation in `{}`", arguments.dir.display());

@@ -7,9 +7,10 @@
 //!   roots/1 …     the signed roots, binary; no secret
 //!   keys/         0700: Ed25519 seeds as 64 hexadecimal characters, each file 0600
 //!     offline-1 …  release  head  session  edge  audit, and release-2 … while one is replaced by the next
-//!   secrets/      0700: pepper  mint  push-token, the same
+//!   secrets/      0700: pepper  mint  push-token  gate-token, the same
 //! ```
 
+use crate::init::seed;
 use crate::keys::HeldKeys;
 use anyhow::{Context, Result, bail, ensure};
 use latchkey_control::tlog::CheckpointSigner;
@@ -26,6 +27,16 @@ use zeroize::Zeroizing;
 const SECRET_FILE_LEN_MAX: u64 = 128;
 /// Roots that are looked for, one after the other.
 const ROOTS_MAX: u32 = 1024;
+
+/// What native gates read with.
+pub(crate) const GATE_TOKEN: &str = "secrets/gate-token";
+
+/// When a file was made that may be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    Before,
+    Now,
+}
 
 /// The directory of an installation.
 #[derive(Clone, Debug)]
@@ -86,6 +97,17 @@ impl Folder {
     pub(crate) fn write_secret(&self, name: &str, bytes: &[u8; 32]) -> Result<()> {
         let text = Zeroizing::new(format!("{}\n", hex(bytes)));
         self.write(name, text.as_bytes())
+    }
+
+    /// What native gates read with, and whether it was made just now: installations that are older than it have none.
+    pub(crate) fn gate_token(&self) -> Result<(Zeroizing<String>, Made)> {
+        let path = self.path(GATE_TOKEN);
+        let made = if path.exists() { Made::Before } else { Made::Now };
+        if made == Made::Now {
+            let token = Zeroizing::new(format!("{}\n", hex(&*seed()?)));
+            replace(&path, token.as_bytes())?;
+        }
+        Ok((Zeroizing::new(hex(&*self.secret(GATE_TOKEN)?)), made))
     }
 
     /// Writes a new file that only its owner can read, and makes sure that it is on disk.

@@ -1,7 +1,7 @@
 //! `latchkey serve`: the control plane's HTTP API and its publisher, until it is asked to stop.
 
 use crate::config::{Arguments, Config, LogFormat};
-use crate::installation::{Folder, Installation};
+use crate::installation::{Folder, GATE_TOKEN, Installation, Made};
 use crate::keys::{KeyWatch, key_names};
 use crate::routes;
 use anyhow::{Context, Result, anyhow};
@@ -10,7 +10,7 @@ use latchkey_control::app::{Control, ControlConfig, EdgeTokens};
 use latchkey_control::http::{self, Limits};
 use latchkey_control::outside::{Clock, SystemClock, SystemSeeds};
 use latchkey_control::publish::{
-    DirectorySink, EdgeSink, Keyrings, ObjectStoreSink, Publisher, Schedule, Settings, Sink,
+    DirectorySink, EdgeSink, GateToken, Gates, Keyrings, ObjectStoreSink, Publisher, Schedule, Settings, Sink,
 };
 use latchkey_control::store::Store;
 use latchkey_core::Generation;
@@ -59,7 +59,8 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
         tracing::warn!("`keys/offline-*` replace every other key: move them off this machine");
     }
     let keys = KeyWatch::new(folder.clone(), installation.keys, clock.now().seconds())?;
-    let sinks = sinks(config, &installation.push_token, keys.keyrings())?;
+    let gates = gates(folder, keys.keyrings())?;
+    let sinks = sinks(config, &installation.push_token, keys.keyrings(), &gates)?;
     let settings = Settings {
         installation: installation.name,
         prefix: installation.prefix,
@@ -86,18 +87,22 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
             control_config,
         )
         .with_edge_tokens(EdgeTokens { installation: installation.name, signer: keys.session_signer() })
-        .with_publishing(publisher.watch()),
+        .with_publishing(publisher.watch())
+        .with_gates(Arc::clone(&gates)),
     );
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+    // Whoever is told where the API is may ask for the stop at once.
+    let asked = asked_to_stop()?;
     announce(config, listener.local_addr()?)?;
     let caretaker = tokio::spawn(take_care(Arc::clone(&control)));
     let key_watch = tokio::spawn(keys.run(publisher.refused_keys(), clock));
     let router = http::router(control, &config.bounds, Limits::new(&config.bounds));
     let (stopping, mut stopped) = watch::channel(false);
-    let asked = asked_to_stop()?;
     let drain = async move {
         asked.await;
+        // Gates that wait for a head would hold the stop up.
+        gates.close();
         // The receiver below lives as long as this future.
         let _ = stopping.send(true);
     };
@@ -142,7 +147,21 @@ async fn settle(publisher: Publisher, newest: Generation) {
     publisher.stop().await;
 }
 
-fn sinks(config: &Config, push_token: &str, keyrings: Keyrings) -> Result<Vec<Arc<dyn Sink>>> {
+/// What native gates read, with the credential that they read it with.
+fn gates(folder: &Folder, keyrings: Keyrings) -> Result<Arc<Gates>> {
+    let (token, made) = folder.gate_token()?;
+    if made == Made::Now {
+        tracing::info!("`{GATE_TOKEN}` was missing and has been made: native gates read with it");
+    }
+    Ok(Gates::new(keyrings, GateToken::new(&token)))
+}
+
+fn sinks(
+    config: &Config,
+    push_token: &str,
+    keyrings: Keyrings,
+    gates: &Arc<Gates>,
+) -> Result<Vec<Arc<dyn Sink>>> {
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     for url in &config.edges {
         let sink = EdgeSink::new(url, push_token);
@@ -158,8 +177,9 @@ fn sinks(config: &Config, push_token: &str, keyrings: Keyrings) -> Result<Vec<Ar
         sinks.push(Arc::new(ObjectStoreSink::new(place.name(), store, &place.prefix, keyrings, keep_ms)));
     }
     if sinks.is_empty() {
-        tracing::warn!("neither an edge, a directory nor a store is set: nothing is published");
+        tracing::warn!("neither an edge, a directory nor a store is set: only native gates are served");
     }
+    sinks.push(Arc::clone(gates) as Arc<dyn Sink>);
     Ok(sinks)
 }
 

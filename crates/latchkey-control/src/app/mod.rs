@@ -51,7 +51,7 @@ pub use error::{AppError, Conflict, Ended};
 pub use manners::{Answered, Manners};
 
 use crate::outside::Clock;
-use crate::publish::PublishStatus;
+use crate::publish::{Gates, PublishStatus};
 use crate::store::{Committed, Store, View, Write};
 use crate::tlog::CheckpointSigner;
 use latchkey_core::generation::GenerationToken;
@@ -94,6 +94,7 @@ pub struct Control {
     generation_secret: GenerationSecret,
     edge_tokens: Option<EdgeTokens>,
     publishing: watch::Receiver<PublishStatus>,
+    gates: Option<Arc<Gates>>,
     config: ControlConfig,
     backup_slot: backups::BackupSlot,
 }
@@ -148,6 +149,7 @@ impl Control {
             edge_tokens: None,
             // Nobody publishes: nothing is reached, and nothing is wrong.
             publishing: watch::Sender::new(PublishStatus::default()).subscribe(),
+            gates: None,
             config,
             backup_slot: backups::BackupSlot::default(),
         }
@@ -157,6 +159,17 @@ impl Control {
     #[must_use]
     pub fn with_publishing(self, publishing: watch::Receiver<PublishStatus>) -> Self {
         Self { publishing, ..self }
+    }
+
+    /// The control plane that native gates read from.
+    #[must_use]
+    pub fn with_gates(self, gates: Arc<Gates>) -> Self {
+        Self { gates: Some(gates), ..self }
+    }
+
+    /// What native gates read, if they may here.
+    pub const fn gates(&self) -> Option<&Arc<Gates>> {
+        self.gates.as_ref()
     }
 
     /// How far publishing has come, as it changes.

@@ -3,6 +3,8 @@
 use super::error::Refusal;
 use super::route::{Needs, Route};
 use crate::app::{AppError, Asker, Control};
+use crate::iam::Denied;
+use crate::publish::Gates;
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, header};
@@ -25,6 +27,13 @@ impl Front {
         Self { control, open: open.map(|route| (route.method.clone(), route.path)).collect() }
     }
 
+    /// What native gates read, if the request is for it and shows the credential for it. That counts nowhere else, and
+    /// whoever shows another one here is identified like everywhere.
+    fn gates_for(&self, request: &Request) -> Option<Arc<Gates>> {
+        let gates = self.control.gates().filter(|_| request.uri().path().starts_with(GATE_PATHS))?;
+        bearer(request.headers()).filter(|token| gates.admits(token)).map(|_| Arc::clone(gates))
+    }
+
     fn is_open(&self, request: &Request) -> bool {
         self.open.iter().any(|(method, path)| method == request.method() && *path == request.uri().path())
     }
@@ -33,7 +42,9 @@ impl Front {
 /// Refuses whoever is not identified (R1). The use case identifies them again in the view that decides.
 pub(super) async fn identify_first(State(front): State<Front>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    if (path == "/v1" || path.starts_with("/v1/")) && !front.is_open(&request) {
+    if let Some(gates) = front.gates_for(&request) {
+        request.extensions_mut().insert(AtGates(gates));
+    } else if (path == "/v1" || path.starts_with("/v1/")) && !front.is_open(&request) {
         match identified(&front.control, &request) {
             Ok(asker) => request.extensions_mut().insert(asker),
             Err(error) => return Refusal::from(error).into_response(),
@@ -51,6 +62,18 @@ impl<S: Sync> FromRequestParts<S> for By {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
         // Without the middleware in front there is no asker, and so no answer.
         parts.extensions.get().cloned().map(Self).ok_or(AppError::Unauthenticated.into())
+    }
+}
+
+/// What native gates read, for whoever showed the credential for it.
+#[derive(Debug, Clone)]
+pub(super) struct AtGates(pub(super) Arc<Gates>);
+
+impl<S: Sync> FromRequestParts<S> for AtGates {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        parts.extensions.get().cloned().ok_or(AppError::Denied(Denied::Forbidden(GATE_READ)).into())
     }
 }
 
@@ -84,3 +107,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn address(extensions: &Extensions) -> Option<IpAddr> {
     extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
 }
+
+/// What native gates read is under here.
+const GATE_PATHS: &str = "/v1/gate/";
+/// What only their credential may do.
+const GATE_READ: &str = "gate.read";

@@ -18,10 +18,16 @@ pub(super) const TAKEN: StatusCode = StatusCode::ACCEPTED;
 /// The status of an answer that the caller has already.
 pub(super) const NOT_MODIFIED: StatusCode = StatusCode::NOT_MODIFIED;
 
+/// The status of an answer that has nothing new to say.
+pub(super) const NOTHING_NEW: StatusCode = StatusCode::NO_CONTENT;
+
 /// The status of whatever went well otherwise.
 pub(super) const SHOWN: StatusCode = StatusCode::OK;
 /// The status of the refusal of whoever proved nothing.
 pub(super) const UNPROVEN: StatusCode = StatusCode::UNAUTHORIZED;
+
+/// Seconds after which somebody may ask again who could not wait since too many did.
+const WAITS_RETRY_SECS: u64 = 5;
 
 /// Marks the refusal of whoever proved nothing.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +56,8 @@ pub(super) enum Refusal {
     TimedOut,
     /// Too many requests; with the seconds after which the next is taken.
     RateLimited(u64),
+    /// Too many wait already.
+    TooManyWaits,
     /// The path exists with other methods.
     Method,
 }
@@ -74,6 +82,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let retry_secs = match self {
             Self::RateLimited(secs) => Some(secs),
+            Self::TooManyWaits => Some(WAITS_RETRY_SECS),
             _ => None,
         };
         let problem = match self {
@@ -88,6 +97,7 @@ impl IntoResponse for Refusal {
             Self::BodyTimeout => bare(Code::BodyTimeout),
             Self::TimedOut => bare(Code::TimedOut),
             Self::RateLimited(_) => bare(Code::RateLimited),
+            Self::TooManyWaits => bare(Code::TooManyWaits),
         };
         let mut response = respond(&problem);
         response.headers_mut().extend(retry_secs.map(|secs| (header::RETRY_AFTER, HeaderValue::from(secs))));
@@ -144,7 +154,9 @@ pub(super) const fn status(code: Code) -> StatusCode {
         Code::InvalidField | Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::TimedOut | Code::StorageFailed | Code::PublishingFailed => StatusCode::SERVICE_UNAVAILABLE,
+        Code::TimedOut | Code::StorageFailed | Code::PublishingFailed | Code::TooManyWaits => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A valid credential is never slowed down by what others at its address do. Memory is bounded: of credentials only
 //! valid ones are counted, of addresses so many, and those beyond share one count.
 
+use super::auth::AtGates;
 use super::bounds::{Bounds, Rate};
 use super::error::{Refusal, Unproven};
 use crate::app::Asker;
@@ -86,6 +87,8 @@ pub(super) async fn slow_the_known(
 ) -> Response {
     let checked = match request.extensions().get::<Asker>() {
         Some(asker) => limits.check_credential(asker),
+        // All gates share one credential. What they cost is bounded otherwise: places to wait, and connections.
+        None if request.extensions().get::<AtGates>().is_some() => Ok(()),
         None if request.uri().path().starts_with("/v1/") => limits.check_address(address(&request)),
         // What monitors ask, and documents that never change.
         None => Ok(()),

@@ -11,6 +11,7 @@ mod budgets;
 mod collaborators;
 mod error;
 mod explain;
+mod gates;
 mod health;
 mod invitations;
 mod keys;
@@ -80,6 +81,7 @@ pub fn routes() -> Vec<Route> {
         installation(),
         me(),
         operator(),
+        gates(),
         organizations(),
         settings(),
         members(),
@@ -198,6 +200,26 @@ fn operator() -> Vec<Route> {
             .takes::<api::ConfirmRestore>()
             .shows::<api::ConfirmedRestore>()
             .codes(&[Code::NotFound]),
+    ]
+}
+
+fn gates() -> Vec<Route> {
+    vec![
+        Route::get("/v1/gate/head", gates::head)
+            .does("gates.head", "The newest head, once there is another than the one that the gate has.")
+            .needs(Needs::Gate)
+            .asks::<api::GateHeadQuery>()
+            .answers(gates::OCTETS)
+            .or_nothing()
+            .codes(&[Code::TooManyWaits]),
+        Route::get("/v1/gate/roots/{version}", gates::root)
+            .does("gates.root", "A root; it never changes.")
+            .needs(Needs::Gate)
+            .answers(gates::OCTETS),
+        Route::get("/v1/gate/objects/{digest}", gates::object)
+            .does("gates.object", "What a head leads to; it never changes.")
+            .needs(Needs::Gate)
+            .answers(gates::OCTETS),
     ]
 }
 

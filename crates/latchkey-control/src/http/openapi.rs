@@ -3,7 +3,7 @@
 //! [`document`] is the start. What holds for every route of a kind (headers, error codes) is said here once, beside
 //! the code that makes it hold (`manners`, `limits`, `auth`).
 
-use super::error::{NOT_MODIFIED, SHOWN, UNPROVEN, status};
+use super::error::{NOT_MODIFIED, NOTHING_NEW, SHOWN, UNPROVEN, status};
 use super::manners::IDEMPOTENCY_KEY_CHARS_MAX;
 use super::route::{Needs, Reply, Route, Shape};
 use super::{error, routes};
@@ -23,6 +23,7 @@ const JSON: &str = "application/json";
 /// What stands in paths: name, pattern, and what it is.
 const PARAMETERS: &[(&str, &str, &str)] = &[
     ("batch", "^[0-9A-Za-z]{1,64}$", "A batch's id."),
+    ("digest", "^[0-9a-f]{64}$", "The BLAKE3 digest of an object."),
     ("id", "^[0-9A-Za-z._:-]{1,96}$", "The platform's own name of the resource."),
     ("index", "^[0-9a-z./]{1,64}$", "A tile's index as C2SP tlog-tiles writes it, its slashes as they are."),
     ("invitation", "^inv_[0-9A-Za-z]{16}$", "An invitation."),
@@ -36,6 +37,7 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("token", "^[0-9]{1,10}$", "A token's number."),
     ("type", "^[a-z]{1,16}$", "A type of resource."),
     ("user", "^user_[0-9A-Za-z]{16}$", "An account."),
+    ("version", "^[0-9]{1,10}$", "A root's version."),
 ];
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| format!("{:#}\n", document()));
@@ -88,7 +90,7 @@ pub fn document() -> Value {
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A session's token, a service account's, an operator's, one that brings usage, or an API key.",
+                    "description": "A session's token, a service account's, an operator's, one that brings usage, an API key, or what native gates read with.",
                 },
             },
         },
@@ -140,6 +142,7 @@ fn who(needs: Needs) -> String {
         Needs::Join => "For whoever may join the project.".to_owned(),
         Needs::Key => "For an API key.".to_owned(),
         Needs::Report => "For a credential that brings usage.".to_owned(),
+        Needs::Gate => "For the credential that native gates read with.".to_owned(),
     }
 }
 
@@ -223,6 +226,9 @@ fn responses(route: &Route, generator: &mut SchemaGenerator) -> Value {
         let known = json!({ "description": "It is as `If-None-Match` says.", "headers": header_references(&["ETag"]) });
         responses.insert(NOT_MODIFIED.as_u16().to_string(), known);
     }
+    if route.may_be_empty {
+        responses.insert(NOTHING_NEW.as_u16().to_string(), json!({ "description": "Nothing is new." }));
+    }
     for (status, codes) in refusals(route) {
         responses.insert(status.to_string(), reference("responses", &refusal_name(status, &codes)));
     }
@@ -243,7 +249,7 @@ fn all_refusals(routes: &[Route]) -> Map<String, Value> {
 fn refusal(status: u16, codes: &BTreeSet<&'static str>) -> Value {
     let names: &[&str] = match status {
         _ if status == UNPROVEN.as_u16() => &["WWW-Authenticate"],
-        _ if status == self::status(Code::RateLimited).as_u16() => &["Retry-After"],
+        _ if codes.contains(Code::RateLimited.as_str()) => &["Retry-After"],
         _ => &[],
     };
     let words: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();

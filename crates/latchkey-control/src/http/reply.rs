@@ -1,6 +1,6 @@
 //! Replies: JSON, and for a change the token of the generation it became.
 
-use super::error::{CREATED, Refusal, TAKEN};
+use super::error::{CREATED, NOTHING_NEW, Refusal, TAKEN};
 use crate::app::manners::EntityTag;
 use crate::app::{Answered, AppError, Control};
 use crate::store::StoreError;
@@ -34,6 +34,18 @@ pub(super) fn shown<T: Serialize>(body: Result<T, AppError>) -> Outcome {
 /// What was asked for, in another media type than JSON.
 pub(super) fn bytes(media_type: &'static str, body: Result<impl Into<Body>, AppError>) -> Outcome {
     Ok(([(header::CONTENT_TYPE, media_type)], body?.into()).into_response())
+}
+
+/// Bytes that will always be the answer to this request.
+pub(super) fn unchanging(media_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, media_type)], body.into()).into_response();
+    response.extensions_mut().insert(Unchanging);
+    response
+}
+
+/// Nothing that the caller does not have.
+pub(super) fn nothing_new() -> Response {
+    NOTHING_NEW.into_response()
 }
 
 /// Something that was changed.
@@ -71,13 +83,21 @@ pub(super) fn taken<T: Serialize>(body: Result<T, AppError>) -> Outcome {
     Ok(response)
 }
 
-/// Around every request: nobody caches an answer, and the log says which route answered how, and no more. Paths
+/// Marks an answer that whoever asked for it may keep.
+#[derive(Debug, Clone, Copy)]
+struct Unchanging;
+
+/// Around every request: nobody caches an answer but one that never changes, and the log says which route answered how, and no more. Paths
 /// and headers as they came may hold what does not belong into a log.
 pub(super) async fn seal(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let mut response = next.run(request).await;
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let keep = match response.extensions().get::<Unchanging>() {
+        Some(Unchanging) => "private, max-age=31536000, immutable",
+        None => "no-store",
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     let status = response.status().as_u16();
     tracing::info!(%method, route = route.as_deref().unwrap_or("none"), status, "request");
     response

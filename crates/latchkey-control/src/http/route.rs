@@ -37,6 +37,8 @@ pub struct Route {
     pub codes: &'static [Code],
     /// The media type that it answers in as well, if it is asked to.
     pub also: Option<&'static str>,
+    /// Whether it may answer that nothing is new. 204.
+    pub may_be_empty: bool,
     /// Bytes its body has at most, if it takes one.
     pub body_bytes_max: usize,
     /// Whether it changes something; `GET` never does.
@@ -72,6 +74,8 @@ pub enum Needs {
     Key,
     /// A credential that brings usage.
     Report,
+    /// The credential that native gates read with.
+    Gate,
 }
 
 /// What a route answers if all is well.
@@ -131,6 +135,7 @@ impl Route {
             reply: Reply::Text("text/plain"),
             codes: &[],
             also: None,
+            may_be_empty: false,
             body_bytes_max: super::BODY_BYTES_MAX,
             handler: on(filter, handler),
         }
@@ -198,6 +203,12 @@ impl Route {
     /// It answers in this media type as well, if it is asked to.
     pub const fn or_answers(mut self, media_type: &'static str) -> Self {
         self.also = Some(media_type);
+        self
+    }
+
+    /// It may answer that nothing is new.
+    pub const fn or_nothing(mut self) -> Self {
+        self.may_be_empty = true;
         self
     }
 

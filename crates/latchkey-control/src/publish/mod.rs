@@ -43,8 +43,9 @@ pub use setback::{Setback, SetbackError};
 pub use sink::object_store::{ObjectStoreSink, ObjectStoreSource, S3Credentials, S3Error, S3Place};
 pub use sink::{
     Held, Named, Sink, SinkError, directory::DirectorySink, edge::EdgeError, edge::EdgeSink,
-    edge::PepperReport, edge::PepperReports,
+    edge::PepperReport, edge::PepperReports, gates::GateToken, gates::Gates, gates::TooManyWaits,
 };
+pub use source::long_poll::{LongPollError, LongPollSource};
 pub use source::{DirectorySource, Source, SourceError};
 pub use status::{FRESHNESS_BOUND_MS, PublishStatus, Published, SinkStatus};
 

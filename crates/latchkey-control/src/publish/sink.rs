@@ -1,7 +1,9 @@
-//! Where snapshots go: what any sink can do, and how it refuses. The kinds are [`edge`], [`directory`] and [`object_store`].
+//! Where snapshots go: what any sink can do, and how it refuses. The kinds are [`edge`], [`gates`], [`directory`] and
+//! [`object_store`].
 
 pub mod directory;
 pub mod edge;
+pub mod gates;
 pub mod object_store;
 
 use latchkey_core::{Generation, UnixMillis};

@@ -1,4 +1,7 @@
-//! Where published objects are read from. What comes from there is worth nothing before it is verified.
+//! Where published objects are read from: what blocks is a [`Source`]; the control plane itself is read in
+//! [`long_poll`]. What comes from there is worth nothing before it is verified.
+
+pub mod long_poll;
 
 use super::sink::directory::{HEAD, OBJECTS, ROOTS};
 use latchkey_snapshot::ObjectDigest;

@@ -11,6 +11,7 @@ mod company;
 mod edge_tokens;
 mod explain;
 mod externals;
+mod gates;
 mod house;
 mod imports;
 mod invitations;

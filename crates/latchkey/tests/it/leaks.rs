@@ -27,12 +27,18 @@ fn no_file_but_the_secrets_own_holds_a_secret() {
     let (status, _) = client.try_post(&path, &json!({ "name": "x", "unknown": secrets[2] })).unwrap();
     assert!((400..500).contains(&status));
     assert_eq!(Client::new(&installation.url(), &secrets[2]).get("/v1/me").0, 401);
+    let gate_token = fs::read_to_string(installation.path("data/secrets/gate-token")).unwrap();
+    let gate = Client::new(&installation.url(), gate_token.trim());
+    assert_eq!((gate.get("/v1/gate/roots/0").0, gate.get("/v1/me").0), (404, 401));
     wait_until_published(&installation.path("published"));
     installation.kill();
 
     let needles: Vec<&[u8]> = secrets.iter().map(|secret| tail(secret)).collect();
     let searched = search(&installation.path(""), &needles);
     assert!(searched >= 5, "only {searched} files were searched");
+    // The gates' is in its own file and in no other.
+    fs::remove_file(installation.path("data/secrets/gate-token")).unwrap();
+    search(&installation.path(""), &[gate_token.trim().as_bytes()]);
 }
 
 /// The part of a key or token that is secret: what follows its public beginning.

@@ -4,6 +4,7 @@
 mod audit;
 mod crash;
 mod edge;
+mod gates;
 mod leaks;
 mod restore;
 mod served;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -68,6 +69,20 @@ impl Installation {
             assert!(start.elapsed() < START_MAX, "the log never said `{words}`");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Whether a server on this installation starts at all.
+    pub(crate) fn serves(&self) -> bool {
+        let mut command = latchkey();
+        command.arg("serve").arg("--dir").arg(self.path("data")).args(["--listen", "127.0.0.1:0"]);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        // The first line on standard output, or its end.
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let _ = child.kill();
+        child.wait().unwrap();
+        line.starts_with("listening")
     }
 
     /// Starts the server (again); each start has its own log.

@@ -286,7 +286,7 @@ fn unavailable(error: &reqwest::Error) -> SinkError {
     SinkError::Unavailable(format!("{what}{told}"))
 }
 
-fn parse_base(text: &str) -> Result<Url, EdgeError> {
+pub(in crate::publish) fn parse_base(text: &str) -> Result<Url, EdgeError> {
     let url = Url::parse(text).map_err(|_| EdgeError::Url)?;
     let host = url.host_str().ok_or(EdgeError::Parts)?;
     let bare = url.username().is_empty()

@@ -12,7 +12,7 @@ use latchkey_core::{
     ExpiryMinute, IdentityId, ImportedDigest, KeyId, OrganizationId, Permission, PermissionSet, ProjectId,
     Role, SessionId, UnixMillis, UserId,
 };
-use latchkey_testkit::{Actor, FrozenStage, Reply, Stage, StageConfig};
+use latchkey_testkit::{Actor, FrozenStage, GATE_TOKEN, Reply, Stage, StageConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -143,6 +143,8 @@ async fn build(stage: &Stage) -> (Vec<Asker>, Vec<Asker>) {
     cast.service("service-member", Role::Member, is).await;
     cast.person(&stage.operator(), "operator", "red", "an operator of the installation").await;
     cast.usage_credential().await;
+    let is = "what native gates read with";
+    cast.add("gate-credential", "red", is, Some(GATE_TOKEN.to_owned()), Things::new());
     cast.keys(&owner).await;
     let is = "an admin of the project, which is archived";
     cast.hire("archived-admin", "attic", Some(Role::Admin), Some(Role::Admin), is).await;

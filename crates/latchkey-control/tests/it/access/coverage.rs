@@ -68,6 +68,7 @@ fn stranger_is_told_there_is_nothing_and_cannot_tell_existing_from_missing_r2() 
                     let expected = match route.needs {
                         Needs::Operator(act) => outcome.status == 403 && outcome.says == act.as_str(),
                         Needs::Report => outcome.status == 403 && outcome.says == "usage.report",
+                        Needs::Gate => outcome.status == 403 && outcome.says == "gate.read",
                         Needs::Key => outcome.status == 403,
                         _ => outcome.is_granted(),
                     };
@@ -99,7 +100,8 @@ fn no_credential_from_elsewhere_can_tell_existing_from_missing_r2() {
     });
 }
 
-/// Keys do nothing here but say who they are (K6b, K11), and what brings usage does nothing else (B3).
+/// Keys do nothing here but say who they are (K6b, K11); what brings usage does nothing else (B3), nor does what gates
+/// read with.
 #[test]
 fn keys_manage_nothing_and_usage_credentials_do_nothing_else_k6b_b3() {
     let world = world();
@@ -109,6 +111,7 @@ fn keys_manage_nothing_and_usage_credentials_do_nothing_else_k6b_b3() {
             ("key-admin", &["keys.whoami", "explain"][..]),
             ("key-imported", &["keys.whoami", "explain"][..]),
             ("usage-credential", &["usage.report"][..]),
+            ("gate-credential", &["gates.head", "gates.root", "gates.object"][..]),
         ] {
             for route in routes().iter().filter(|route| route.needs != Needs::Nothing) {
                 let outcome = Outcome::of(&round.ask(world.asker(name), route).await);
@@ -176,7 +179,7 @@ fn weak<'a>(world: &'a World, route: &Route) -> Vec<&'a Asker> {
         Needs::Succession => vec!["project-member", "service-member", "operator"],
         Needs::Join => vec!["member-closed"],
         Needs::Key => vec!["owner", "operator", "usage-credential"],
-        Needs::Report => vec!["owner", "operator", "key-admin"],
+        Needs::Report | Needs::Gate => vec!["owner", "operator", "key-admin"],
     };
     // Of an organization that a path names, externals are told nothing (X2).
     let is_hidden = |name: &&str| *name == "external-admin" && route.path.contains("{organization}");
@@ -196,5 +199,6 @@ fn words(needs: &Needs) -> Vec<&'static str> {
         Needs::Join => vec!["project.join"],
         Needs::Key => vec!["(key_needed)"],
         Needs::Report => vec!["usage.report"],
+        Needs::Gate => vec!["gate.read"],
     }
 }

@@ -2,7 +2,10 @@
 
 use super::cast::Things;
 use latchkey_control::http::Route;
+use latchkey_snapshot::ObjectDigest;
+use latchkey_testkit::GATE_OBJECT;
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 /// A request that a route would grant to somebody. `<thing>` in it stands for one of the [`Things`].
 #[derive(Debug, Clone)]
@@ -93,7 +96,17 @@ pub(crate) fn example(name: &str) -> Option<Example> {
 
 /// Every example, noun by noun.
 pub(crate) fn examples() -> Vec<Example> {
-    [installation(), organizations(), members(), projects(), keys(), resources(), usage(), audit()].concat()
+    [installation(), gates(), organizations(), members(), projects(), keys(), resources(), usage(), audit()]
+        .concat()
+}
+
+fn gates() -> Vec<Example> {
+    static OBJECT: LazyLock<String> = LazyLock::new(|| format!("={}", ObjectDigest::of(GATE_OBJECT)));
+    vec![
+        on("gates.head"),
+        on("gates.root").at("version", "=1"),
+        on("gates.object").at("digest", OBJECT.as_str()),
+    ]
 }
 
 fn installation() -> Vec<Example> {

@@ -64,6 +64,7 @@ pub(crate) fn needs(needs: &Needs) -> String {
         Needs::Join => "that one may join".to_owned(),
         Needs::Key => "an API key".to_owned(),
         Needs::Report => "a usage credential".to_owned(),
+        Needs::Gate => "the credential of native gates".to_owned(),
     }
 }
 
