@@ -1,6 +1,7 @@
-//! `latchkey edge-env`: what the two Worker scripts need to know, as an env file for wrangler.
+//! `latchkey edge-env` and `latchkey gate-env`: what the two Worker scripts, or a native gate, need to know, as an env
+//! file.
 
-use crate::installation::{Folder, hex};
+use crate::installation::{Folder, GATE_TOKEN, Installation, Made, hex};
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
-/// What `latchkey edge-env` is asked for.
+/// What `latchkey edge-env` and `latchkey gate-env` are asked for.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The installation's directory.
@@ -25,25 +26,58 @@ pub(crate) struct Arguments {
 /// Where usage goes, and where relays are, is the operator's to fill in (docs/operations.md); empty, there is none.
 const TO_FILL_IN: &str = "LATCHKEY_CONTROL_URL=\nLATCHKEY_USAGE_TOKEN=\nLATCHKEY_RELAYS=\n";
 
-/// Prints or writes it.
+/// The same for a native gate: who asks it, and whether it brings usage.
+const TO_FILL_IN_FOR_GATE: &str = "LATCHKEY_USAGE_TOKEN=\nLATCHKEY_FORWARD_TOKEN=\n";
+
+/// Prints or writes what the Workers need.
 ///
 /// # Errors
 /// The installation cannot be read, or the file not be written.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let installation = Folder::new(&arguments.dir).load()?;
+    let mut text = common(&installation)?;
+    set(&mut text, "PUSH_TOKEN", &installation.push_token);
+    text.push_str(TO_FILL_IN);
+    write(arguments, &text)
+}
+
+/// Prints or writes what a native gate needs.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_for_gate(arguments: &Arguments) -> Result<()> {
+    let folder = Folder::new(&arguments.dir);
+    let mut text = common(&folder.load()?)?;
+    let (token, made) = folder.gate_token()?;
+    if made == Made::Now {
+        eprintln!(
+            "`{GATE_TOKEN}` was missing and has been made: a server that runs knows it once it is started anew"
+        );
+    }
+    set(&mut text, "GATE_TOKEN", &token);
+    text.push_str(TO_FILL_IN_FOR_GATE);
+    write(arguments, &text)
+}
+
+/// What every edge needs.
+fn common(installation: &Installation) -> Result<Zeroizing<String>> {
     // The newest root: an edge that is deployed now need not walk there.
     let keyring = &installation.keys.keyring;
     let root = keyring.roots().last().context("there is no root")?;
     let mut text = Zeroizing::new(String::with_capacity(16 * 1024));
-    let mut set =
-        |name: &str, value: &str| ["LATCHKEY_", name, "=", value, "\n"].map(|part| text.push_str(part));
-    set("ROOT", &STANDARD.encode(root));
+    set(&mut text, "ROOT", &STANDARD.encode(root));
     for (name, pepper) in ["PEPPER", "PEPPER_2"].into_iter().zip(keyring.peppers()) {
-        set(name, &Zeroizing::new(hex(pepper.expose())));
+        set(&mut text, name, &Zeroizing::new(hex(pepper.expose())));
     }
-    set("MINT", &Zeroizing::new(hex(installation.mint.expose())));
-    set("PUSH_TOKEN", &installation.push_token);
-    text.push_str(TO_FILL_IN);
+    set(&mut text, "MINT", &Zeroizing::new(hex(installation.mint.expose())));
+    Ok(text)
+}
+
+fn set(text: &mut String, name: &str, value: &str) {
+    text.extend(["LATCHKEY_", name, "=", value, "\n"]);
+}
+
+fn write(arguments: &Arguments, text: &str) -> Result<()> {
     match &arguments.out {
         None => Ok(stdout().write_all(text.as_bytes())?),
         Some(path) => {

@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod config;
 mod edge_env;
+mod gate;
 mod init;
 mod inspect;
 mod installation;
@@ -42,6 +43,10 @@ enum Command {
     Routes(RoutesCommand),
     /// Prints what the Workers need, as an env file.
     EdgeEnv(edge_env::Arguments),
+    /// Serves the native gate: in front of an origin, or for a proxy that asks it.
+    Gate(gate::Arguments),
+    /// Prints what a native gate needs, as an env file.
+    GateEnv(edge_env::Arguments),
     /// Works with the audit log: its key, a copy of it, and the proof that a copy is whole.
     #[command(subcommand)]
     Audit(audit::Command),
@@ -98,6 +103,8 @@ fn main() -> ExitCode {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::EdgeEnv(arguments) => edge_env::run(&arguments),
+        Command::Gate(arguments) => gate::run(&arguments),
+        Command::GateEnv(arguments) => edge_env::run_for_gate(&arguments),
         Command::Key(KeyCommand::Inspect { prefix }) => inspect::run(&prefix),
     };
     match done {

@@ -8,7 +8,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// It names none that can be read from.
-pub(crate) fn source(place: &str) -> Result<Box<dyn Source>> {
+pub(crate) fn source(place: &str) -> Result<Box<dyn Source + Send + Sync>> {
     if let Some(rest) = place.strip_prefix("s3://") {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());

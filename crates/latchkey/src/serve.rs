@@ -192,7 +192,7 @@ fn announce(config: &Config, address: SocketAddr) -> Result<()> {
         .with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -203,7 +203,7 @@ fn asked_to_stop() -> Result<impl Future<Output = ()>> {
     })
 }
 
-fn start_log(format: LogFormat) -> Result<()> {
+pub(crate) fn start_log(format: LogFormat) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {

@@ -6,6 +6,7 @@ mod crash;
 mod edge;
 mod gates;
 mod leaks;
+mod native;
 mod restore;
 mod served;
 mod signer;

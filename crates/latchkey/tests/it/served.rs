@@ -3,17 +3,39 @@
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// A process of the installation's beside its server.
+pub(crate) struct Process {
+    child: Child,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Process {
+    /// The address that it announced in this place.
+    pub(crate) fn address(&self, at: usize) -> SocketAddr {
+        self.addresses[at]
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// An installation on disk, served or not.
 pub(crate) struct Installation {
     scratch: tempfile::TempDir,
     pub(crate) operator: String,
     server: Option<Server>,
+    last_url: String,
     starts: usize,
 }
 
@@ -38,7 +60,7 @@ impl Installation {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let printed = String::from_utf8(output.stdout).unwrap();
         let operator = printed.split_whitespace().find(|word| word.starts_with("lko_")).unwrap().to_owned();
-        let mut installation = Self { scratch, operator, server: None, starts: 0 };
+        let mut installation = Self { scratch, operator, server: None, last_url: String::new(), starts: 0 };
         installation.start();
         installation
     }
@@ -71,6 +93,34 @@ impl Installation {
         }
     }
 
+    /// Runs a command of the binary to its good end.
+    pub(crate) fn run(&self, arguments: &[&str]) {
+        let output = latchkey().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Starts a command of the binary that serves; its log is `NAME.log`.
+    pub(crate) fn spawn(&self, arguments: &[&str], name: &str) -> Process {
+        let (ready, log) = (self.path(&format!("{name}.ready")), self.path(&format!("{name}.log")));
+        let log = File::create(log).unwrap();
+        let mut command = latchkey();
+        command
+            .args(arguments)
+            .arg("--ready-file")
+            .arg(&ready)
+            .env("RUST_LOG", "latchkey=debug,latchkey_native=debug");
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let mut child = command.spawn().unwrap();
+        let lines = wait_for(&ready, &mut child);
+        let address = |line: &str| line.strip_prefix("http://").unwrap().parse().unwrap();
+        Process { child, addresses: lines.lines().map(address).collect() }
+    }
+
+    /// Where the server is, or was.
+    pub(crate) fn last_url(&self) -> String {
+        self.last_url.clone()
+    }
+
     /// Whether a server on this installation starts at all.
     pub(crate) fn serves(&self) -> bool {
         let mut command = latchkey();
@@ -91,8 +141,11 @@ impl Installation {
         let ready = self.path("ready");
         let _ = fs::remove_file(&ready);
         let log = File::create(self.path(&format!("log-{}", self.starts))).unwrap();
+        let routes = self.path("routes.toml");
+        let routes = routes.exists().then(|| [Path::new("--routes").to_owned(), routes]);
         let child = latchkey()
             .arg("serve")
+            .args(routes.into_iter().flatten())
             .arg("--dir")
             .arg(self.path("data"))
             .args(["--listen", "127.0.0.1:0", "--operator-sign-in"])
@@ -109,6 +162,7 @@ impl Installation {
         let mut server = Server { child, url: String::new() };
         let address = wait_for(&ready, &mut server.child);
         server.url = if address.starts_with("http") { address } else { format!("http://{address}") };
+        self.last_url.clone_from(&server.url);
         self.server = Some(server);
     }
 

@@ -1,0 +1,310 @@
+//! The sockets, and which path goes where.
+
+use crate::facts::Facts;
+use crate::gateway::{Gateway, Unreachable};
+use crate::mind::{Decision, Mind, Rest};
+use crate::respond::{self, Reply};
+use crate::settings::{Client, Forward, Settings, address_in};
+use crate::usage::Report;
+use crate::{follow, metrics};
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use latchkey_gate::{ConfigError, Question};
+use std::convert::Infallible;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+
+/// A native gate, ready to serve.
+pub struct Native {
+    mind: Arc<Mind>,
+    report: Arc<Report>,
+    gateway: Option<Gateway>,
+    forward: Option<Forward>,
+    client: Client,
+}
+
+/// Why a gate cannot serve; the operator's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativeError {
+    /// The gate refuses what it was deployed with.
+    Gate(ConfigError),
+    /// There is nothing on this machine to verify origins' certificates with.
+    Certificates,
+}
+
+impl fmt::Display for NativeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gate(error) => error.fmt(f),
+            Self::Certificates => f.write_str("this machine has no certificates to verify an origin with"),
+        }
+    }
+}
+
+impl std::error::Error for NativeError {}
+
+impl Native {
+    /// The gate of these settings.
+    ///
+    /// # Errors
+    /// [`NativeError`].
+    pub fn new(settings: Settings) -> Result<Self, NativeError> {
+        let (mind, Rest { origin, forward, client, reporter }) =
+            Mind::new(settings).map_err(NativeError::Gate)?;
+        let gateway =
+            origin.map(|origin| Gateway::to(origin).ok_or(NativeError::Certificates)).transpose()?;
+        Ok(Self { mind, report: Report::to(reporter), gateway, forward, client })
+    }
+
+    /// Serves until `stop` is over; then the requests that run, for a while, and what was used is handed over. Metrics have
+    /// a listener of their own, if there is one.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        metrics: Option<TcpListener>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let native = Arc::new(self);
+        follow::recall(&native.mind).await;
+        let mut behind = JoinSet::new();
+        behind.spawn(follow::heads(Arc::clone(&native.mind)));
+        behind.spawn(follow::objects(Arc::clone(&native.mind)));
+        if let Some(metrics) = metrics {
+            let native = Arc::clone(&native);
+            let answer = move |request: Request<Incoming>, _| {
+                let native = Arc::clone(&native);
+                async move { native.scrape(&request) }
+            };
+            behind.spawn(async move { listen(metrics, answer, std::future::pending()).await });
+        }
+        let (stopped, is_stopped) = oneshot::channel::<()>();
+        let report = tokio::spawn(Arc::clone(&native.report).hand_over(async {
+            // Gone is as good as said.
+            let _ = is_stopped.await;
+        }));
+        let answering = Arc::clone(&native);
+        let answer = move |request: Request<Incoming>, peer: SocketAddr| {
+            let native = Arc::clone(&answering);
+            async move { native.answer(request, peer.ip()).await }
+        };
+        listen(listener, answer, stop).await;
+        drop(stopped);
+        let _ = tokio::time::timeout(SETTLE_MAX, report).await;
+        behind.shutdown().await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
+        if head_bytes(&request) > HEAD_BYTES_MAX {
+            return respond::head_too_long();
+        }
+        match request.uri().path() {
+            STATUS_PATH => self.status(request.method()),
+            VERIFY_PATH => self.verify(request.headers()).await,
+            WHOAMI_PATH if request.method() == Method::GET => self.whoami(&request, peer).await,
+            path if path.starts_with(OWN_PREFIX) => respond::not_found(),
+            _ => self.pass(request, peer).await,
+        }
+    }
+
+    fn status(&self, method: &Method) -> Reply {
+        match *method {
+            Method::GET | Method::HEAD => respond::status(&self.mind.status()),
+            _ => respond::method_not_allowed(),
+        }
+    }
+
+    fn scrape(&self, request: &Request<Incoming>) -> Reply {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, METRICS_PATH) => {
+                respond::metrics(metrics::text(&self.mind.status(), self.report.lost()))
+            }
+            (_, METRICS_PATH) => respond::method_not_allowed(),
+            _ => respond::not_found(),
+        }
+    }
+
+    /// `GET /v1/whoami` (IAM K11): who a key is, answered from the snapshot.
+    async fn whoami(&self, request: &Request<Incoming>, peer: IpAddr) -> Reply {
+        let decision = self.decide(request, peer, Question::Whoami).await;
+        match decision {
+            Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
+            Decision::OutOfReach(standing) => respond::out_of_reach(standing),
+            Decision::Admitted(grant, names, standing) => respond::whoami(&grant, &names, standing),
+        }
+    }
+
+    async fn pass(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
+        let (grant, names, standing) = match self.decide(&request, peer, Question::Route).await {
+            Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
+            Decision::OutOfReach(standing) => return respond::out_of_reach(standing),
+            Decision::Admitted(grant, names, standing) => (grant, names, standing),
+        };
+        let Some(gateway) = &self.gateway else { return respond::no_origin(standing) };
+        match gateway.pass_on(request, &grant, &names).await {
+            Ok(response) => {
+                self.report.record(&grant, self.mind.now());
+                respond::from_origin(response, standing)
+            }
+            Err(Unreachable(why)) => {
+                tracing::warn!(%why, "the origin did not answer");
+                respond::origin_unreachable(standing)
+            }
+        }
+    }
+
+    async fn decide(&self, request: &Request<Incoming>, peer: IpAddr, question: Question) -> Decision {
+        let facts = Facts {
+            method: request.method().as_str(),
+            target: request.uri().path_and_query().map_or("", |target| target.as_str()),
+            client: self.client.address(request.headers(), peer),
+            headers: request.headers(),
+        };
+        self.mind.decide(&facts, question).await
+    }
+
+    /// Forward-auth for a proxy that asks before it passes a request on. The proxy proves itself with a token; the
+    /// original request is read from one family of headers, and the others are ignored.
+    async fn verify(&self, headers: &HeaderMap) -> Reply {
+        let Some(forward) = &self.forward else { return respond::not_found() };
+        if !one(headers, TOKEN_HEADER).is_some_and(|token| forward.token.is(token.as_bytes())) {
+            return respond::forward_token();
+        }
+        let (method, target) = forward.family.headers();
+        let method = one(headers, method).filter(|text| is_method(text));
+        let target = one(headers, target).filter(|text| !text.is_empty() && !text.contains(' '));
+        let Some((method, target)) = method.zip(target) else { return respond::forward_headers() };
+        let client = forward.client_header.as_deref().and_then(|name| address_in(headers, name));
+        let facts = Facts { method, target, client, headers };
+        match self.mind.decide(&facts, Question::Route).await {
+            Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
+            Decision::OutOfReach(standing) => respond::out_of_reach(standing),
+            Decision::Admitted(grant, names, standing) => {
+                self.report.record(&grant, self.mind.now());
+                respond::verified(&grant, &names, standing)
+            }
+        }
+    }
+}
+
+/// Bytes of a request's target and headers. The buffer that they are read into may grow somewhat beyond its limit.
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    headers.sum::<usize>() + request.uri().path_and_query().map_or(0, |target| target.as_str().len())
+}
+
+/// The one header of a name; two of them are none.
+fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut all = headers.get_all(name).iter();
+    match (all.next(), all.next()) {
+        (Some(only), None) => only.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn is_method(text: &str) -> bool {
+    (1..=METHOD_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// Serves connections until `stop` is over, and then those that run, for a while.
+async fn listen<F: Future<Output = Reply> + Send + 'static>(
+    listener: TcpListener,
+    answer: impl Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
+    stop: impl Future<Output = ()>,
+) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (mut running, stopping) = (JoinSet::new(), watch::Sender::new(false));
+    let mut stop = pin!(stop);
+    loop {
+        // The semaphore is never closed.
+        let slot = tokio::select! {
+            slot = Arc::clone(&slots).acquire_owned() => slot.ok(),
+            () = &mut stop => break,
+        };
+        let (stream, peer) = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            () = &mut stop => break,
+        };
+        // Those that have ended are let go of.
+        while running.try_join_next().is_some() {}
+        let (answer, stopped) = (answer.clone(), stopping.subscribe());
+        running.spawn(async move {
+            connection(stream, peer, answer, stopped).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    stopping.send_replace(true);
+    let drained = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+        tracing::warn!("requests that did not end in time were cut off");
+    }
+}
+
+/// Serves one connection to its end; once all is to stop, to the end of the request that runs.
+async fn connection<F: Future<Output = Reply> + Send + 'static>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    answer: impl Fn(Request<Incoming>, SocketAddr) -> F + Send + 'static,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let service = service_fn(move |request| {
+        let reply = answer(request, peer);
+        async move { Ok::<_, Infallible>(reply.await) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_READ).max_buf_size(HEAD_BYTES_MAX);
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    // A connection that ends badly is its client's affair.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Only speed depends on it.
+                let _ = stream.set_nodelay(true);
+                return (stream, peer);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What the gate answers itself begins with this; the origin never sees it.
+const OWN_PREFIX: &str = "/.latchkey/";
+const STATUS_PATH: &str = "/.latchkey/status";
+const VERIFY_PATH: &str = "/.latchkey/verify";
+const WHOAMI_PATH: &str = "/v1/whoami";
+const METRICS_PATH: &str = "/metrics";
+const TOKEN_HEADER: &str = "latchkey-forward-token";
+const METHOD_LEN_MAX: usize = 16;
+
+const CONNECTIONS_MAX: usize = 16_384;
+/// How long a request's head may take to arrive, and how long a connection may lie idle.
+const HEAD_READ: Duration = Duration::from_secs(30);
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long running requests may take once the process is asked to stop.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long a stop waits for what was used to be handed over.
+const SETTLE_MAX: Duration = Duration::from_secs(5);
+/// How long to wait where no connection can be taken, most likely since the process has no file left.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

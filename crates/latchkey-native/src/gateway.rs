@@ -1,0 +1,145 @@
+//! The gateway: what is let in goes to the origin, and both bodies stream.
+//!
+//! The origin gets exactly the path that was matched. It never gets the credential; who calls is told in `Latchkey-*`
+//! headers, and such headers of the caller's own are taken away, whatever their spelling.
+
+use crate::headers;
+use crate::mind::Names;
+use crate::respond::{self, SWITCHING};
+use crate::settings::Origin;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE};
+use hyper::{HeaderMap, Request, Response, Uri, Version};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use latchkey_gate::Grant;
+use std::time::Duration;
+use tokio::io::copy_bidirectional;
+use tokio::time::timeout;
+
+/// The way to one origin.
+pub(crate) struct Gateway {
+    origin: Origin,
+    host: HeaderValue,
+    client: Client<HttpsConnector<HttpConnector>, Incoming>,
+}
+
+/// The origin did not answer; why is for the log.
+#[derive(Debug)]
+pub(crate) struct Unreachable(pub(crate) String);
+
+impl Gateway {
+    /// `None` if this machine's certificates cannot be read, or the host is no header's value.
+    pub(crate) fn to(origin: Origin) -> Option<Self> {
+        // Fails if there is one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let tls = rustls::ClientConfig::builder().try_with_platform_verifier().ok()?.with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let host = HeaderValue::from_str(origin.authority.as_str()).ok()?;
+        Some(Self { origin, host, client })
+    }
+
+    /// Passes a request on that was let in, and brings the answer.
+    pub(crate) async fn pass_on(
+        &self,
+        mut request: Request<Incoming>,
+        grant: &Grant,
+        names: &Names,
+    ) -> Result<Response<Incoming>, Unreachable> {
+        let wish = upgrade_wished(request.headers());
+        let here = wish.is_some().then(|| hyper::upgrade::on(&mut request));
+        let onward = self.onward(request, wish.as_ref(), grant, names)?;
+        let answer = timeout(HEAD_TIMEOUT, self.client.request(onward)).await;
+        let mut response = answer
+            .map_err(|_| Unreachable("its answer did not begin in time".to_owned()))?
+            .map_err(|error| Unreachable(described(&error)))?;
+        let upgrade = upgrade_wished(response.headers());
+        headers::strip_connection(response.headers_mut());
+        if response.status() == SWITCHING {
+            let (Some(here), Some(protocol)) = (here, upgrade) else {
+                return Err(Unreachable("it goes on to a protocol that nobody asked for".to_owned()));
+            };
+            let there = hyper::upgrade::on(&mut response);
+            tokio::spawn(tunnel(here, there));
+            let headers = response.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, protocol);
+        }
+        Ok(response)
+    }
+
+    fn onward(
+        &self,
+        request: Request<Incoming>,
+        wish: Option<&HeaderValue>,
+        grant: &Grant,
+        names: &Names,
+    ) -> Result<Request<Incoming>, Unreachable> {
+        let (mut parts, body) = request.into_parts();
+        let target = parts.uri.path_and_query().cloned();
+        let target = target.ok_or_else(|| Unreachable("the request has no path".to_owned()))?;
+        let uri = Uri::builder()
+            .scheme(self.origin.scheme.clone())
+            .authority(self.origin.authority.clone())
+            .path_and_query(target);
+        parts.uri = uri.build().map_err(|_| Unreachable("the request has no path".to_owned()))?;
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        let headers = &mut parts.headers;
+        headers::strip_connection(headers);
+        headers::strip(headers);
+        headers.remove(AUTHORIZATION);
+        // The length is said anew, by what the body is.
+        headers.remove(CONTENT_LENGTH);
+        headers.insert(HOST, self.host.clone());
+        headers.extend(respond::identity(grant, names));
+        if let Some(protocol) = wish {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, protocol.clone());
+        }
+        Ok(Request::from_parts(parts, body))
+    }
+}
+
+/// The one protocol that the other side would go on to.
+fn upgrade_wished(headers: &HeaderMap) -> Option<HeaderValue> {
+    let is_meant = headers.get_all(CONNECTION).iter().any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case("upgrade")))
+    });
+    let mut all = headers.get_all(UPGRADE).iter();
+    match (all.next(), all.next()) {
+        (Some(only), None) if is_meant => Some(only.clone()),
+        _ => None,
+    }
+}
+
+async fn tunnel(here: hyper::upgrade::OnUpgrade, there: hyper::upgrade::OnUpgrade) {
+    let (Ok(here), Ok(there)) = tokio::join!(here, there) else { return };
+    // How it ends is the two sides' own affair.
+    let _ = copy_bidirectional(&mut TokioIo::new(here), &mut TokioIo::new(there)).await;
+}
+
+fn described(error: &hyper_util::client::legacy::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an origin may think before its answer begins.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(300);

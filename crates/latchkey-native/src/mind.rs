@@ -1,0 +1,279 @@
+//! The gate, and what it asks for before it answers.
+//!
+//! Verdicts take it shared and at once; taking something in takes it alone, for some microseconds. No verdict waits for
+//! anything that the gate did not ask for. Whatever is read is read behind: who waits for it waits so long and no
+//! longer, and the read goes on.
+
+use crate::facts::Facts;
+use crate::rates::Rates;
+use crate::settings::Settings;
+use crate::source::Source;
+use crate::state::State;
+use latchkey_core::{OrganizationId, ProjectId, UnixMillis};
+use latchkey_gate::{
+    Ask, Attempt, ConfigError, Gate, Grant, HEAD_BUDGET_MS, HeadAccepted, HeadAsk, HeadRefusal, NamesStep,
+    Outcome, Question, ROOT_HOPS_MAX, RefreshEnd, Refusal, Standing, Status, Step, Wanted,
+};
+use latchkey_snapshot::ObjectDigest;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// The gate with all that it needs to go on.
+pub(crate) struct Mind {
+    gate: RwLock<Gate>,
+    pub(crate) source: Source,
+    pub(crate) state: Option<State>,
+    rates: Rates,
+    now: fn() -> UnixMillis,
+    /// Objects that are on their way: the sender is gone once they are here, or will not come.
+    flights: Mutex<HashMap<ObjectDigest, watch::Receiver<()>>>,
+    /// Rings at the end of each look at the head.
+    looked: Notify,
+    /// Rings when there may be something to fetch behind the answers.
+    pub(crate) stirred: Notify,
+}
+
+/// What becomes of a request.
+pub(crate) enum Decision {
+    /// It is refused.
+    Refused(Refusal, Option<Standing>),
+    /// It would be let in, and who calls cannot be told.
+    OutOfReach(Option<Standing>),
+    /// It is let in.
+    Admitted(Grant, Box<Names>, Option<Standing>),
+}
+
+/// The names of a grant.
+pub(crate) struct Names {
+    pub(crate) project: ProjectId,
+    pub(crate) project_slug: String,
+    pub(crate) project_name: String,
+    pub(crate) organization: OrganizationId,
+    pub(crate) organization_name: String,
+}
+
+enum Next {
+    Decided(Decision),
+    Ask(Ask),
+}
+
+impl Mind {
+    pub(crate) fn new(settings: Settings) -> Result<(Arc<Self>, Rest), ConfigError> {
+        let Settings { gate, source, state, origin, forward, client, reporter, now } = settings;
+        let mind = Self {
+            gate: RwLock::new(Gate::new(gate)?),
+            source,
+            state: state.map(State::at),
+            rates: Rates::default(),
+            now,
+            flights: Mutex::default(),
+            looked: Notify::new(),
+            stirred: Notify::new(),
+        };
+        Ok((Arc::new(mind), Rest { origin, forward, client, reporter }))
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        (self.now)()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.read().status(self.now())
+    }
+
+    /// Decides on a request. Whatever had to be waited for, the verdict comes after it.
+    pub(crate) async fn decide(self: &Arc<Self>, facts: &Facts<'_>, question: Question) -> Decision {
+        let mut attempt = Attempt::default();
+        loop {
+            match self.step(facts, question, &mut attempt) {
+                Next::Decided(decision) => return decision,
+                Next::Ask(ask) => self.perform(ask).await,
+            }
+        }
+    }
+
+    fn step(&self, facts: &Facts<'_>, question: Question, attempt: &mut Attempt) -> Next {
+        let (gate, now) = (self.read(), self.now());
+        let verdict = match gate.decide(&facts.request(), question, now, attempt) {
+            Step::Ask(ask) => return Next::Ask(ask),
+            Step::Answer(verdict) => verdict,
+        };
+        let standing = verdict.standing;
+        let grant = match verdict.outcome {
+            Outcome::Refuse(refusal) => return Next::Decided(Decision::Refused(refusal, standing)),
+            Outcome::Allow(grant) => grant,
+        };
+        let names = match gate.names(&grant.binding, now, attempt) {
+            NamesStep::Ask(ask) => return Next::Ask(ask),
+            NamesStep::Unavailable => return Next::Decided(Decision::OutOfReach(standing)),
+            NamesStep::Names(names) => Box::new(Names {
+                project: names.project.id,
+                project_slug: names.project.slug.as_str().to_owned(),
+                project_name: names.project.name.as_ref().to_owned(),
+                organization: names.organization.id,
+                organization_name: names.organization.name.as_ref().to_owned(),
+            }),
+        };
+        // Nothing is waited for any more, so a request counts once.
+        if let Some(refusal) = grant.rate.and_then(|rate| self.rates.refusal(rate, now)) {
+            gate.refused_for_rate(refusal, attempt);
+            return Next::Decided(Decision::Refused(refusal, standing));
+        }
+        Next::Decided(Decision::Admitted(grant, names, standing))
+    }
+
+    async fn perform(self: &Arc<Self>, ask: Ask) {
+        match ask {
+            Ask::Head(HeadAsk::Start) => self.ask_head().await,
+            Ask::Head(HeadAsk::Join) => {
+                // The gate's lease ends by itself, should nobody be at it.
+                let _ = timeout(HEAD_BUDGET, self.looked.notified()).await;
+            }
+            Ask::Objects(list) => {
+                let flights: Vec<_> = list.iter().map(|wanted| self.fetch(wanted)).collect();
+                for mut flight in flights {
+                    // An error is that it has landed.
+                    let _ = timeout(OBJECT_BUDGET, flight.changed()).await;
+                }
+            }
+        }
+    }
+
+    /// Looks at the head and waits for it as long as an answer may. What comes later is for the next answer.
+    async fn ask_head(self: &Arc<Self>) {
+        let mind = Arc::clone(self);
+        let look = tokio::spawn(async move {
+            let read = timeout(LOOK_BUDGET, mind.source.newest()).await;
+            let Ok(Ok(Some(head))) = read else { return false };
+            // A refusal is the gate's own affair: the source answered.
+            let _ = mind.take_head(&head).await;
+            true
+        });
+        let end = match timeout(HEAD_BUDGET, look).await {
+            Ok(Ok(true)) => RefreshEnd::Answered,
+            _ => RefreshEnd::Failed,
+        };
+        self.read().ask_ended(end, self.now());
+        self.looked.notify_waiters();
+    }
+
+    /// Hands a head in, with the roots that it needs.
+    pub(crate) async fn take_head(&self, bytes: &[u8]) -> Result<HeadAccepted, HeadRefusal> {
+        let mut taken = self.write().accept_head(bytes, self.now());
+        for _ in 0..ROOT_HOPS_MAX {
+            let Err(HeadRefusal::RootNeeded { next }) = taken else { break };
+            if !self.take_root(next).await {
+                break;
+            }
+            taken = self.write().accept_head(bytes, self.now());
+        }
+        self.stirred.notify_one();
+        taken
+    }
+
+    async fn take_root(&self, version: u32) -> bool {
+        let kept = match &self.state {
+            Some(state) => state.root(version).await,
+            None => None,
+        };
+        if kept.is_some_and(|root| self.write().accept_root(&root).is_ok()) {
+            return true;
+        }
+        let Ok(Ok(Some(root))) = timeout(LOOK_BUDGET, self.source.root(version)).await else { return false };
+        if self.write().accept_root(&root).is_err() {
+            return false;
+        }
+        if let Some(state) = &self.state {
+            state.keep_root(version, root).await;
+        }
+        true
+    }
+
+    /// Up to so many objects that may be fetched behind the answers.
+    pub(crate) fn wanted(&self, most: usize) -> Vec<Wanted> {
+        self.read().wanted(most)
+    }
+
+    /// Begins to fetch an object, unless somebody is at it. The receiver's other end is gone once that is over.
+    pub(crate) fn fetch(self: &Arc<Self>, wanted: &Wanted) -> watch::Receiver<()> {
+        let digest = wanted.reference().digest();
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&digest) {
+            return flight.clone();
+        }
+        let (over, flight) = watch::channel(());
+        flights.insert(digest, flight.clone());
+        let landing = Landing { mind: Arc::clone(self), digest, _over: over };
+        let wanted = *wanted;
+        tokio::spawn(async move {
+            landing.mind.bring(&wanted).await;
+            drop(landing);
+        });
+        flight
+    }
+
+    /// Reads an object, from what was kept or from the source, and hands it in.
+    async fn bring(&self, wanted: &Wanted) {
+        let (digest, len) = (wanted.reference().digest(), wanted.reference().len_bytes() as usize);
+        if let Some(state) = &self.state
+            && let Some(bytes) = state.object(digest, len).await
+            && self.write().accept_object(wanted, bytes, self.now()).is_ok()
+        {
+            return;
+        }
+        let found = timeout(OBJECT_BUDGET, self.source.object(digest, len)).await;
+        let Ok(Ok(Some(bytes))) = found else {
+            self.write().object_failed(wanted, self.now());
+            return;
+        };
+        let copy = self.state.as_ref().map(|state| (state, bytes.clone()));
+        match self.write().accept_object(wanted, bytes, self.now()) {
+            Ok(()) => {}
+            Err(refusal) => {
+                tracing::warn!(?refusal, "an object was refused");
+                return;
+            }
+        }
+        if let Some((state, bytes)) = copy {
+            state.keep_object(digest, bytes).await;
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Gate> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Gate> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What of the settings is not about the gate.
+pub(crate) struct Rest {
+    pub(crate) origin: Option<crate::Origin>,
+    pub(crate) forward: Option<crate::Forward>,
+    pub(crate) client: crate::Client,
+    pub(crate) reporter: Option<crate::Reporter>,
+}
+
+/// Takes a flight off the list however it ends, and tells whoever waits for it.
+struct Landing {
+    mind: Arc<Mind>,
+    digest: ObjectDigest,
+    _over: watch::Sender<()>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.mind.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.digest);
+    }
+}
+
+const HEAD_BUDGET: Duration = Duration::from_millis(HEAD_BUDGET_MS);
+/// How long a look at the head may go on, whoever still waits for it.
+const LOOK_BUDGET: Duration = Duration::from_secs(2);
+/// How long one object may take.
+const OBJECT_BUDGET: Duration = Duration::from_secs(2);

@@ -1,0 +1,215 @@
+//! The only place of the native gate that names status codes.
+
+use crate::headers;
+use crate::mind::Names;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{HeaderMap, Response, StatusCode};
+use latchkey_api::Timestamp;
+use latchkey_core::Role;
+use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Unavailable};
+use serde_json::{Value, json};
+
+/// A body: one of ours, or one that streams through.
+pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
+pub(crate) type Reply = Response<Body>;
+
+/// The status by which an origin goes on to another protocol.
+pub(crate) const SWITCHING: StatusCode = StatusCode::SWITCHING_PROTOCOLS;
+
+/// 404: no such path among the gate's own.
+pub(crate) fn not_found() -> Reply {
+    plain(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+}
+
+/// 405.
+pub(crate) fn method_not_allowed() -> Reply {
+    plain(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the method is not allowed here")
+}
+
+/// 431.
+pub(crate) fn head_too_long() -> Reply {
+    let title = "the request's head is too long";
+    plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_long", title)
+}
+
+/// 403: the caller of forward-auth is not the proxy.
+pub(crate) fn forward_token() -> Reply {
+    plain(StatusCode::FORBIDDEN, "forward_token", "the forward-auth token is needed")
+}
+
+/// 400: the proxy did not name the original request.
+pub(crate) fn forward_headers() -> Reply {
+    let title = "the headers do not name one original method and target";
+    plain(StatusCode::BAD_REQUEST, "forward_headers", title)
+}
+
+/// 503: allowed, and there is nowhere to go.
+pub(crate) fn no_origin(standing: Option<Standing>) -> Reply {
+    let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "no_origin", "no origin is configured");
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    told(reply, standing)
+}
+
+/// 502: allowed, and the origin did not answer.
+pub(crate) fn origin_unreachable(standing: Option<Standing>) -> Reply {
+    told(plain(StatusCode::BAD_GATEWAY, "origin_unreachable", "the origin did not answer"), standing)
+}
+
+/// 503: allowed, and who calls cannot be told.
+pub(crate) fn out_of_reach(standing: Option<Standing>) -> Reply {
+    refused(Refusal::Unavailable(Unavailable::OutOfReach), standing)
+}
+
+/// The gate's refusal.
+pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Reply {
+    let status = match refusal.class() {
+        Class::BadRequest => StatusCode::BAD_REQUEST,
+        Class::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Class::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
+        Class::Forbidden => StatusCode::FORBIDDEN,
+        Class::NotFound => StatusCode::NOT_FOUND,
+        Class::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Class::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let permission = match refusal {
+        Refusal::Forbidden(permission) => Some(permission.as_str()),
+        _ => None,
+    };
+    let mut reply = problem(status, refusal.code(), &refusal.to_string(), permission);
+    let headers = reply.headers_mut();
+    let challenge = match refusal {
+        Refusal::Unauthenticated(_) => Some("Bearer"),
+        Refusal::OutOfForce(_) => Some("Bearer error=\"invalid_token\""),
+        _ => None,
+    };
+    headers.extend(challenge.map(|challenge| (WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
+    headers.extend(refusal.retry_after_secs().map(|secs| (RETRY_AFTER, HeaderValue::from(secs))));
+    told(reply, standing)
+}
+
+/// 200: who a key is.
+pub(crate) fn whoami(grant: &Grant, names: &Names, standing: Option<Standing>) -> Reply {
+    let permissions: Vec<&str> =
+        grant.binding.permissions.iter().map(|permission| permission.as_str()).collect();
+    let body = json!({
+        "key": { "id": subject(grant).1 },
+        "project": {
+            "id": names.project.to_string(),
+            "slug": names.project_slug,
+            "name": names.project_name,
+        },
+        "organization": { "id": names.organization.to_string(), "name": names.organization_name },
+        "role": grant.binding.role.map(Role::as_str),
+        "permissions": permissions,
+        "expires_at": grant.expiry.map(|expiry| Timestamp(expiry.begins())),
+        "generation": standing.map(|standing| standing.generation.0),
+    });
+    told(json_reply(StatusCode::OK, "application/json", &body), standing)
+}
+
+/// 200: the proxy may pass the request on, with these headers.
+pub(crate) fn verified(grant: &Grant, names: &Names, standing: Option<Standing>) -> Reply {
+    let mut reply = new(StatusCode::OK, "text/plain", Bytes::new());
+    reply.headers_mut().extend(identity(grant, names));
+    told(reply, standing)
+}
+
+/// The origin's own response, with the verdict's headers and without what it says in their place.
+pub(crate) fn from_origin(response: Response<Incoming>, standing: Option<Standing>) -> Reply {
+    let mut reply = response.map(BodyExt::boxed);
+    headers::strip(reply.headers_mut());
+    told(reply, standing)
+}
+
+/// Who calls, as the origin is told.
+pub(crate) fn identity(grant: &Grant, names: &Names) -> HeaderMap {
+    let told = [
+        subject(grant),
+        ("latchkey-project", names.project.to_string()),
+        ("latchkey-organization", names.organization.to_string()),
+        ("latchkey-role", grant.binding.role.map_or("", Role::as_str).to_owned()),
+    ];
+    // Ids and roles are words of ASCII.
+    told.into_iter()
+        .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)))
+        .collect()
+}
+
+/// Who, and the header that says so: a key's id or a session's identity, never both.
+fn subject(grant: &Grant) -> (&'static str, String) {
+    match grant.subject {
+        Subject::Key(id) => ("latchkey-key", id.to_string()),
+        Subject::Session(identity) => ("latchkey-identity", identity.to_string()),
+    }
+}
+
+/// 200: the gate's account of itself, as far as strangers may know; the rest is with the metrics.
+pub(crate) fn status(status: &Status) -> Reply {
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "health": health(status.health),
+        "generation": status.generation.map(|generation| generation.0),
+        "age_ms": status.age_ms,
+        "stale": status.health != Health::Fresh,
+    });
+    json_reply(StatusCode::OK, "application/json", &body)
+}
+
+pub(crate) const fn health(health: Health) -> &'static str {
+    match health {
+        Health::Fresh => "fresh",
+        Health::Stale => "stale",
+        Health::Refusing => "refusing",
+        Health::Cold => "cold",
+    }
+}
+
+/// 200: text for Prometheus.
+pub(crate) fn metrics(text: String) -> Reply {
+    new(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text.into())
+}
+
+/// How old the knowledge behind an answer is.
+fn told(mut reply: Reply, standing: Option<Standing>) -> Reply {
+    let Some(standing) = standing else { return reply };
+    let headers = reply.headers_mut();
+    headers.insert("latchkey-generation", HeaderValue::from(standing.generation.0));
+    headers.insert("latchkey-age", HeaderValue::from(standing.age_ms));
+    if standing.stale {
+        headers.insert("latchkey-stale", HeaderValue::from_static("1"));
+    }
+    reply
+}
+
+fn plain(status: StatusCode, code: &str, title: &str) -> Reply {
+    problem(status, code, title, None)
+}
+
+/// An error body, `application/problem+json` (RFC 9457).
+fn problem(status: StatusCode, code: &str, title: &str, permission: Option<&str>) -> Reply {
+    let mut body = json!({
+        "type": format!("urn:latchkey:problem:{code}"),
+        "title": title,
+        "status": status.as_u16(),
+        "code": code,
+    });
+    if let Some(permission) = permission {
+        body["permission"] = permission.into();
+    }
+    json_reply(status, "application/problem+json", &body)
+}
+
+fn json_reply(status: StatusCode, content_type: &'static str, body: &Value) -> Reply {
+    new(status, content_type, body.to_string().into())
+}
+
+fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
+    let mut reply = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
+    *reply.status_mut() = status;
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}

@@ -1,0 +1,253 @@
+//! `latchkey gate`: the native gate, in front of an origin or beside a proxy that asks it, until it is asked to stop.
+
+use crate::config::LogFormat;
+use crate::installation::{read_private_text, unhex};
+use crate::published;
+use crate::serve::{asked_to_stop, start_log};
+use anyhow::{Context, Result, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, ValueEnum};
+use latchkey_control::outside::{Clock, Seeds, SystemClock, SystemSeeds};
+use latchkey_control::publish::LongPollSource;
+use latchkey_core::{Generation, MintSecret, Pepper, UnixMillis};
+use latchkey_gate::{Floor, GateConfig, MEMORY_BYTES_DEFAULT};
+use latchkey_native::{Client, Family, Forward, Native, Origin, Reporter, Settings, Source, Token};
+use std::collections::HashMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+/// Bytes the file with the secrets may have.
+const ENV_LEN_MAX: u64 = 64 * 1024;
+/// How often a place that is no control plane is looked at.
+const DIRECTORY_EVERY: Duration = Duration::from_millis(200);
+const STORE_EVERY: Duration = Duration::from_secs(1);
+
+/// What `latchkey gate` is told.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The file of `latchkey gate-env`, 0600; what it lacks is looked for in the environment.
+    #[arg(long, value_name = "FILE")]
+    env: Option<PathBuf>,
+    /// The control plane to read from by long poll, and to bring usage to: `https`, or `http` on this machine.
+    #[arg(long, value_name = "URL", required_unless_present = "published")]
+    control: Option<String>,
+    /// A directory or `s3://BUCKET/PREFIX` to read from instead.
+    #[arg(long, value_name = "PLACE")]
+    published: Option<String>,
+    /// The address to serve on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8780")]
+    listen: SocketAddr,
+    /// Where requests go that are let in: scheme, host, port. Without it there is forward-auth alone.
+    #[arg(long, value_name = "URL", value_parser = Origin::parse)]
+    origin: Option<Origin>,
+    /// A directory for the last good copy, so that a start needs no control plane.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The address to serve `/metrics` on; whoever reaches it may read it.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// Where a client's address stands: `peer`, `none`, or the header that whoever stands in front sets.
+    #[arg(long, value_name = "HEADER", default_value = "peer")]
+    client: String,
+    /// Which headers name the original request in forward-auth.
+    #[arg(long, value_name = "FAMILY", default_value = "x-original")]
+    forward_headers: ForwardHeaders,
+    /// The header in which the proxy names the client's address in forward-auth.
+    #[arg(long, value_name = "HEADER")]
+    forward_client: Option<String>,
+    /// MiB that pages, their index and deltas may take.
+    #[arg(long, value_name = "MIB")]
+    memory_mb: Option<usize>,
+    /// How the log is written to standard error; `RUST_LOG` says how much of it.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log: LogFormat,
+    /// Writes the gate's URL, and that of the metrics, into this file once it answers.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ForwardHeaders {
+    /// `X-Original-Method` and `X-Original-URI`, nginx's.
+    XOriginal,
+    /// `X-Forwarded-Method` and `X-Forwarded-Uri`, Traefik's and Caddy's.
+    XForwarded,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What is wrong with the settings, or why an address cannot be had.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    start_log(arguments.log)?;
+    let variables = Variables::read(arguments)?;
+    let native = Native::new(settings(arguments, &variables)?).context("the gate cannot start")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(arguments.listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
+        let metrics = match arguments.metrics {
+            None => None,
+            Some(address) => {
+                let bound = TcpListener::bind(address).await;
+                Some(bound.with_context(|| format!("cannot listen on {address}"))?)
+            }
+        };
+        announce(arguments, &listener, metrics.as_ref())?;
+        native.serve(listener, metrics, asked_to_stop()?).await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+fn announce(arguments: &Arguments, listener: &TcpListener, metrics: Option<&TcpListener>) -> Result<()> {
+    let mut text = format!("http://{}\n", listener.local_addr()?);
+    if let Some(metrics) = metrics {
+        text.push_str(&format!("http://{}\n", metrics.local_addr()?));
+    }
+    print!("listening on {text}");
+    let Some(path) = &arguments.ready_file else { return Ok(()) };
+    fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+fn settings(arguments: &Arguments, variables: &Variables) -> Result<Settings> {
+    Ok(Settings {
+        gate: gate_config(arguments, variables)?,
+        source: source(arguments, variables)?,
+        state: arguments.state.clone(),
+        origin: arguments.origin.clone(),
+        forward: forward(arguments, variables)?,
+        client: client(&arguments.client)?,
+        reporter: reporter(arguments, variables)?,
+        now: || -> UnixMillis { SystemClock.now() },
+    })
+}
+
+fn gate_config(arguments: &Arguments, variables: &Variables) -> Result<GateConfig> {
+    let root = STANDARD.decode(variables.must("LATCHKEY_ROOT")?).ok();
+    let mut peppers = vec![Pepper::new(variables.secret("LATCHKEY_PEPPER")?)];
+    if variables.of("LATCHKEY_PEPPER_2").is_some() {
+        peppers.push(Pepper::new(variables.secret("LATCHKEY_PEPPER_2")?));
+    }
+    let seed = SystemSeeds.seed().map_err(|error| anyhow!("{error}"))?;
+    let [a, b, c, d, e, f, g, h, ..] = seed;
+    Ok(GateConfig {
+        root: root.context("`LATCHKEY_ROOT` is not base64")?,
+        peppers,
+        mint: MintSecret::new(variables.secret("LATCHKEY_MINT")?),
+        floor: floor(variables)?,
+        memory_bytes_max: arguments.memory_mb.map_or(MEMORY_BYTES_DEFAULT, |mib| mib.saturating_mul(1 << 20)),
+        seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+    })
+}
+
+fn floor(variables: &Variables) -> Result<Floor> {
+    let Some(text) = variables.of("LATCHKEY_FLOOR") else { return Ok(Floor::default()) };
+    let parsed = text.split_once(',').and_then(|(root, generation)| {
+        let generation = Generation(generation.trim().parse().ok()?);
+        Some(Floor { root_version: root.trim().parse().ok()?, generation })
+    });
+    parsed.context("`LATCHKEY_FLOOR` is not `root version,generation`")
+}
+
+fn source(arguments: &Arguments, variables: &Variables) -> Result<Source> {
+    if let Some(place) = &arguments.published {
+        let every = if place.starts_with("s3://") { STORE_EVERY } else { DIRECTORY_EVERY };
+        return Ok(Source::Polled { place: published::source(place)?.into(), every });
+    }
+    let control = arguments.control.as_deref().context("`--control` or `--published`")?;
+    let token = variables.must("LATCHKEY_GATE_TOKEN")?;
+    let source = LongPollSource::new(control, token).map_err(|error| anyhow!("`--control`: {error}"))?;
+    Ok(Source::LongPoll(source))
+}
+
+fn forward(arguments: &Arguments, variables: &Variables) -> Result<Option<Forward>> {
+    let Some(token) = variables.of("LATCHKEY_FORWARD_TOKEN") else { return Ok(None) };
+    let token = Token::new(token).context("`LATCHKEY_FORWARD_TOKEN` has fewer than 16 characters")?;
+    let family = match arguments.forward_headers {
+        ForwardHeaders::XOriginal => Family::Original,
+        ForwardHeaders::XForwarded => Family::Forwarded,
+    };
+    let client_header = arguments.forward_client.as_deref().map(header_name).transpose()?;
+    Ok(Some(Forward { token, family, client_header }))
+}
+
+fn client(text: &str) -> Result<Client> {
+    Ok(match text {
+        "peer" => Client::Peer,
+        "none" => Client::Unknown,
+        header => Client::Header(header_name(header)?),
+    })
+}
+
+fn header_name(text: &str) -> Result<String> {
+    let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(is_plain) {
+        bail!("`{text}` is no header's name in lower case");
+    }
+    Ok(text.to_owned())
+}
+
+fn reporter(arguments: &Arguments, variables: &Variables) -> Result<Option<Reporter>> {
+    let Some(token) = variables.of("LATCHKEY_USAGE_TOKEN") else { return Ok(None) };
+    let control = arguments.control.as_deref().or(variables.of("LATCHKEY_CONTROL_URL"));
+    let control = control.context("usage goes to `--control`, or to `LATCHKEY_CONTROL_URL`")?;
+    let reporter = Reporter::new(control, token, Arc::new(SystemSeeds));
+    reporter.map(Some).map_err(|error| anyhow!("{error}"))
+}
+
+/// The file's lines, and behind them the environment.
+struct Variables(HashMap<String, Zeroizing<String>>);
+
+impl Variables {
+    fn read(arguments: &Arguments) -> Result<Self> {
+        let mut all = HashMap::new();
+        for name in NAMES {
+            if let Ok(value) = std::env::var(name) {
+                all.insert((*name).to_owned(), Zeroizing::new(value));
+            }
+        }
+        if let Some(path) = &arguments.env {
+            let text = read_private_text(path, ENV_LEN_MAX, "a file of `latchkey gate-env`")?;
+            for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.is_empty()) {
+                let known = text.split_once('=').filter(|(name, _)| NAMES.contains(name));
+                let Some((name, value)) = known else {
+                    bail!("`{}`, line {line}: no setting of a gate", path.display());
+                };
+                all.insert(name.to_owned(), Zeroizing::new(value.to_owned()));
+            }
+        }
+        Ok(Self(all))
+    }
+
+    fn of(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|value| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    fn must(&self, name: &str) -> Result<&str> {
+        self.of(name).with_context(|| format!("`{name}` is not set: `latchkey gate-env` writes it"))
+    }
+
+    fn secret(&self, name: &str) -> Result<[u8; 32]> {
+        unhex(self.must(name)?).with_context(|| format!("`{name}` is not 64 hexadecimal characters"))
+    }
+}
+
+/// What may be set.
+const NAMES: &[&str] = &[
+    "LATCHKEY_ROOT",
+    "LATCHKEY_PEPPER",
+    "LATCHKEY_PEPPER_2",
+    "LATCHKEY_MINT",
+    "LATCHKEY_FLOOR",
+    "LATCHKEY_GATE_TOKEN",
+    "LATCHKEY_FORWARD_TOKEN",
+    "LATCHKEY_USAGE_TOKEN",
+    "LATCHKEY_CONTROL_URL",
+];

@@ -1,0 +1,346 @@
+//! The native gate as its users run it: a process between clients and an origin, fed by a control plane that may die.
+
+use crate::served::{Client, Installation, Process};
+use latchkey_snapshot::{Root, UnverifiedHead};
+use serde_json::json;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const ARRIVE_MAX: Duration = Duration::from_secs(30);
+const RULES: &str = r#"
+[[route]]
+methods = ["GET", "POST"]
+path = "/v1/projects/{project}/models/{*rest}"
+permission = "models.view"
+project = { path = "project" }
+"#;
+
+/// An origin that answers with the request's head as it came, and remembers it.
+struct Echo {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Echo {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, seen) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let memory = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let memory = Arc::clone(&memory);
+                std::thread::spawn(move || answer(stream, &memory));
+            }
+        });
+        Self { address, seen }
+    }
+
+    fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) {
+    let head = head(&mut stream);
+    if head.is_empty() {
+        return;
+    }
+    seen.lock().unwrap().push(head.clone());
+    let reply = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nLatchkey-Role: origin's own\r\nx-kept: yes\r\nconnection: close\r\n\r\n{head}",
+        head.len()
+    );
+    // Whoever has gone away needs no answer.
+    let _ = stream.write_all(reply.as_bytes());
+}
+
+/// Everything up to the empty line.
+fn head(stream: &mut TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+/// An installation with a project, an origin, and a gate in front of it.
+struct Scene {
+    installation: Installation,
+    owner: Client,
+    project: String,
+    echo: Echo,
+    gate: Option<Process>,
+    starts: usize,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut installation = Installation::new();
+        installation.stop();
+        fs::write(installation.path("routes.toml"), RULES).unwrap();
+        installation.start();
+        let (owner, project) = installation.populate();
+        let owner = Client::new(&installation.url(), &owner);
+        let data = installation.path("data").to_str().unwrap().to_owned();
+        let env = installation.path("gate.env").to_str().unwrap().to_owned();
+        installation.run(&["gate-env", "--dir", &data, "--out", &env]);
+        let mut text = fs::read_to_string(&env).unwrap();
+        text = text.replace("LATCHKEY_FORWARD_TOKEN=\n", "LATCHKEY_FORWARD_TOKEN=the-proxys-own-token\n");
+        fs::write(&env, text).unwrap();
+        let mut scene = Self { installation, owner, project, echo: Echo::start(), gate: None, starts: 0 };
+        scene.start_gate();
+        scene
+    }
+
+    fn start_gate(&mut self) {
+        self.gate = None;
+        self.starts += 1;
+        let path = |name: &str| self.installation.path(name).to_str().unwrap().to_owned();
+        let (control, origin) = (self.installation.last_url(), format!("http://{}", self.echo.address));
+        let arguments = [
+            "gate",
+            "--env",
+            &path("gate.env"),
+            "--control",
+            &control,
+            "--origin",
+            &origin,
+            "--state",
+            &path("state"),
+            "--listen",
+            "127.0.0.1:0",
+            "--metrics",
+            "127.0.0.1:0",
+        ];
+        self.gate = Some(self.installation.spawn(&arguments, &format!("gate-{}", self.starts)));
+    }
+
+    fn key(&self) -> (String, String) {
+        let made = self.owner.post(&format!("/v1/projects/{}/keys", self.project), &json!({ "name": "a" }));
+        let text = |pointer| made.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+        (text("/key/id"), text("/secret"))
+    }
+
+    /// Status, head and body of the answer to a request as it is.
+    fn raw(&self, request: &[u8]) -> (u16, String) {
+        exchange(self.gate.as_ref().unwrap().address(0), request)
+    }
+
+    fn get(&self, target: &str, headers: &str) -> (u16, String) {
+        self.raw(format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n").as_bytes())
+    }
+
+    fn with_key(&self, target: &str, key: &str) -> (u16, String) {
+        self.get(target, &format!("authorization: Bearer {key}\r\n"))
+    }
+
+    /// Asks until the answer is this.
+    fn until(&self, target: &str, key: &str, is_it: impl Fn(u16, &str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let (status, text) = self.with_key(target, key);
+            if is_it(status, &text) {
+                return text;
+            }
+            assert!(began.elapsed() < ARRIVE_MAX, "it never came: {status} {text}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the copy on disk knows what this answer knew.
+    fn until_kept(&self, answer: &str) {
+        let (_, rest) = answer.split_once("latchkey-generation: ").unwrap();
+        let generation: u64 = rest.split('\r').next().unwrap().parse().unwrap();
+        let root = Root::pinned(&fs::read(self.installation.path("data/roots/1")).unwrap()).unwrap();
+        let began = Instant::now();
+        loop {
+            let bytes = fs::read(self.installation.path("state/head")).unwrap_or_default();
+            let head = UnverifiedHead::parse(&bytes).ok().map(|head| head.verify(&root).unwrap());
+            if head.is_some_and(|head| head.statement.generation.0 >= generation) {
+                return;
+            }
+            assert!(began.elapsed() < ARRIVE_MAX, "it was never kept: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn log(&self) -> String {
+        let path: PathBuf = self.installation.path(&format!("gate-{}.log", self.starts));
+        fs::read_to_string(path).unwrap_or_default()
+    }
+}
+
+fn exchange(address: SocketAddr, request: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(ARRIVE_MAX)).unwrap();
+    // A gate that refuses early may have closed already.
+    let _ = stream.write_all(request);
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, text)
+}
+
+const MODELS: &str = "/v1/projects/alpha/models/a";
+
+#[test]
+fn gateway_lets_in_by_the_rules_and_tells_the_origin_who_calls() {
+    let scene = Scene::new();
+    let (id, key) = scene.key();
+    scene.until(MODELS, &key, |status, _| status == 200);
+    let spoofed = format!(
+        "authorization: Bearer {key}\r\nLatchkey-Role: admin\r\nlatchkey_key: x\r\nX-HTTP-Method-Override: DELETE\r\n\
+         X-Original-URL: /other\r\nconnection: close, X-Hop\r\nx-hop: 1\r\nX-Kept: 1\r\n"
+    );
+    let (status, text) = scene.get(&format!("{MODELS}?q=%2e%2e/a&b"), &spoofed);
+    let (told, seen) = text.split_once("\r\n\r\n").unwrap();
+    assert_eq!(status, 200, "{text}");
+    assert!(seen.starts_with("GET /v1/projects/alpha/models/a?q=%2e%2e/a&b HTTP/1.1\r\n"), "{seen}");
+    let seen = seen.to_lowercase();
+    assert!(seen.contains(&format!("latchkey-key: {}\r\n", id.to_lowercase())), "{seen}");
+    assert!(seen.contains("latchkey-role: member\r\n") && seen.contains("x-kept: 1\r\n"), "{seen}");
+    for gone in
+        ["authorization", "latchkey_key", "override", "x-original-url", "x-hop", "latchkey-role: admin"]
+    {
+        assert!(!seen.contains(gone), "{gone}: {seen}");
+    }
+    let told = told.to_lowercase();
+    assert!(
+        told.contains("x-kept: yes") && !told.contains("latchkey-role") && told.contains("latchkey-age"),
+        "{told}"
+    );
+
+    let (status, text) = scene.with_key("/v1/whoami", &key);
+    assert!(status == 200 && text.contains(&id) && text.contains("\"slug\":\"alpha\""), "{text}");
+    let (status, text) = scene.get("/.latchkey/status", "");
+    assert!(status == 200 && text.contains("\"health\":\"fresh\""), "{text}");
+    scene.owner.post(&format!("/v1/keys/{id}/revoke"), &json!({}));
+    scene.until(MODELS, &key, |status, text| status == 401 && text.contains("\"revoked\""));
+
+    let (status, text) = exchange(
+        scene.gate.as_ref().unwrap().address(1),
+        b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+    );
+    assert_eq!(status, 200);
+    assert!(text.contains("latchkey_gate_health{health=\"fresh\"} 1"), "{text}");
+    assert!(text.contains("latchkey_gate_answers_total{cause=\"revoked\"}") && !text.contains(&id), "{text}");
+    assert_eq!(scene.get("/metrics", "").0, 401, "it is not on the gate's own address");
+}
+
+#[test]
+fn proxy_that_shows_its_token_is_told_whether_to_pass_a_request_on() {
+    let scene = Scene::new();
+    let (id, key) = scene.key();
+    scene.until("/v1/whoami", &key, |status, _| status == 200);
+    let original = format!("x-original-method: GET\r\nx-original-uri: {MODELS}\r\n");
+    let token = "latchkey-forward-token: the-proxys-own-token\r\n";
+    let bearer = format!("authorization: Bearer {key}\r\n");
+    let ask = |headers: &[&str]| scene.get("/.latchkey/verify", &headers.concat());
+    let (status, text) = ask(&[token, &original, &bearer]);
+    assert!(status == 200 && text.contains(&format!("latchkey-key: {id}")), "{text}");
+    for (headers, expected) in [
+        (&[original.as_str(), &bearer][..], 403),
+        (&[token, token, &original, &bearer], 403),
+        (&["latchkey-forward-token: the-proxys-own-tokem\r\n", &original, &bearer], 403),
+        (&[token, &bearer], 400),
+        (&[token, &original, &original, &bearer], 400),
+        (&[token, "x-original-method: get\r\nx-original-uri: /a\r\n", &bearer], 400),
+        (&[token, "x-forwarded-method: GET\r\nx-forwarded-uri: /a\r\n", &bearer], 400),
+        (&[token, &original], 401),
+        (&[token, &original, &bearer, &bearer], 401),
+        (&[token, "x-original-method: GET\r\nx-original-uri: /v1/projects/alpha/../beta\r\n", &bearer], 400),
+        (&[token, "x-original-method: GET\r\nx-original-uri: /v1/projects/other/models/a\r\n", &bearer], 404),
+    ] {
+        let (status, text) = ask(headers);
+        assert_eq!(status, expected, "{headers:?}: {text}");
+    }
+    assert_eq!(scene.echo.count(), 0);
+}
+
+#[test]
+fn what_could_be_read_in_two_ways_reaches_no_origin() {
+    let scene = Scene::new();
+    let (_, key) = scene.key();
+    scene.until("/v1/whoami", &key, |status, _| status == 200);
+    let bearer = format!("Authorization: Bearer {key}\r\n");
+    let request = |line: &str, headers: &str| {
+        format!("{line} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")
+    };
+    let good = format!("GET {MODELS}");
+    let huge = format!("x-huge: {}\r\n{bearer}", "x".repeat(80_000));
+    let many: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect::<String>() + &bearer;
+    let table = [
+        (request(&good, ""), &[401][..]),
+        (request(&good, &format!("{bearer}{bearer}")), &[401]),
+        (request(&good, &format!("{bearer}aUTHORIZATION: Bearer x\r\n")), &[401]),
+        (request(&good, &format!("Authorization: Bearer x, Bearer {key}\r\n")), &[401]),
+        (request(&good, &format!("Authorization: Bearer x\r\n Bearer {key}\r\n")), &[400, 401]),
+        (request(&good, &format!("Authorization : Bearer {key}\r\n")), &[400]),
+        (request(&good, &format!("Authorization: Bearer  {key}\r\n")), &[401]),
+        (request(&good, &format!("Authorization: Basic {key}\r\n")), &[401]),
+        (request("GET /v1/projects/alpha/models/../models/a", &bearer), &[400]),
+        (request("GET /v1/projects/alpha/models/./a", &bearer), &[400]),
+        (request("GET /v1/projects/alpha//models/a", &bearer), &[400]),
+        (request("GET /v1/projects/alpha/models/%2e%2e/a", &bearer), &[400]),
+        (request("GET /v1/projects/alpha/models/a%2Fb", &bearer), &[400]),
+        (request("GET /v1/projects/alpha/models/%61", &bearer), &[400]),
+        (request("GET /v1/projects/alpha/models/a\\b", &bearer), &[400]),
+        (request("GET /v1/projects/alpha/models/%00", &bearer), &[400]),
+        (request("GET /v1/projects/alpha/models/%ff", &bearer), &[400]),
+        (request("GET http://other/v1/projects/other/models/a", &bearer), &[404]),
+        (request("GET /v1/projects/other/models/a", &bearer), &[404]),
+        (request("GET /nothing", &bearer), &[404]),
+        (request("GET /.latchkey/else", &bearer), &[404]),
+        (request("OPTIONS *", &bearer), &[400, 404]),
+        (request("CONNECT alpha:80", &bearer), &[400, 404]),
+        (request(&good, &huge), &[400, 431]),
+        (request(&good, &many), &[400, 431]),
+        (request(&good, &format!("{bearer}content-length: 3\r\ncontent-length: 4\r\n")), &[400]),
+        (request(&good, &format!("{bearer}transfer-encoding: chunked, identity\r\n")), &[400]),
+        (format!("GET {MODELS}\r\n{bearer}\r\n"), &[400, 0]),
+    ];
+    for (request, expected) in table {
+        let (status, text) = scene.raw(request.as_bytes());
+        assert!(expected.contains(&status), "{request:.200}: {text}");
+    }
+    assert_eq!(scene.echo.count(), 0, "{:?}", scene.echo.seen.lock().unwrap());
+    // With both lengths, the origin gets one request.
+    let both = format!("{bearer}content-length: 90\r\ntransfer-encoding: chunked\r\n\r\n0\r\n");
+    let (status, _) = scene.raw(request(&format!("POST {MODELS}"), &both).as_bytes());
+    assert!(matches!(status, 200 | 400), "{status}");
+    let seen = scene.echo.seen.lock().unwrap().join("").to_lowercase();
+    assert!(!(seen.contains("content-length") && seen.contains("transfer-encoding")), "{seen}");
+}
+
+#[test]
+fn gate_that_starts_without_its_control_plane_answers_from_the_last_good_copy() {
+    let mut scene = Scene::new();
+    let (_, key) = scene.key();
+    scene.until(MODELS, &key, |status, _| status == 200);
+    let (gone, revoked) = scene.key();
+    scene.until(MODELS, &revoked, |status, _| status == 200);
+    scene.owner.post(&format!("/v1/keys/{gone}/revoke"), &json!({}));
+    scene.until(MODELS, &revoked, |status, _| status == 401);
+    scene.until_kept(&scene.until("/v1/whoami", &key, |status, _| status == 200));
+    scene.installation.kill();
+    // It goes on, and says so once what it knows is old.
+    scene.until(MODELS, &key, |status, text| {
+        status == 200 && text.to_lowercase().contains("latchkey-stale: 1")
+    });
+    scene.start_gate();
+    let text = scene.until(MODELS, &key, |status, _| status == 200);
+    assert!(text.to_lowercase().contains("latchkey-stale: 1"), "{text}");
+    scene.until(MODELS, &revoked, |status, _| status == 401);
+    // With an altered copy there is nothing to answer from.
+    let head = scene.installation.path("state/head");
+    let mut bytes = fs::read(&head).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&head, bytes).unwrap();
+    scene.start_gate();
+    scene.until(MODELS, &key, |status, text| status == 503 && text.contains("no_snapshot"));
+}
