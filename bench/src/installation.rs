@@ -9,7 +9,7 @@ use latchkey_snapshot::build::{
 };
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{KeyRole, RootKey};
-use latchkey_snapshot::{Credentials, Freshness, Inline, Installation, ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{Inline, Installation, ResourceSource, Rule, Source};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -102,6 +102,7 @@ impl Signers {
             installation: INSTALLATION,
             prefix: world::prefix()?,
             keyring: keyring.subscribe(),
+            cors: None,
             rules: rules(),
             canaries: Vec::new(),
             grace_secs: GRACE_SECS,
@@ -138,6 +139,7 @@ impl Signers {
             session_keys: &[session],
             edge_keys: &[],
             canaries: &[],
+            cors: None,
             rules: &rules(),
         };
         make(&edition)
@@ -186,13 +188,9 @@ fn rule(line: &str) -> Option<Rule> {
     let resource = words.next().and_then(ResourceType::from_word);
     let in_path = pattern.contains("{project}");
     Some(Rule {
-        method: method.into(),
-        pattern: pattern.into(),
-        permission: Permission::from_word(permission)?,
-        freshness: Freshness::Normal,
-        credentials: Credentials::Keys,
-        project: if in_path { ProjectSource::Path("project".into()) } else { ProjectSource::Credential },
-        resource: resource.map(|resource| ResourceSource { resource, parameter: resource.as_str().into() }),
-        model: None,
+        project: in_path.then(|| Source::Path("project".into())),
+        resource: resource
+            .map(|resource| ResourceSource { resource, source: Source::Path(resource.as_str().into()) }),
+        ..Rule::new(method, pattern, Permission::from_word(permission)?)
     })
 }

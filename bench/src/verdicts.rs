@@ -234,7 +234,7 @@ fn decide(rig: &Rig, request: &Request<'_>, question: Question) -> usize {
     match rig.gate.decide(request, question, NOW, &mut Attempt::default()) {
         Step::Answer(verdict) => match black_box(&verdict).outcome {
             Outcome::Allow(grant) => grant.binding.project.0 as usize,
-            Outcome::Refuse(_) => usize::MAX,
+            Outcome::Pass(_) | Outcome::Refuse(_) => usize::MAX,
         },
         Step::Ask(_) => usize::MAX - 1,
     }

@@ -64,6 +64,7 @@ impl World {
             session_keys: &[],
             edge_keys: &[],
             canaries: &[],
+            cors: None,
             rules: &[],
         };
         let built = content.build(&edition).unwrap();

@@ -103,15 +103,11 @@ pub fn root_bytes() -> Vec<u8> {
 
 /// The rules that the gate serves.
 pub fn rules() -> Vec<Rule> {
-    let rule = |method: &str, pattern: &str, permission, project: Option<&str>, file: Option<&str>| Rule {
-        method: method.into(),
-        pattern: pattern.into(),
-        permission,
-        freshness: Freshness::Normal,
+    let rule = |method: &str, pattern: &str, permission: Permission, project: Option<&str>, file: Option<&str>| Rule {
         credentials: Credentials::Any,
-        project: project.map_or(ProjectSource::Credential, |name| ProjectSource::Path(name.into())),
-        resource: file.map(|name| ResourceSource { resource: ResourceType::File, parameter: name.into() }),
-        model: None,
+        project: project.map(|name| Source::Path(name.into())),
+        resource: file.map(|name| ResourceSource { resource: ResourceType::File, source: Source::Path(name.into()) }),
+        ..Rule::new(method, pattern, permission)
     };
     vec![
         rule("GET", "/v1/files", Permission::FilesView, None, None),
@@ -208,6 +204,7 @@ pub fn gate() -> Gate {
             }],
             edge_keys: &[],
             canaries: &[],
+            cors: None,
             rules: &rules(),
         })
         .unwrap();

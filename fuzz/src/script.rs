@@ -190,6 +190,7 @@ fn build(content: &mut Content, generation: u64, exceptions: &Exceptions) -> Bui
         session_keys: &[],
         edge_keys: &[],
         canaries: &[],
+        cors: None,
         rules: &[],
     };
     content.build(&edition).unwrap()

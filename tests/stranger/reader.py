@@ -5,6 +5,7 @@ tests/vectors. BLAKE3 comes from PyPI; Ed25519 is here, since the specification 
 """
 
 import hashlib
+import unicodedata
 import zlib
 from bisect import bisect_right
 
@@ -447,7 +448,7 @@ class Canary:
 
 class Manifest:
     def __init__(self, reference, data):
-        cursor = Cursor("manifest", b"LKM3", reference.admit("manifest", data))
+        cursor = Cursor("manifest", b"LKM4", reference.admit("manifest", data))
         cursor.ensure(len(data) <= 4_194_304, "end")
         self.installation = cursor.take("installation", 16)
         self.generation = cursor.number("generation", 8)
@@ -466,9 +467,11 @@ class Manifest:
         cursor.ensure(count <= 16, "canary count")
         order = lambda canary: (canary.kind, canary.tag)
         self.canaries = cursor.many(count, "canaries", lambda: Canary(cursor), key=order)
+        self.version = blake3(data[cursor.at :]).digest()
+        self.cors = self.read_cors(cursor)
         count = cursor.number("rule count", 2)
         cursor.ensure(count <= 4096, "rule count")
-        order = lambda rule: (rule["pattern"].encode(), rule["method"].encode())
+        order = lambda rule: tuple((rule[of] or "").encode() for of in ("host", "pattern", "method"))
         self.rules = cursor.many(count, "rules", lambda: self.read_rule(cursor), key=order)
         cursor.finish()
 
@@ -492,11 +495,51 @@ class Manifest:
         return cursor.many(count, "public key", key, key=lambda key: key["public"])
 
     @staticmethod
+    def read_cors(cursor):
+        said = cursor.number("cors", 1)
+        cursor.ensure(said in (0, 1), "cors")
+        if not said:
+            return None
+
+        def read_list(field, len_max, is_right):
+            count = cursor.number(field, 1)
+            cursor.ensure(count <= 64, field)
+
+            def one():
+                text = cursor.text(field, 1, len_max)
+                cursor.ensure(is_right(text), field)
+                return text
+
+            return cursor.many(count, field, one, key=str.encode)
+
+        origins = read_list("cors origin", 255, lambda text: text == "*" or is_origin(text))
+        cursor.ensure(origins, "cors origin")
+        cursor.ensure("*" not in origins or len(origins) == 1, "cors origin", "not canonical")
+        is_header = lambda text: is_made_of(text, SMALL + DIGITS + "-")
+        headers = read_list("cors header", 64, is_header)
+        exposed = read_list("cors exposed header", 64, is_header)
+        max_age = cursor.number("cors max age", 4)
+        cursor.ensure(max_age <= 86400, "cors max age")
+        return {"origins": origins, "headers": headers, "exposed": exposed, "max_age_secs": max_age}
+
+    @staticmethod
     def read_rule(cursor):
-        method = cursor.text("rule method", 1, 16)
-        cursor.ensure(is_made_of(method, CAPITALS), "rule method")
+        host = cursor.text("rule host", 0, 253)
+        cursor.ensure(not host or is_host(host), "rule host")
         pattern = cursor.text("rule pattern", 1, 512)
         cursor.ensure(pattern.startswith("/"), "rule pattern")
+        method = cursor.text("rule method", 1, 16)
+        cursor.ensure(is_made_of(method, CAPITALS), "rule method")
+        credential = cursor.number("rule credential", 1)
+        cursor.ensure(credential in (0, 1), "rule credential")
+        access = cursor.number("rule access", 1)
+        cursor.ensure(access in (0, 1), "rule access")
+        rule = {
+            "host": host or None, "method": method, "pattern": pattern, "keep_credential": credential == 1,
+            "permission": None,
+        }  # fmt: skip
+        if not access:
+            return rule
         permission = cursor.number("rule permission", 1)
         cursor.ensure(permission in PERMISSIONS, "rule permission")
         freshness = cursor.number("rule freshness", 1)
@@ -505,28 +548,28 @@ class Manifest:
         credentials = cursor.number("rule credentials", 1)
         cursor.ensure(credentials in (1, 2, 3), "rule credentials")
 
-        def read_parameter():
-            name = cursor.text("rule parameter", 1, 32)
-            cursor.ensure(is_made_of(name, SMALL + DIGITS + "_"), "rule parameter")
-            return name
+        def read_source(field, kinds):
+            kind = cursor.number(field, 1)
+            cursor.ensure(kind in kinds, field)
+            if not kind:
+                return None
+            name = cursor.text("rule source name", 1, 64)
+            alphabet, longest = SOURCE_NAMES[kind]
+            cursor.ensure(is_made_of(name, alphabet) and len(name) <= longest, "rule source name")
+            return {SOURCES[kind]: name}
 
-        source = cursor.number("rule project source", 1)
-        cursor.ensure(source in (0, 1), "rule project source")
-        project = read_parameter() if source else None
+        project = read_source("rule project source", (0, 1, 2, 3, 4))
         type_ = cursor.number("rule resource type", 1)
         cursor.ensure(type_ == 0 or type_ in RESOURCE_TYPES, "rule resource type")
-        resource = {"type": RESOURCE_TYPES[type_], "parameter": read_parameter()} if type_ else None
-        source = cursor.number("rule model source", 1)
-        cursor.ensure(source in (0, 1, 2), "rule model source")
-        model = {"parameter": read_parameter()} if source == 1 else None
-        if source == 2:
-            header = cursor.text("rule header", 1, 64)
-            cursor.ensure(is_made_of(header, SMALL + DIGITS + "-"), "rule header")
-            model = {"header": header}
+        resource = None
+        if type_:
+            resource = {"type": RESOURCE_TYPES[type_], "source": read_source("rule resource source", (1, 2, 3, 4))}
+        model = read_source("rule model source", (0, 1, 2, 3, 4, 5))
+        shadow = cursor.number("rule shadow", 8)
         return {
-            "method": method, "pattern": pattern, "permission": PERMISSIONS[permission],
-            "fresh_only": freshness == 1, "project_parameter": project, "resource": resource,
-            "keys": credentials in (1, 3), "sessions": credentials in (2, 3), "model": model,
+            **rule, "permission": PERMISSIONS[permission], "fresh_only": freshness == 1, "project": project,
+            "resource": resource, "keys": credentials in (1, 3), "sessions": credentials in (2, 3), "model": model,
+            "shadow_until": str(shadow) if shadow else None,
         }  # fmt: skip
 
 
@@ -1207,6 +1250,37 @@ class Pattern:
         return self.names[-1] if self.segments[-1] is True else None
 
 
+TAKEN_HEADERS = ("authorization", "cookie", "host", "origin", "forwarded")
+SOURCES = {1: "path", 2: "header", 3: "query", 4: "host", 5: "body"}
+SOURCE_NAMES = {
+    1: (SMALL + DIGITS + "_", 32), 2: (SMALL + DIGITS + "-", 64), 3: (BASE62 + "-_.", 64),
+    4: (SMALL + DIGITS + "_", 32), 5: (BASE62 + "-_.", 64),
+}  # fmt: skip
+
+
+def split_host(host):
+    """The parameter that is its first label, or None, and the rest."""
+    name, end, rest = host.removeprefix("{").partition("}.")
+    return (name, rest) if host.startswith("{") and end else (None, host)
+
+
+def is_host(host):
+    parameter, rest = split_host(host)
+    named = parameter is None or (1 <= len(parameter) <= 32 and is_made_of(parameter, SMALL + DIGITS + "_"))
+    labels = all(1 <= len(one) <= 63 and is_made_of(one, SMALL + DIGITS + "-") for one in rest.split("."))
+    return len(host) <= 253 and named and labels
+
+
+def is_origin(text):
+    scheme, slashes, authority = text.partition("://")
+    port = {"https": ":443", "http": ":80"}.get(scheme)
+    return (
+        bool(slashes and port and authority)
+        and is_made_of(authority, SMALL + DIGITS + "-.:[]")
+        and not authority.endswith((":", port))
+    )
+
+
 class Routes:
     def __init__(self, rules):
         self.rules = rules
@@ -1215,9 +1289,10 @@ class Routes:
         self.patterns = [self.check(number, rule) for number, rule in enumerate(rules)]
         known = set()
         for number, rule in enumerate(rules):
-            if (rule["method"], rule["pattern"]) in known:
+            key = self.host(rule), rule["method"], rule["pattern"]
+            if key in known:
                 raise RuleRefused(number, "twice")
-            known.add((rule["method"], rule["pattern"]))
+            known.add(key)
         self.check_shapes()
         self.texts = set().union(*(pattern.texts for pattern in self.patterns))
 
@@ -1228,40 +1303,72 @@ class Routes:
                 raise RuleRefused(number, reason)
 
         ensure(1 <= len(rule["method"]) <= 16 and is_made_of(rule["method"], CAPITALS), "method")
-        permission = next(number for number, word in PERMISSIONS.items() if word == rule["permission"])
-        ensure(permission >= (20 if rule["sessions"] else 40), "never held")
+        ensure(rule["host"] is None or is_host(rule["host"]), "host")
+        need = [rule.get(what) for what in ("project", "resource", "model")]
+        if rule["permission"] is None:
+            more = (*need, rule.get("shadow_until"), rule.get("fresh_only"), rule.get("sessions"))
+            ensure(not any(more), "public")
+        else:
+            permission = next(number for number, word in PERMISSIONS.items() if word == rule["permission"])
+            ensure(permission >= (20 if rule["sessions"] else 40), "never held")
+            ensure(not (rule["fresh_only"] and rule["shadow_until"]), "shadow")
         pattern = Pattern(rule["pattern"], ensure)
-        project = rule["project_parameter"]
-        resource = rule["resource"] and rule["resource"]["parameter"]
-        for name in (project, resource):
-            ensure(name is None or name in pattern.names, "unknown parameter")
-            ensure(name is None or name != pattern.catch_all, "catch-all source")
-        model = rule["model"] or {}
-        ensure(model.get("parameter") in (None, *pattern.names), "unknown parameter")
-        header = model.get("header", "")
-        ensure(header not in ("authorization", "cookie") and not header.startswith("latchkey-"), "header")
-        ensure(project is None or project not in (resource, model.get("parameter")), "one for both")
+        project, resource, model = need
+        resource = resource and resource["source"]
+        for source in (project, resource, model):
+            ((kind, name),) = source.items() if source else ((None, None),)
+            if kind == "path":
+                ensure(name in pattern.names, "unknown parameter")
+                ensure(source is model or name != pattern.catch_all, "catch-all source")
+            if kind == "host":
+                ensure(name == split_host(rule["host"] or "")[0], "unknown host parameter")
+            if kind == "header":
+                ensure(name not in TAKEN_HEADERS and not name.startswith("latchkey-"), "header")
+            ensure(kind != "body" or source is model, "place")
+        ensure(project is None or project not in (resource, model), "one for both")
         return pattern
 
+    @staticmethod
+    def host(rule):
+        """What rules are apart by, in the order in which hosts are looked at."""
+        if rule["host"] is None:
+            return (0, "")
+        parameter, rest = split_host(rule["host"])
+        return (1 if parameter is None else 2, rest)
+
     def check_shapes(self):
-        key = lambda number: (self.rules[number]["method"].encode(), self.rules[number]["pattern"].encode())
+        method = lambda rule: (self.host(rule), rule["method"].encode())
+        key = lambda number: (*method(self.rules[number]), self.rules[number]["pattern"].encode())
         shapes, kinds = set(), {}
         for number in sorted(range(len(self.rules)), key=key):
-            method, segments = self.rules[number]["method"], self.patterns[number].segments
+            method_of, segments = method(self.rules[number]), self.patterns[number].segments
             for n, segment in enumerate(segments):
                 if isinstance(segment, str):
                     continue
                 kind = segment if segment is True or segment[0] else "without text before"
-                if kinds.setdefault((method, *segments[:n]), kind) != kind:
+                if kinds.setdefault((method_of, *segments[:n]), kind) != kind:
                     raise RuleRefused(number, "conflict")
-            if (method, *segments) in shapes:
+            if (method_of, *segments) in shapes:
                 raise RuleRefused(number, "conflict")
-            shapes.add((method, *segments))
+            shapes.add((method_of, *segments))
 
-    def find(self, method, path):
-        """The number of the rule and what its parameters spell, or None."""
+    def find(self, host, method, path):
+        """The number of the rule, the host's label, and what its parameters spell, or None."""
         self.check_path(path)
-        patterns = [number for number, rule in enumerate(self.rules) if rule["method"] == method]
+        places = [((0, ""), None)]
+        if host is not None:
+            bare = bare_host(host)
+            label, dot, domain = bare.partition(".")
+            places = [((1, bare), None), *([((2, domain), label)] if dot else []), *places]
+        for place, label in places:
+            of = lambda rule: rule["method"] == method and self.host(rule) == place
+            patterns = [number for number, rule in enumerate(self.rules) if of(rule)]
+            found = self.find_in(patterns, path)
+            if found:
+                return found[0], label, found[1]
+        return None
+
+    def find_in(self, patterns, path):
         found = self.walk(patterns, 0, path[1:].decode().split("/"))
         if found is None or any(is_cut(part) for part in found[1]):
             return None
@@ -1336,6 +1443,196 @@ def is_cut(part):
 def spell(path):
     first, *rest = path.split(b"%")
     return first + b"".join(bytes([hexadecimal(part[:2])]) + part[2:] for part in rest)
+
+
+def bare_host(host):
+    end = host.rfind("]") + 1
+    host = host[:end] + host[end:].partition(":")[0]
+    return host.removesuffix(".").lower()
+
+
+def unescape(text):
+    """Escapes replaced, what is no escape as it is, `+` as a blank."""
+    first, *rest = text.replace(b"+", b" ").split(b"%")
+    spelled = lambda part: b"%" + part if hexadecimal(part[:2]) is None else bytes([hexadecimal(part[:2])]) + part[2:]
+    return first + b"".join(map(spelled, rest))
+
+
+def is_read_as(piece, name):
+    read = unescape(piece.partition(b"=")[0]).lstrip(b" \t\n\x0c\r")
+    end = next((at for at, byte in enumerate(read) if byte == 0x5B or byte < 0x20 or byte == 0x7F), len(read))
+    fold = lambda text: text.lower().replace(b" ", b"_").replace(b".", b"_")
+    return fold(read[:end]) == fold(name.encode())
+
+
+def query_value(query, name):
+    """What a query says for a name, or None."""
+    values = []
+    for piece in query.split(b"&"):
+        parts = piece.split(b";")
+        if len(parts) > 1 and any(is_read_as(part, name) for part in parts):
+            raise PathRefused("query_ambiguous")
+        if not is_read_as(piece, name):
+            continue
+        spelled, equals, value = piece.partition(b"=")
+        is_whole = all(hexadecimal(part[:2]) is not None for part in value.split(b"%")[1:])
+        if not equals or spelled != name.encode() or values or b"+" in value or not is_whole:
+            raise PathRefused("query_ambiguous")
+        try:
+            text = spell(value).decode()
+        except UnicodeDecodeError:
+            raise PathRefused("query_ambiguous") from None
+        again = any(hexadecimal(part[:2]) is not None for part in text.encode().split(b"%")[1:])
+        if again or any(unicodedata.category(character) == "Cc" for character in text):
+            raise PathRefused("query_ambiguous")
+        values.append(text)
+    return values[0] if values else None
+
+
+class Ended(Exception):
+    pass
+
+
+class Json:
+    """RFC 8259, to the letter."""
+
+    def __init__(self, data, field):
+        self.data, self.at, self.field, self.found, self.depth = data, 0, field, [], 0
+
+    def peek(self):
+        if self.at == len(self.data):
+            raise Ended
+        return self.data[self.at : self.at + 1]
+
+    def step(self):
+        byte = self.peek()
+        self.at += 1
+        return byte
+
+    def expect(self, byte):
+        if self.step() != byte:
+            raise ValueError
+
+    def take(self, byte):
+        is_there = self.peek() == byte
+        self.at += is_there
+        return is_there
+
+    def blanks(self):
+        while self.data[self.at : self.at + 1] in (b" ", b"\t", b"\n", b"\r"):
+            self.at += 1
+
+    def listed(self, end, one):
+        self.blanks()
+        if self.take(end):
+            return
+        while True:
+            self.blanks()
+            one()
+            self.blanks()
+            if self.take(end):
+                return
+            self.expect(b",")
+
+    def whole(self):
+        self.blanks()
+        self.expect(b"{")
+        self.listed(b"}", lambda: self.member(is_top=True))
+        self.blanks()
+        if self.at < len(self.data):
+            raise ValueError
+
+    def member(self, is_top=False):
+        name = self.text()
+        self.blanks()
+        self.expect(b":")
+        self.blanks()
+        fold = lambda text: text and text.upper().lower()
+        if not is_top or fold(name) != fold(self.field):
+            return self.value()
+        if self.peek() != b'"' or self.found or name != self.field:
+            raise ValueError
+        text = self.text()
+        if text is None:
+            raise ValueError
+        self.found.append(text)
+
+    def value(self):
+        first = self.peek()
+        if first == b'"':
+            self.text()
+        elif first in b"{[":
+            self.at += 1
+            self.depth += 1
+            if self.depth > 64:
+                raise ValueError
+            self.listed(*((b"}", self.member) if first == b"{" else (b"]", self.value)))
+            self.depth -= 1
+        elif first in b"tfn":
+            for byte in {b"t": b"true", b"f": b"false", b"n": b"null"}[first]:
+                self.expect(bytes([byte]))
+        else:
+            self.number()
+
+    def number(self):
+        self.take(b"-")
+        if not self.take(b"0"):
+            self.digits()
+        if self.take(b"."):
+            self.digits()
+        if self.take(b"e") or self.take(b"E"):
+            _ = self.take(b"+") or self.take(b"-")
+            self.digits()
+
+    def digits(self):
+        if not self.step().isdigit():
+            raise ValueError
+        while self.peek().isdigit():
+            self.at += 1
+
+    def text(self):
+        """What a text spells, or None where that is no Unicode."""
+        self.expect(b'"')
+        units = []
+        escapes = {b"b": 8, b"f": 12, b"n": 10, b"r": 13, b"t": 9, b'"': 34, b"\\": 92, b"/": 47}
+        raw = b""
+        while True:
+            byte = self.step()
+            if byte not in (b'"', b"\\"):
+                if byte < b" ":
+                    raise ValueError
+                raw += byte
+                continue
+            units.append(raw.decode())
+            raw = b""
+            if byte == b'"':
+                break
+            kind = self.step()
+            if kind == b"u":
+                digits = b"".join(self.step() for _ in range(4))
+                if not all(chr(digit) in DIGITS + "abcdefABCDEF" for digit in digits):
+                    raise ValueError
+                units.append(chr(int(digits, 16)))
+            elif kind in escapes:
+                units.append(chr(escapes[kind]))
+            else:
+                raise ValueError
+        try:
+            return "".join(units).encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            return None
+
+
+def body_text(seen, more, field):
+    """What a body, or its beginning, says in a field, or None."""
+    json = Json(seen, field)
+    try:
+        json.whole()
+    except Ended:
+        return json.found[0] if more and json.found else None
+    except ValueError:
+        return None
+    return json.found[0] if json.found and not more else None
 
 
 # --- the key format ----------------------------------------------------------------------------------------------

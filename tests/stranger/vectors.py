@@ -198,12 +198,22 @@ def routes():
         check(f"rules: {case['name']}", got, {key: case[key] for key in ("accepted", "refused") if key in case})
     for case in file["paths"]:
         try:
-            found = reader.Routes(case.get("rules", file["rules"])).find(case["method"], case["path"].encode("latin-1"))
-            rule, parameters = found or (None, None)
-            got = {"rule": rule, "parameters": parameters}
+            routes = reader.Routes(case.get("rules", file["rules"]))
+            found = routes.find(case["host"], case["method"], case["path"].encode("latin-1"))
+            rule, label, parameters = found or (None, None, None)
+            got = {"rule": rule, "label": label, "parameters": parameters}
         except reader.PathRefused as refused:
             got = {"refused": str(refused)}
-        check(f"path: {case['path']}", got, {key: case[key] for key in ("rule", "parameters", "refused") if key in case})
+        check(f"path: {case['path']}", got, {key: case[key] for key in ("rule", "label", "parameters", "refused") if key in case})
+    for case in file["queries"]:
+        try:
+            got = {"value": reader.query_value(case["query"].encode("latin-1"), case["name"])}
+        except reader.PathRefused as refused:
+            got = {"refused": str(refused)}
+        check(f"query: {case['query']}", got, {key: case[key] for key in ("value", "refused") if key in case})
+    for case in file["bodies"]:
+        got = reader.body_text(bytes.fromhex(case["seen"]), case["more"], case["field"])
+        check(f"body: {case['seen']}", got, case["text"])
 
 
 def manifest():
@@ -227,7 +237,8 @@ def manifest():
             "exceptions": describe_exceptions(manifest.exceptions),
             "session_keys": [describe_key(key) for key in manifest.session_keys],
             "edge_keys": [describe_key(key) for key in manifest.edge_keys],
-            "canaries": [canary(one) for one in manifest.canaries], "rules": manifest.rules,
+            "canaries": [canary(one) for one in manifest.canaries], "cors": manifest.cors,
+            "routing": manifest.version.hex(), "rules": manifest.rules,
         }  # fmt: skip
 
     run("snapshot/manifest.json", read)

@@ -130,6 +130,7 @@ impl<'a> Reader<'a> {
         for _ in 0..STEPS_MAX {
             match self.gate.decide(&request, Question::Whoami, self.now, &mut attempt) {
                 Step::Answer(verdict) => return Ok(verdict.outcome),
+                Step::Ask(Ask::Body(field)) => bail!("no rule reads `{field}`"),
                 Step::Ask(Ask::Objects(list)) => list.iter().try_for_each(|wanted| self.read(wanted))?,
                 Step::Ask(Ask::Head(_)) => {
                     let head = self.signers.head(self.statement, self.now, &[])?;

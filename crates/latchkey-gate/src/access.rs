@@ -8,24 +8,24 @@ use crate::clock::Urge;
 use crate::gate::{Gate, Serving, Sight};
 use crate::judge::{Case, Decided, Halt, absent, refuse};
 use crate::prove::ProvenKey;
-use crate::request::Header;
+use crate::query;
+use crate::request::{Body, Header, Request};
 use crate::route::Route;
-use crate::verdict::{Absent, Narrowed, ProjectHeader, Refusal};
+use crate::verdict::{Absent, Ask, Narrowed, ProjectHeader, Refusal, Unnamed};
 use alloc::borrow::Cow;
-use alloc::string::String;
 use alloc::vec::Vec;
 use latchkey_core::{
     IdentityId, ModelName, OrganizationNumber, Permission, PermissionSet, ProjectId, ProjectNumber,
     ResourceId, Role, Slug,
 };
-use latchkey_snapshot::{Binding, Entry, ModelSource, Narrowing, ProjectSource, Query};
+use latchkey_snapshot::{Binding, Entry, Narrowing, Query, Source};
 
 impl Gate {
-    /// The rule of a request's method and path.
-    pub(crate) fn find_route<'r>(serving: &'r Serving, case: &Case<'r>) -> Decided<Route<'r, 'r>> {
-        let path = serving.routes.path(case.request.path);
+    /// The rule of a request's host, method and path.
+    pub(crate) fn find_route<'r>(serving: &'r Serving, request: &Request<'r>) -> Decided<Route<'r, 'r>> {
+        let path = serving.routes.path(request.path);
         let path = path.map_err(|error| Halt::Refuse(Refusal::BadRequest(error)))?;
-        serving.routes.find(case.request.method, path).ok_or(absent(Absent::Route))
+        serving.routes.find(request.host, request.method, path).ok_or(absent(Absent::Route))
     }
 
     /// K4: a key of one project is told nothing of any other, not even whether there is one.
@@ -36,7 +36,7 @@ impl Gate {
         own: ProjectNumber,
         case: &mut Case<'_>,
     ) -> Decided<()> {
-        if let Some(text) = project_in_path(route)? {
+        if let Some(text) = project_in_route(route, case)? {
             self.check_same_project(serving, &text, own, case)?;
         }
         if let Some(text) = project_in_header(case)? {
@@ -70,7 +70,7 @@ impl Gate {
         case: &mut Case<'_>,
     ) -> Decided<Binding> {
         let header = project_in_header(case)?;
-        let (text, again) = match project_in_path(route)? {
+        let (text, again) = match project_in_route(route, case)? {
             Some(text) => (text, header),
             None => match header {
                 Some(text) => (Cow::Borrowed(text), None),
@@ -167,7 +167,11 @@ impl Gate {
         case: &mut Case<'_>,
     ) -> Decided<()> {
         let Some(source) = &route.rule.resource else { return Ok(()) };
-        let text = route.parameter(&source.parameter).ok_or(absent(Absent::Resource))?;
+        let text = match (named(route, &source.source, case)?, &source.source) {
+            (Some(text), _) => text,
+            (None, Source::Path(_)) => return Err(absent(Absent::Resource)),
+            (None, _) => return refuse(Refusal::Unnamed(Unnamed::Resource)),
+        };
         let id = ResourceId::parse(&text).map_err(|_| absent(Absent::Resource))?;
         let query = Query::resource(self.pepper(serving)?, project, source.resource, id);
         let found = self.look_up(serving, &serving.shelves.records.resources, &query, case)?;
@@ -179,16 +183,14 @@ impl Gate {
         &self,
         key: &ProvenKey<'_>,
         route: &Route<'_, '_>,
-        case: &Case<'_>,
+        case: &mut Case<'_>,
     ) -> Decided<()> {
         let Some(narrowing) = key.page.narrowing(&key.entry) else { return Ok(()) };
-        if !allows_resource(&narrowing, route) {
+        if !allows_resource(&narrowing, route, case)? {
             return refuse(Refusal::Narrowed(Narrowed::Resource));
         }
-        if !allows_model(&narrowing, route, case) {
-            return refuse(Refusal::Narrowed(Narrowed::Model));
-        }
-        self.check_network(key, case)
+        self.check_network(key, case)?;
+        check_model(&narrowing, route, case)
     }
 
     /// Whether the client is where the key may be used. One whose address is not known is nowhere.
@@ -202,12 +204,31 @@ impl Gate {
     }
 }
 
-/// What the path names the project by, if the rule says that it does.
-fn project_in_path<'p>(route: &Route<'_, 'p>) -> Decided<Option<Cow<'p, str>>> {
-    match &route.rule.project {
-        ProjectSource::Credential => Ok(None),
-        ProjectSource::Path(name) => route.parameter(name).map(Some).ok_or(absent(Absent::Project)),
+/// What the request names the project by, where the rule says that it does.
+fn project_in_route<'p>(route: &Route<'_, 'p>, case: &Case<'p>) -> Decided<Option<Cow<'p, str>>> {
+    let Some(source) = &route.rule.project else { return Ok(None) };
+    match (named(route, source, case)?, source) {
+        (Some(text), _) => Ok(Some(text)),
+        (None, Source::Path(_) | Source::Host(_)) => Err(absent(Absent::Project)),
+        (None, _) => refuse(Refusal::Unnamed(Unnamed::Project)),
     }
+}
+
+/// What stands in a request where a rule looks for something; `None` if it is not there just once.
+fn named<'p>(route: &Route<'_, 'p>, source: &Source, case: &Case<'p>) -> Decided<Option<Cow<'p, str>>> {
+    Ok(match source {
+        Source::Path(name) => route.parameter(name),
+        Source::Host(_) => route.label().map(Cow::Owned),
+        Source::Header(name) => case.request.headers.one(name).map(Cow::Owned),
+        Source::Query(name) => {
+            let value = query::value(case.request.query, name);
+            value.map_err(|query::Ambiguous| Halt::Refuse(Refusal::Unnamed(Unnamed::Query)))?.map(Cow::Owned)
+        }
+        Source::Body(_) => match case.request.body {
+            Body::Says(text) => Some(Cow::Borrowed(text)),
+            Body::Unread | Body::Silent => None,
+        },
+    })
 }
 
 /// What the header names the project by, if there is one.
@@ -233,27 +254,38 @@ const fn of_external(role: Role) -> PermissionSet {
 
 /// A key that is narrowed to some resources does nothing to resources that the route does not name: it would reach
 /// beyond them.
-fn allows_resource(narrowing: &Narrowing<'_>, route: &Route<'_, '_>) -> bool {
+fn allows_resource(narrowing: &Narrowing<'_>, route: &Route<'_, '_>, case: &Case<'_>) -> Decided<bool> {
     if !narrowing.narrows_resources() {
-        return true;
+        return Ok(true);
     }
-    match &route.rule.resource {
-        None => route.rule.permission.resource_type().is_none(),
-        Some(source) => {
-            let id = route.parameter(&source.parameter);
-            id.is_some_and(|id| narrowing.allows_resource(source.resource, &id))
-        }
-    }
+    let Some(resource) = &route.rule.resource else {
+        return Ok(route.rule.permission().is_none_or(|permission| permission.resource_type().is_none()));
+    };
+    let id = named(route, &resource.source, case)?;
+    Ok(id.is_some_and(|id| narrowing.allows_resource(resource.resource, &id)))
 }
 
-fn allows_model(narrowing: &Narrowing<'_>, route: &Route<'_, '_>, case: &Case<'_>) -> bool {
+/// A key that is narrowed to some models uses none that it is not seen to use. The body is looked at last, and only for
+/// such a key.
+fn check_model(narrowing: &Narrowing<'_>, route: &Route<'_, '_>, case: &mut Case<'_>) -> Decided<()> {
     if !narrowing.narrows_models() {
-        return true;
+        return Ok(());
     }
-    let name: Option<String> = match &route.rule.model {
-        None => return !route.rule.permission.bears_model(),
-        Some(ModelSource::Path(parameter)) => route.parameter(parameter).map(Cow::into_owned),
-        Some(ModelSource::Header(name)) => case.request.headers.one(name),
+    let Some(source) = &route.rule.model else {
+        let bears = route.rule.permission().is_some_and(Permission::bears_model);
+        return if bears { refuse(Refusal::Narrowed(Narrowed::Model)) } else { Ok(()) };
     };
-    name.is_some_and(|name| ModelName::parse(&name).is_ok() && narrowing.allows_model(&name))
+    if let Source::Body(field) = source {
+        match case.request.body {
+            Body::Unread if !core::mem::replace(&mut case.attempt.has_asked_body, true) => {
+                return Err(Halt::Ask(Ask::Body(field.clone())));
+            }
+            Body::Unread | Body::Silent => return refuse(Refusal::Narrowed(Narrowed::ModelUnseen)),
+            Body::Says(_) => {}
+        }
+    }
+    let name = named(route, source, case)?;
+    let is_allowed =
+        name.is_some_and(|name| ModelName::parse(&name).is_ok() && narrowing.allows_model(&name));
+    if is_allowed { Ok(()) } else { refuse(Refusal::Narrowed(Narrowed::Model)) }
 }

@@ -4,7 +4,7 @@ use crate::chain::Chain;
 use crate::clock::{ASK_AFTER_MS, Clock};
 use crate::config::{ConfigError, Floor, GateConfig, MEMORY_BYTES_MIN, PEPPERS_MAX};
 use crate::intake::Held;
-use crate::judge::{Case, Halt, fetch_within};
+use crate::judge::{Admission, Case, Halt, fetch_within};
 use crate::overlay::Overlay;
 use crate::pending::{Coming, Course};
 use crate::quota::Quotas;
@@ -15,7 +15,7 @@ use crate::shelf::{Lookup, Missing, Shelf};
 use crate::shelves::Shelves;
 use crate::status::{Health, Status};
 use crate::tally::Tally;
-use crate::verdict::{Ask, Outcome, Refusal, Step, Verdict};
+use crate::verdict::{Ask, Outcome, Pass, Refusal, Step, Verdict};
 use crate::witness::Witnesses;
 use alloc::vec::Vec;
 use core::fmt;
@@ -161,9 +161,13 @@ impl Gate {
         attempt: &mut Attempt,
     ) -> Step {
         let now = self.clock.tick(now);
-        let mut case = Case { request, now, attempt, standing: None };
+        let mut case = Case { request, now, attempt, standing: None, matched: None };
         let outcome = match self.judge(&mut case, question) {
-            Ok(grant) => Outcome::Allow(grant),
+            Ok(Admission::Grant(grant)) => Outcome::Allow(grant),
+            Ok(Admission::Public) => Outcome::Pass(Pass::Public),
+            Err(Halt::Refuse(refusal)) if question == Question::Route && self.is_in_shadow(&mut case) => {
+                Outcome::Pass(Pass::Shadow(refusal))
+            }
             Err(Halt::Refuse(refusal)) => Outcome::Refuse(refusal),
             Err(Halt::Ask(ask)) => {
                 attempt.begun.get_or_insert(now);
@@ -171,15 +175,25 @@ impl Gate {
                 return Step::Ask(ask);
             }
         };
-        let verdict = Verdict { outcome, standing: case.standing };
+        let verdict = Verdict { outcome, standing: case.standing, matched: case.matched };
         self.tally.count(&verdict, &mut attempt.counted);
         Step::Answer(verdict)
     }
 
-    /// Says that a request that was let in was refused after all, by the shell's own count of its rate, or because the
-    /// shell cannot count. `attempt` is the request's own.
-    pub fn refused_for_rate(&self, refusal: Refusal, attempt: &mut Attempt) {
-        self.tally.recount(refusal, &mut attempt.counted);
+    /// What becomes of a request that was let in once the shell's own count of its rate refuses it, or the shell cannot
+    /// count. `attempt` is the request's own.
+    pub fn refused_for_rate(&self, refusal: Refusal, verdict: &Verdict, attempt: &mut Attempt) -> Verdict {
+        let is_in_shadow = verdict.matched.is_some_and(|matched| matched.is_in_shadow);
+        let outcome =
+            if is_in_shadow { Outcome::Pass(Pass::Shadow(refusal)) } else { Outcome::Refuse(refusal) };
+        let verdict = Verdict { outcome, ..*verdict };
+        self.tally.count(&verdict, &mut attempt.counted);
+        verdict
+    }
+
+    /// The rules that serve, for whoever tells which one a verdict came by.
+    pub fn routes(&self) -> Option<&Routes> {
+        self.serving.as_ref().map(|serving| &serving.routes)
     }
 
     /// Whether this shell should look at the head behind its answer. Who is told so has the lease for a second;
@@ -240,6 +254,7 @@ impl Gate {
             deltas: serving.map_or(0, |serving| serving.chain.len()),
             delta_bytes: serving.map_or(0, |serving| serving.chain.len_bytes() as u64),
             rules: self.serving.as_ref().map_or(0, |serving| serving.routes.len()),
+            routing: self.serving.as_ref().map(|serving| serving.manifest.routing),
             nodes_held: account.nodes_held,
             nodes_named: account.nodes_named,
             pages_held: account.pages_held,

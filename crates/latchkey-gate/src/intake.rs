@@ -292,7 +292,8 @@ impl Gate {
         let pepper = self.peppers.iter().position(|(id, _)| *id == manifest.pepper_id);
         let pepper = pepper.ok_or(AdoptError::Pepper(manifest.pepper_id))?;
         let rules = core::mem::take(&mut manifest.rules);
-        let routes = Routes::compile(&rules).map_err(|RouteError { rule, .. }| AdoptError::Routes(rule))?;
+        let routes = Routes::with_cors(&rules, manifest.cors.take())
+            .map_err(|RouteError { rule, .. }| AdoptError::Routes(rule))?;
         let mut candidate =
             Candidate::new(wanted.reference, manifest, routes, pepper, self.waiting_bytes_max());
         // A cold gate answers as soon as it can, and looks at the canaries when their pages come; so does one that has

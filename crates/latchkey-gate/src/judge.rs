@@ -12,12 +12,15 @@ use crate::gate::{Gate, Serving, Sight};
 use crate::prove::ProvenKey;
 use crate::quota::Quota;
 use crate::request::{Attempt, Question, Request};
+use crate::route::Route;
 use crate::shelf::{Missing, Shelf, Wanted};
-use crate::verdict::{Absent, Ask, Grant, HeadAsk, Refusal, Standing, Subject, Unavailable, Unproven};
+use crate::verdict::{
+    Absent, Ask, Grant, HeadAsk, Matched, Refusal, Standing, Subject, Unavailable, Unproven,
+};
 use alloc::vec::Vec;
 use latchkey_core::{Generation, KeyText, Pepper, Permission, PermissionSet, Role, UnixMillis};
 use latchkey_snapshot::head::Reason;
-use latchkey_snapshot::{Binding, Entry, Freshness, KeyState, Page, Query, SessionToken};
+use latchkey_snapshot::{Access, Binding, Entry, Forwarding, Freshness, KeyState, Page, Query, SessionToken};
 
 /// Why a decision stops before it lets in.
 pub(crate) enum Halt {
@@ -33,10 +36,59 @@ pub(crate) struct Case<'a> {
     pub(crate) now: UnixMillis,
     pub(crate) attempt: &'a mut Attempt,
     pub(crate) standing: Option<Standing>,
+    /// The rule it falls under, once one was found.
+    pub(crate) matched: Option<Matched>,
+}
+
+/// Who is let in.
+pub(crate) enum Admission {
+    /// Whoever holds this.
+    Grant(Grant),
+    /// Everybody.
+    Public,
+}
+
+impl<'a> Case<'a> {
+    /// The rule of the request, which is noted.
+    fn route(&mut self, serving: &'a Serving) -> Decided<Route<'a, 'a>> {
+        let route = Gate::find_route(serving, self.request)?;
+        let is_in_shadow = route.is_in_shadow(self.now);
+        let forwarding = if is_in_shadow { Forwarding::Kept } else { route.rule.forwarding };
+        self.matched = Some(Matched { rule: route.index, forwarding, is_in_shadow });
+        Ok(route)
+    }
 }
 
 impl Gate {
-    pub(crate) fn judge(&self, case: &mut Case<'_>, question: Question) -> Decided<Grant> {
+    /// Decides. Where there are public routes, the route is found first: whoever comes to one is not asked who they are.
+    pub(crate) fn judge<'a>(&'a self, case: &mut Case<'a>, question: Question) -> Decided<Admission> {
+        if question == Question::Route
+            && let Some(serving) = self.serving.as_ref().filter(|serving| serving.quarantined.is_none())
+            && serving.routes.has_public()
+            && let Ok(route) = case.route(serving)
+            && route.rule.access == Access::Public
+        {
+            self.check_age(serving, case)?;
+            return Ok(Admission::Public);
+        }
+        self.judge_credential(case, question).map(Admission::Grant)
+    }
+
+    /// Whether a request that is refused falls under a rule that is in shadow now.
+    pub(crate) fn is_in_shadow<'a>(&'a self, case: &mut Case<'a>) -> bool {
+        let Some(serving) = self.serving.as_ref().filter(|serving| serving.quarantined.is_none()) else {
+            return false;
+        };
+        if !serving.routes.has_shadow() || !self.is_within_grace(serving, case.now) {
+            return false;
+        }
+        if case.matched.is_none() && case.route(serving).is_err() {
+            return false;
+        }
+        case.matched.is_some_and(|matched| matched.is_in_shadow)
+    }
+
+    fn judge_credential<'a>(&'a self, case: &mut Case<'a>, question: Question) -> Decided<Grant> {
         let credential = case.request.authorization.bearer().map_err(unproven)?;
         let Some(serving) = &self.serving else { return Err(self.warm_up(Unavailable::NoSnapshot, case)) };
         if serving.quarantined.is_some() {
@@ -57,11 +109,11 @@ impl Gate {
         }
     }
 
-    fn judge_key(
+    fn judge_key<'a>(
         &self,
-        serving: &Serving,
+        serving: &'a Serving,
         key: &ProvenKey<'_>,
-        case: &mut Case<'_>,
+        case: &mut Case<'a>,
         question: Question,
     ) -> Decided<Grant> {
         self.check_generation(serving, case)?;
@@ -85,11 +137,11 @@ impl Gate {
         })
     }
 
-    fn judge_session(
+    fn judge_session<'a>(
         &self,
-        serving: &Serving,
+        serving: &'a Serving,
         session: &SessionToken,
-        case: &mut Case<'_>,
+        case: &mut Case<'a>,
         question: Question,
     ) -> Decided<Grant> {
         self.check_generation(serving, case)?;
@@ -107,50 +159,52 @@ impl Gate {
         })
     }
 
-    fn check_key_route(
+    fn check_key_route<'a>(
         &self,
-        serving: &Serving,
+        serving: &'a Serving,
         key: &ProvenKey<'_>,
-        case: &mut Case<'_>,
+        case: &mut Case<'a>,
     ) -> Decided<Permission> {
-        let route = Self::find_route(serving, case)?;
+        let route = case.route(serving)?;
         let (rule, binding) = (route.rule, &key.entry.binding);
+        let permission = needed(&route)?;
         self.check_own_project(serving, &route, binding.project, case)?;
         self.check_resource(serving, &route, binding.project, case)?;
-        if !holds(binding, rule.permission) {
-            return refuse(Refusal::Forbidden(rule.permission));
+        if !holds(binding, permission) {
+            return refuse(Refusal::Forbidden(permission));
         }
         self.check_narrowing(key, &route, case)?;
         if !rule.credentials.takes_keys() {
             return refuse(Refusal::CredentialKind);
         }
-        check_budget(serving, binding, rule.permission, key.entry.is_out_of_budget)?;
+        check_budget(serving, binding, permission, key.entry.is_out_of_budget)?;
         self.check_fresh(rule.freshness, case)?;
-        Ok(rule.permission)
+        Ok(permission)
     }
 
-    fn check_session_route(
+    fn check_session_route<'a>(
         &self,
-        serving: &Serving,
+        serving: &'a Serving,
         identity: &latchkey_core::IdentityId,
-        case: &mut Case<'_>,
+        case: &mut Case<'a>,
     ) -> Decided<(Binding, Permission)> {
-        let route = Self::find_route(serving, case)?;
+        let route = case.route(serving)?;
         let rule = route.rule;
+        let permission = needed(&route)?;
         let binding = self.check_collaborator(serving, &route, identity, case)?;
         self.check_resource(serving, &route, binding.project, case)?;
         if self.is_suspended(serving, &binding) {
             return refuse(Refusal::Suspended);
         }
-        if !binding.permissions.contains(rule.permission) {
-            return refuse(Refusal::Forbidden(rule.permission));
+        if !binding.permissions.contains(permission) {
+            return refuse(Refusal::Forbidden(permission));
         }
         if !rule.credentials.takes_sessions() {
             return refuse(Refusal::CredentialKind);
         }
-        check_budget(serving, &binding, rule.permission, false)?;
+        check_budget(serving, &binding, permission, false)?;
         self.check_fresh(rule.freshness, case)?;
-        Ok((binding, rule.permission))
+        Ok((binding, permission))
     }
 
     /// A gate without a manifest that it can believe asks for one; it answers nothing.
@@ -356,6 +410,11 @@ pub(crate) const fn unproven(unproven: Unproven) -> Halt {
 
 pub(crate) const fn absent(absent: Absent) -> Halt {
     Halt::Refuse(Refusal::NotFound(absent))
+}
+
+/// The permission that a route needs. A public one is never judged by who calls.
+fn needed(route: &Route<'_, '_>) -> Decided<Permission> {
+    route.rule.permission().ok_or(absent(Absent::Route))
 }
 
 /// B2: only what costs money is refused for want of it.

@@ -15,6 +15,7 @@
 //!             gate.ask_ended(end, now())
 //!         }
 //!         Step::Ask(Ask::Objects(list)) => for each: accept_object, or object_failed
+//!         Step::Ask(Ask::Body(field)) => request.body = find_text(beginning of the body, .., field)
 //!     }
 //! }
 //! if gate.refresh_due(now()) { behind the answer: read the head, refresh_ended, then fetch gate.wanted(..) }
@@ -32,6 +33,7 @@ extern crate std;
 
 mod access;
 mod adopt;
+mod body;
 mod chain;
 mod clock;
 mod config;
@@ -44,7 +46,9 @@ mod matcher;
 mod overlay;
 mod path;
 mod pending;
+mod preflight;
 mod prove;
+mod query;
 mod quota;
 mod refusal;
 mod request;
@@ -57,20 +61,23 @@ pub mod usage;
 mod verdict;
 mod witness;
 
+pub use body::{BODY_SEEN_MAX, BodyFault, Extent, find_text};
 pub use clock::{AS_OF_AHEAD_MS_MAX, ASK_AFTER_MS, FRESH_MS, HEAD_BUDGET_MS, REFRESH_EVERY_MS, RefreshEnd};
 pub use config::{ConfigError, Floor, GateConfig, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MIN, PEPPERS_MAX};
 pub use gate::{Gate, NamesOf, NamesStep};
 pub use intake::ROOT_HOPS_MAX;
 pub use overlay::INLINE_HELD_MAX;
 pub use path::{PATH_LEN_MAX, PathError};
+pub use preflight::{Preflight, PreflightRequest};
+pub use query::{Ambiguous, value as query_value};
 pub use quota::{NAMED_PER_SECOND_MAX, PROVE_PER_SECOND_MAX, PURSUE_PER_SECOND_MAX, SEEK_PER_SECOND_MAX};
 pub use refusal::{AdoptError, ChainError, HeadAccepted, HeadRefusal, ObjectRefusal};
-pub use request::{Attempt, Header, Headers, NoHeaders, Question, Request};
-pub use route::{Resolved, RouteError, RouteFault, Routes};
+pub use request::{Attempt, Body, Header, Headers, NoHeaders, Question, Request};
+pub use route::{Resolved, RouteError, RouteFault, Routes, SHADOW_SECS_MAX};
 pub use shelf::Wanted;
 pub use status::{Count, Health, Status};
 pub use usage::Usage;
 pub use verdict::{
-    Absent, Ask, Class, Grant, HeadAsk, Narrowed, Outcome, ProjectHeader, Refusal, Standing, Step, Subject,
-    Unavailable, Unproven, Verdict,
+    Absent, Ask, Class, Grant, HeadAsk, Matched, Narrowed, Outcome, Pass, ProjectHeader, Refusal, Standing,
+    Step, Subject, Unavailable, Unnamed, Unproven, Verdict,
 };

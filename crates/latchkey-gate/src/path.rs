@@ -178,7 +178,7 @@ fn decode_bytes(raw: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn hex_pair([high, low]: [u8; 2]) -> Option<u8> {
+pub(crate) fn hex_pair([high, low]: [u8; 2]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     Some(digit(high)? << 4 | digit(low)?)
 }

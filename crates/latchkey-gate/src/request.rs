@@ -23,8 +23,12 @@ pub enum Question {
 pub struct Request<'a> {
     /// The method, as received.
     pub method: &'a str,
+    /// The host that the request is for, with or without its port, if it names one.
+    pub host: Option<&'a str>,
     /// The path, exactly as received: still percent-encoded, without the query.
     pub path: &'a [u8],
+    /// What stands behind the first `?`, exactly as received.
+    pub query: &'a [u8],
     /// The `Authorization` header.
     pub authorization: Header<'a>,
     /// The `Latchkey-Min-Generation` header, if there is exactly one.
@@ -35,6 +39,8 @@ pub struct Request<'a> {
     pub client: Option<IpAddr>,
     /// Whatever other header a route rule reads.
     pub headers: &'a dyn Headers,
+    /// What the body says, once [`crate::Ask::Body`] asked for it.
+    pub body: Body<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -42,14 +48,28 @@ impl<'a> Request<'a> {
     pub const fn new(method: &'a str, path: &'a [u8], authorization: Header<'a>) -> Self {
         Self {
             method,
+            host: None,
             path,
+            query: b"",
             authorization,
             min_generation: None,
             project: Header::None,
             client: None,
             headers: &NoHeaders,
+            body: Body::Unread,
         }
     }
+}
+
+/// What is known of a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// Nothing: it was not looked at.
+    Unread,
+    /// The field that was asked for says this.
+    Says(&'a str),
+    /// It does not say it, so that all readers would agree on it.
+    Silent,
 }
 
 /// A header of a request.
@@ -106,6 +126,8 @@ pub struct Attempt {
     pub(crate) fetched: Vec<ObjectDigest>,
     pub(crate) asks: u8,
     pub(crate) counted: Option<Counted>,
+    /// Whether it was asked what the body says.
+    pub(crate) has_asked_body: bool,
 }
 
 impl Attempt {

@@ -1,5 +1,8 @@
-//! Route rules, compiled: which rule a method and a path fall under, and what its parameters say. What a rule may be and
-//! how a path is matched is in docs/spec/route-rules.md.
+//! Route rules, compiled: which rule a host, a method and a path fall under, and what its parameters say. What a rule may be
+//! and how a path is matched is in docs/spec/route-rules.md.
+//!
+//! A request is looked for among the rules of its very host, then among those whose host begins with a parameter, then
+//! among those of every host; the first table in which method and path match decides.
 
 use crate::matcher::{Contends, Matcher, PARAMETERS_MAX, SEGMENTS_MAX, Texts};
 use crate::path::{Characters, Path, PathError, decode, is_plain};
@@ -8,20 +11,35 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use latchkey_core::{Permission, PermissionSet, Role};
+use latchkey_core::{Permission, PermissionSet, Role, UnixMillis, UnixSeconds};
 use latchkey_snapshot::manifest::RULES_MAX;
 use latchkey_snapshot::rule::PATTERN_LEN_MAX;
-use latchkey_snapshot::{ModelSource, ProjectSource, Rule};
+use latchkey_snapshot::{Access, Cors, Credentials, Freshness, Rule, Source};
+
+/// How far ahead the end of a shadow may lie, in seconds: 30 days. Further ahead it does not count.
+pub const SHADOW_SECS_MAX: u64 = 30 * 86_400;
 
 /// The route rules of a manifest, ready to match.
 pub struct Routes {
     rules: Vec<Rule>,
     /// The names of each rule's parameters, in their order.
     names: Vec<Vec<String>>,
-    methods: Vec<Method>,
+    cors: Option<Cors>,
+    /// By the whole host.
+    hosts: BTreeMap<String, Table>,
+    /// By what follows a parameter that is the first label.
+    domains: BTreeMap<String, Table>,
+    /// Of every host.
+    others: Table,
     matchers: Vec<Matcher>,
     plain: Characters,
+    has_public: bool,
+    has_shadow: bool,
 }
+
+/// The rules of one host by method.
+#[derive(Default)]
+struct Table(Vec<Method>);
 
 struct Method {
     name: String,
@@ -80,6 +98,18 @@ pub enum RouteFault {
     Header(String),
     /// A permission that no credential which the route takes can hold: every request would be refused.
     NeverHeld(Permission),
+    /// The host is none that a rule may have.
+    Host,
+    /// The project or the resource is taken from a parameter that the host does not have.
+    UnknownHostParameter(String),
+    /// Something is taken from where it cannot stand: a resource or a project from the body.
+    Place(&'static str),
+    /// The name is none that a header, a query parameter or a field can have.
+    SourceName(String),
+    /// A public route says what its callers need.
+    PublicNeeds,
+    /// A shadow on a fresh-only route.
+    ShadowFreshOnly,
 }
 
 impl Routes {
@@ -88,6 +118,14 @@ impl Routes {
     /// # Errors
     /// [`RouteError`] names the first rule that cannot stand.
     pub fn compile(rules: &[Rule]) -> Result<Self, RouteError> {
+        Self::with_cors(rules, None)
+    }
+
+    /// As [`Routes::compile`], with what a manifest says of pages in browsers.
+    ///
+    /// # Errors
+    /// [`RouteError`] names the first rule that cannot stand.
+    pub fn with_cors(rules: &[Rule], cors: Option<Cors>) -> Result<Self, RouteError> {
         if rules.len() > RULES_MAX {
             return Err(RouteError { rule: RULES_MAX, what: RouteFault::TooMany });
         }
@@ -96,10 +134,40 @@ impl Routes {
         for (index, rule) in rules.iter().enumerate() {
             names.push(check_rule(rule, &mut plain).map_err(|what| RouteError { rule: index, what })?);
         }
-        let (methods, matchers) = (Vec::new(), Vec::new());
-        let mut routes = Self { rules: rules.to_vec(), names, methods, matchers, plain };
-        routes.add_methods()?;
+        let mut routes = Self {
+            rules: rules.to_vec(),
+            names,
+            cors,
+            hosts: BTreeMap::new(),
+            domains: BTreeMap::new(),
+            others: Table::default(),
+            matchers: Vec::new(),
+            plain,
+            has_public: rules.iter().any(|rule| rule.access == Access::Public),
+            has_shadow: rules.iter().any(|rule| rule.shadow_until.is_some()),
+        };
+        routes.add_tables()?;
         Ok(routes)
+    }
+
+    /// The rules, in the order in which they came.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Which pages in browsers may call, if any may.
+    pub(crate) const fn cors(&self) -> Option<&Cors> {
+        self.cors.as_ref()
+    }
+
+    /// Whether a route is public, so that who calls need not be asked first.
+    pub(crate) const fn has_public(&self) -> bool {
+        self.has_public
+    }
+
+    /// Whether what is refused on some route might be let pass.
+    pub(crate) const fn has_shadow(&self) -> bool {
+        self.has_shadow
     }
 
     /// How many rules there are.
@@ -117,53 +185,139 @@ impl Routes {
         Path::parse(raw, &self.plain)
     }
 
-    pub(crate) fn find<'r, 'p>(&'r self, method: &str, path: Path<'p>) -> Option<Route<'r, 'p>> {
-        let method = self.methods.iter().find(|known| known.name == method)?;
+    /// The rule that a request falls under. `host` is what the request names, in any spelling.
+    pub(crate) fn find<'r, 'p>(
+        &'r self,
+        host: Option<&'p str>,
+        method: &str,
+        path: Path<'p>,
+    ) -> Option<Route<'r, 'p>> {
+        if (!self.hosts.is_empty() || !self.domains.is_empty())
+            && let Some(host) = host.map(bare_host)
+        {
+            let of_host = self.hosts.get(&*host).and_then(|table| self.find_in(table, method, path, None));
+            if of_host.is_some() {
+                return of_host;
+            }
+            if let Some((label, domain)) = host.split_once('.')
+                && let Some(table) = self.domains.get(domain)
+                && let Some(route) = self.find_in(table, method, path, Some(label.into()))
+            {
+                return Some(route);
+            }
+        }
+        self.find_in(&self.others, method, path, None)
+    }
+
+    fn find_in<'r, 'p>(
+        &'r self,
+        table: &'r Table,
+        method: &str,
+        path: Path<'p>,
+        label: Option<String>,
+    ) -> Option<Route<'r, 'p>> {
+        let method = table.0.iter().find(|known| known.name == method)?;
         let (value, texts) = self.matchers.get(method.matcher)?.at(path.as_str())?;
         // The text behind a parameter may be that of an escape's digits: such a path does not spell what the pattern says.
         if texts.iter().any(|text| decode(text).is_none()) {
             return None;
         }
-        let index = usize::from(*method.rules.get(usize::from(value))?);
-        Some(Route { index, rule: self.rules.get(index)?, names: self.names.get(index)?, texts })
+        let index = *method.rules.get(usize::from(value))?;
+        let (rule, names) = (self.rules.get(usize::from(index))?, self.names.get(usize::from(index))?);
+        Some(Route { rule, index, names, texts, label })
     }
 
-    /// The rule that a method and a path fall under, counted from 0, and what the path spells for its parameters, in the
-    /// order in which they stand.
+    /// The rule that a host, a method and a path fall under, counted from 0, and what the path spells for its parameters, in
+    /// the order in which they stand.
     ///
     /// # Errors
     /// [`PathError`]: an origin could read the path in two ways.
-    pub fn resolve(&self, method: &str, path: &[u8]) -> Result<Option<Resolved>, PathError> {
-        let Some(route) = self.find(method, self.path(path)?) else { return Ok(None) };
+    pub fn resolve(
+        &self,
+        host: Option<&str>,
+        method: &str,
+        path: &[u8],
+    ) -> Result<Option<Resolved>, PathError> {
+        let Some(route) = self.find(host, method, self.path(path)?) else { return Ok(None) };
         let spelled = |(name, text): (&String, &str)| Some((name.clone(), decode(text)?.into_owned()));
         let parameters = route.names.iter().zip(route.texts.iter()).filter_map(spelled).collect();
-        Ok(Some(Resolved { rule: route.index, parameters }))
+        Ok(Some(Resolved { rule: usize::from(route.index), label: route.label, parameters }))
     }
 
-    /// One matcher for all methods that have the same patterns.
-    fn add_methods(&mut self) -> Result<(), RouteError> {
-        let mut by_method: BTreeMap<&str, BTreeMap<&str, u16>> = BTreeMap::new();
+    fn add_tables(&mut self) -> Result<(), RouteError> {
+        let mut by_host: BTreeMap<Host<'_>, BTreeMap<&str, BTreeMap<&str, u16>>> = BTreeMap::new();
         for (index, rule) in self.rules.iter().enumerate() {
-            let patterns = by_method.entry(&rule.method).or_default();
+            let host = rule.host.as_deref().map_or(Host::Every, Host::of);
+            let patterns = by_host.entry(host).or_default().entry(&rule.method).or_default();
             // At most RULES_MAX, which fits.
             if patterns.insert(&rule.pattern, index as u16).is_some() {
                 return Err(RouteError { rule: index, what: RouteFault::Twice });
             }
         }
-        let mut known: BTreeMap<Vec<&str>, usize> = BTreeMap::new();
+        let (mut matchers, mut known) = (Vec::new(), BTreeMap::new());
+        for (host, by_method) in by_host {
+            let table = Table::of(by_method, &mut matchers, &mut known)?;
+            match host {
+                Host::Every => self.others = table,
+                Host::Of(host) => drop(self.hosts.insert(host.into(), table)),
+                Host::Below(domain) => drop(self.domains.insert(domain.into(), table)),
+            }
+        }
+        self.matchers = matchers;
+        Ok(())
+    }
+}
+
+/// Which requests a rule is for, by their host.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Host<'a> {
+    Every,
+    Of(&'a str),
+    Below(&'a str),
+}
+
+impl<'a> Host<'a> {
+    fn of(host: &'a str) -> Self {
+        match Rule::split_host(host) {
+            (None, host) => Self::Of(host),
+            (Some(_), domain) => Self::Below(domain),
+        }
+    }
+}
+
+impl Table {
+    /// One matcher for all methods that have the same patterns.
+    fn of<'a>(
+        by_method: BTreeMap<&'a str, BTreeMap<&'a str, u16>>,
+        matchers: &mut Vec<Matcher>,
+        known: &mut BTreeMap<Vec<&'a str>, usize>,
+    ) -> Result<Self, RouteError> {
+        let mut methods = Vec::new();
         for (name, patterns) in by_method {
             let set: Vec<&str> = patterns.keys().copied().collect();
             let matcher = match known.get(&set) {
                 Some(matcher) => *matcher,
                 None => {
-                    self.matchers.push(build_matcher(&patterns)?);
-                    *known.entry(set).or_insert(self.matchers.len() - 1)
+                    matchers.push(build_matcher(&patterns)?);
+                    *known.entry(set).or_insert(matchers.len() - 1)
                 }
             };
-            let rules = patterns.into_values().collect();
-            self.methods.push(Method { name: name.into(), matcher, rules });
+            methods.push(Method { name: name.into(), matcher, rules: patterns.into_values().collect() });
         }
-        Ok(())
+        Ok(Self(methods))
+    }
+}
+
+/// A request's host without its port and the dot of the root, in lower case.
+fn bare_host(host: &str) -> Cow<'_, str> {
+    let end = host.rfind(']').map_or(0, |bracket| bracket + 1);
+    let (name, _port) =
+        host.split_at(host.get(end..).and_then(|rest| rest.find(':')).map_or(host.len(), |at| end + at));
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
     }
 }
 
@@ -181,16 +335,21 @@ fn build_matcher(patterns: &BTreeMap<&str, u16>) -> Result<Matcher, RouteError> 
 pub struct Resolved {
     /// Which rule, counted from 0.
     pub rule: usize,
+    /// What the host's parameter spells, where the rule's host has one.
+    pub label: Option<String>,
     /// Name and text of each parameter.
     pub parameters: Vec<(String, String)>,
 }
 
 /// A rule and what the path says for its parameters.
 pub(crate) struct Route<'r, 'p> {
-    index: usize,
     pub(crate) rule: &'r Rule,
+    /// The rule's place in the manifest.
+    pub(crate) index: u16,
     names: &'r [String],
     texts: Texts<'p>,
+    /// The host's first label, where the rule's host has a parameter there.
+    label: Option<String>,
 }
 
 impl<'p> Route<'_, 'p> {
@@ -199,6 +358,19 @@ impl<'p> Route<'_, 'p> {
         let (_, text) = self.names.iter().zip(self.texts.iter()).find(|(known, _)| *known == name)?;
         decode(text)
     }
+
+    /// What the host's parameter spells.
+    pub(crate) fn label(&self) -> Option<String> {
+        self.label.clone()
+    }
+
+    /// Whether what would be refused is let pass at this moment.
+    pub(crate) fn is_in_shadow(&self, now: UnixMillis) -> bool {
+        let now = now.seconds();
+        self.rule.shadow_until.is_some_and(|UnixSeconds(until)| {
+            until > now.0 && until - now.0 <= SHADOW_SECS_MAX && self.rule.freshness == Freshness::Normal
+        })
+    }
 }
 
 /// The names of the rule's parameters, if it can stand by itself.
@@ -206,52 +378,90 @@ fn check_rule(rule: &Rule, plain: &mut Characters) -> Result<Vec<String>, RouteF
     if !Rule::is_method(&rule.method) {
         return Err(RouteFault::Method);
     }
+    if !rule.host.as_deref().is_none_or(Rule::is_host) {
+        return Err(RouteFault::Host);
+    }
+    match rule.access {
+        Access::Public => check_public(rule)?,
+        Access::Permission(permission) => check_holdable(rule, permission)?,
+    }
+    let parameters = check_pattern(&rule.pattern, plain)?;
+    check_sources(rule, &parameters)?;
+    Ok(parameters.iter().map(|parameter| parameter.name.into()).collect())
+}
+
+fn check_public(rule: &Rule) -> Result<(), RouteFault> {
+    let says_nothing = rule.project.is_none()
+        && rule.resource.is_none()
+        && rule.model.is_none()
+        && rule.shadow_until.is_none()
+        && rule.freshness == Freshness::Normal
+        && rule.credentials == Credentials::Keys;
+    if says_nothing { Ok(()) } else { Err(RouteFault::PublicNeeds) }
+}
+
+fn check_holdable(rule: &Rule, permission: Permission) -> Result<(), RouteFault> {
     let holdable = match rule.credentials.takes_sessions() {
         true => PermissionSet::of_project(Role::Admin),
         false => PermissionSet::of_key(Role::Admin),
     };
-    if !holdable.contains(rule.permission) {
-        return Err(RouteFault::NeverHeld(rule.permission));
+    if !holdable.contains(permission) {
+        return Err(RouteFault::NeverHeld(permission));
     }
-    let parameters = check_pattern(&rule.pattern, plain)?;
-    let project = match &rule.project {
-        ProjectSource::Credential => None,
-        ProjectSource::Path(name) => Some(name),
-    };
-    let resource = rule.resource.as_ref().map(|source| &source.parameter);
-    for name in project.into_iter().chain(resource) {
-        match parameters.iter().find(|parameter| parameter.name == name) {
-            None => return Err(RouteFault::UnknownParameter(name.clone())),
-            Some(parameter) if parameter.catch_all => return Err(RouteFault::CatchAllSource(name.clone())),
-            Some(_) => {}
+    if rule.shadow_until.is_some() && rule.freshness == Freshness::FreshOnly {
+        return Err(RouteFault::ShadowFreshOnly);
+    }
+    Ok(())
+}
+
+fn check_sources(rule: &Rule, parameters: &[Parameter<'_>]) -> Result<(), RouteFault> {
+    let resource = rule.resource.as_ref().map(|resource| &resource.source);
+    for source in rule.project.iter().chain(resource) {
+        check_source(source, rule, parameters)?;
+        if let Source::Path(name) = source
+            && parameters.iter().any(|parameter| parameter.name == name && parameter.catch_all)
+        {
+            return Err(RouteFault::CatchAllSource(name.clone()));
+        }
+        if let Source::Body(_) = source {
+            return Err(RouteFault::Place("body"));
         }
     }
-    let model = check_model(rule.model.as_ref(), &parameters)?;
-    match project {
-        Some(project) if resource == Some(project) || model == Some(project) => {
-            Err(RouteFault::OneForBoth(project.clone()))
-        }
-        _ => Ok(parameters.iter().map(|parameter| parameter.name.into()).collect()),
+    // A catch-all may name the model, since names of models have slashes.
+    if let Some(source) = &rule.model {
+        check_source(source, rule, parameters)?;
+    }
+    let sources = [rule.project.as_ref(), resource, rule.model.as_ref()];
+    let named = || sources.into_iter().flatten();
+    // A resource may be the model that is used.
+    match rule.project.as_ref().filter(|project| named().filter(|source| source == project).count() > 1) {
+        Some(project) => Err(RouteFault::OneForBoth(project.name().into())),
+        None => Ok(()),
     }
 }
 
-/// The parameter that names the model, if one does: a catch-all may, since names of models have slashes.
-fn check_model<'m>(
-    model: Option<&'m ModelSource>,
-    parameters: &[Parameter<'_>],
-) -> Result<Option<&'m String>, RouteFault> {
-    match model {
-        None => Ok(None),
-        Some(ModelSource::Path(name)) if parameters.iter().any(|parameter| parameter.name == name) => {
-            Ok(Some(name))
+/// Whether there is such a place in a request of this rule.
+fn check_source(source: &Source, rule: &Rule, parameters: &[Parameter<'_>]) -> Result<(), RouteFault> {
+    let name = source.name();
+    match source {
+        Source::Path(_) if parameters.iter().any(|parameter| parameter.name == name) => Ok(()),
+        Source::Path(_) => Err(RouteFault::UnknownParameter(name.into())),
+        Source::Host(_) => {
+            let parameter = rule.host.as_deref().and_then(|host| Rule::split_host(host).0);
+            let is_known = parameter == Some(name);
+            if is_known { Ok(()) } else { Err(RouteFault::UnknownHostParameter(name.into())) }
         }
-        Some(ModelSource::Path(name)) => Err(RouteFault::UnknownParameter(name.clone())),
-        Some(ModelSource::Header(name)) => {
-            let taken = ["authorization", "cookie"].contains(&name.as_str()) || name.starts_with("latchkey-");
-            if taken || !Rule::is_header(name) { Err(RouteFault::Header(name.clone())) } else { Ok(None) }
+        Source::Header(_) => {
+            let taken = TAKEN_HEADERS.contains(&name) || name.starts_with("latchkey-");
+            if taken || !source.is_named_well() { Err(RouteFault::Header(name.into())) } else { Ok(()) }
         }
+        Source::Query(_) | Source::Body(_) if source.is_named_well() => Ok(()),
+        Source::Query(_) | Source::Body(_) => Err(RouteFault::SourceName(name.into())),
     }
 }
+
+/// Headers that say something else already, or that a proxy on the way sets.
+const TAKEN_HEADERS: [&str; 5] = ["authorization", "cookie", "host", "origin", "forwarded"];
 
 struct Parameter<'a> {
     name: &'a str,
@@ -364,8 +574,20 @@ impl fmt::Display for RouteFault {
                 write!(f, "the parameter `{name}` cannot name the project and something else")
             }
             Self::Header(name) => {
-                write!(f, "the header `{}` cannot name the model", name.escape_default())
+                write!(f, "the header `{}` cannot name anything", name.escape_default())
             }
+            Self::Host => f.write_str(
+                "a host is labels of `a-z0-9-` with dots between them; the first may be `{name}` if others follow",
+            ),
+            Self::UnknownHostParameter(name) => write!(f, "the host has no parameter `{name}`"),
+            Self::Place(place) => write!(f, "neither project nor resource can stand in the {place}"),
+            Self::SourceName(name) => {
+                write!(f, "`{}` is no name of a query parameter or a field", name.escape_default())
+            }
+            Self::PublicNeeds => f.write_str(
+                "a public route needs no permission, project, resource, model, credentials, freshness or shadow",
+            ),
+            Self::ShadowFreshOnly => f.write_str("a fresh-only route has no shadow"),
             Self::NeverHeld(permission) => {
                 write!(f, "no credential that the route takes can hold `{permission}`")
             }

@@ -32,6 +32,8 @@ pub struct Status {
     pub delta_bytes: u64,
     /// Route rules.
     pub rules: usize,
+    /// Which version of them: the digest that `latchkey routes check` prints.
+    pub routing: Option<[u8; 32]>,
     /// Index nodes held.
     pub nodes_held: usize,
     /// Index nodes that the manifest names.
@@ -74,10 +76,10 @@ pub enum Health {
 }
 
 /// How often a gate answered one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// `allowed`, `stale`, or a refusal's [`crate::Refusal::cause`].
-    pub cause: &'static str,
+    /// `allowed`, `public`, `stale`, a refusal's [`crate::Refusal::cause`], or that behind `shadow:` for what was let pass.
+    pub cause: alloc::borrow::Cow<'static, str>,
     /// How often.
     pub times: u64,
 }

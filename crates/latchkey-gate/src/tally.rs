@@ -1,7 +1,9 @@
 //! How often a gate answered what; approximate when several threads decide at once.
 
 use crate::status::Count;
-use crate::verdict::{Outcome, Refusal, Unproven, Verdict};
+use crate::verdict::{Outcome, Pass, Refusal, Unproven, Verdict};
+use alloc::borrow::Cow;
+use alloc::format;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use latchkey_snapshot::TokenError;
@@ -10,8 +12,11 @@ use latchkey_snapshot::TokenError;
 #[derive(Debug)]
 pub(crate) struct Tally {
     allowed: AtomicU64,
+    public: AtomicU64,
     stale: AtomicU64,
     refused: [AtomicU64; CAUSES.len()],
+    /// What would have been refused, were its route not in shadow.
+    shadowed: [AtomicU64; CAUSES.len()],
     pub(crate) heads_accepted: u64,
     pub(crate) heads_refused: u64,
     pub(crate) heads_forked: u64,
@@ -21,16 +26,26 @@ pub(crate) struct Tally {
 /// What a request was counted as. It is judged anew after every wait, and only the last verdict counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
-    refused: Option<usize>,
+    what: What,
     stale: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Allowed,
+    Public,
+    Refused(usize),
+    Shadowed(usize),
 }
 
 impl Default for Tally {
     fn default() -> Self {
         Self {
             allowed: AtomicU64::new(0),
+            public: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             refused: [const { AtomicU64::new(0) }; CAUSES.len()],
+            shadowed: [const { AtomicU64::new(0) }; CAUSES.len()],
             heads_accepted: 0,
             heads_refused: 0,
             heads_forked: 0,
@@ -43,24 +58,29 @@ impl Tally {
     /// Counts a verdict in the place of the one before.
     pub(crate) fn count(&self, verdict: &Verdict, counted: &mut Option<Counted>) {
         let stale = verdict.standing.is_some_and(|standing| standing.stale);
-        let refused = match verdict.outcome {
-            Outcome::Allow(_) => None,
-            Outcome::Refuse(refusal) => place(refusal),
+        let what = match verdict.outcome {
+            Outcome::Allow(_) => What::Allowed,
+            Outcome::Pass(Pass::Public) => What::Public,
+            Outcome::Pass(Pass::Shadow(refusal)) => What::Shadowed(place(refusal)),
+            Outcome::Refuse(refusal) => What::Refused(place(refusal)),
         };
-        self.replace(Counted { refused, stale }, counted);
+        self.replace(Counted { what, stale }, counted);
     }
 
-    /// Counts a request as refused that was counted before.
-    pub(crate) fn recount(&self, refusal: Refusal, counted: &mut Option<Counted>) {
-        let stale = counted.is_some_and(|before| before.stale);
-        self.replace(Counted { refused: place(refusal), stale }, counted);
-    }
-
-    /// All of them.
+    /// All of them; of shadows those that were ever cast.
     pub(crate) fn counts(&self) -> Vec<Count> {
-        let read = |cause, counter: &AtomicU64| Count { cause, times: counter.load(Relaxed) };
-        let refused = CAUSES.iter().zip(&self.refused).map(|(cause, counter)| read(*cause, counter));
-        [read("allowed", &self.allowed), read("stale", &self.stale)].into_iter().chain(refused).collect()
+        let read = |cause: &'static str, counter: &AtomicU64| Count {
+            cause: Cow::Borrowed(cause),
+            times: counter.load(Relaxed),
+        };
+        let first =
+            [read("allowed", &self.allowed), read("public", &self.public), read("stale", &self.stale)];
+        let refused = CAUSES.iter().zip(&self.refused).map(|(cause, counter)| read(cause, counter));
+        let shadowed = CAUSES.iter().zip(&self.shadowed).filter_map(|(cause, counter)| {
+            let times = counter.load(Relaxed);
+            (times > 0).then(|| Count { cause: Cow::Owned(format!("shadow:{cause}")), times })
+        });
+        first.into_iter().chain(refused).chain(shadowed).collect()
     }
 
     fn replace(&self, now: Counted, counted: &mut Option<Counted>) {
@@ -71,9 +91,11 @@ impl Tally {
     }
 
     fn add(&self, counted: Counted, times: u64) {
-        let counter = match counted.refused {
-            None => Some(&self.allowed),
-            Some(index) => self.refused.get(index),
+        let counter = match counted.what {
+            What::Allowed => Some(&self.allowed),
+            What::Public => Some(&self.public),
+            What::Refused(index) => self.refused.get(index),
+            What::Shadowed(index) => self.shadowed.get(index),
         };
         if let Some(counter) = counter {
             add(counter, times);
@@ -84,13 +106,13 @@ impl Tally {
     }
 }
 
-fn place(refusal: Refusal) -> Option<usize> {
+fn place(refusal: Refusal) -> usize {
     if let Refusal::Unauthenticated(unproven) = refusal {
-        return Some(place_of_unproven(unproven));
+        return place_of_unproven(unproven);
     }
     let cause = refusal.cause();
     // A cause that is not in the list would be counted as nothing at all; a test goes through every refusal.
-    Some(CAUSES.iter().position(|known| *known == cause).unwrap_or(CAUSES.len()))
+    CAUSES.iter().position(|known| *known == cause).unwrap_or(CAUSES.len())
 }
 
 /// What anybody can send in any number is counted without a search.
@@ -113,7 +135,7 @@ fn add(counter: &AtomicU64, times: u64) {
 }
 
 /// Every cause that a refusal can have.
-pub(crate) const CAUSES: [&str; 45] = [
+pub(crate) const CAUSES: [&str; 49] = [
     "credential_missing",
     "credential_several",
     "credential_scheme",
@@ -159,6 +181,10 @@ pub(crate) const CAUSES: [&str; 45] = [
     "budget_exhausted",
     "rate_limited",
     "rate_unenforceable",
+    "project_unnamed",
+    "resource_unnamed",
+    "query_ambiguous",
+    "narrowed_model_unseen",
 ];
 
 #[cfg(test)]
@@ -169,7 +195,7 @@ mod tests {
     #[test]
     fn every_refusal_has_a_counter() {
         for refusal in every_refusal() {
-            let counter = place(refusal).and_then(|at| CAUSES.get(at).copied());
+            let counter = CAUSES.get(place(refusal)).copied();
             assert_eq!(counter, Some(refusal.cause()), "{refusal:?}");
         }
         let causes: alloc::collections::BTreeSet<_> = CAUSES.into_iter().collect();

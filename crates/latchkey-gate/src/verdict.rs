@@ -2,11 +2,12 @@
 
 use crate::path::PathError;
 use crate::shelf::Wanted;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use latchkey_core::{ExpiryMinute, Generation, IdentityId, KeyError, KeyId, Permission};
 use latchkey_snapshot::head::Reason;
-use latchkey_snapshot::{Binding, Rate, TokenError};
+use latchkey_snapshot::{Binding, Forwarding, Rate, TokenError};
 
 /// One step of a request's loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub enum Ask {
     Head(HeadAsk),
     /// These immutable objects, each once. Whoever fetches one of them for another request already is waited for.
     Objects(Vec<Wanted>),
+    /// What the request's body says in the field with this name: see [`crate::find_text`]. The next [`crate::Request`]
+    /// says it in its `body`.
+    Body(String),
 }
 
 /// Who looks at the head.
@@ -42,6 +46,19 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// What it rests on; `None` when it needed no snapshot, or there is none.
     pub standing: Option<Standing>,
+    /// The rule that it was judged by, if one was found.
+    pub matched: Option<Matched>,
+}
+
+/// The rule that a request fell under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// Its place in the manifest, counted from 0.
+    pub rule: u16,
+    /// What becomes of the credential if the request goes on. In a shadow it is always kept.
+    pub forwarding: Forwarding,
+    /// Whether the route is in shadow, so that nothing is refused on it.
+    pub is_in_shadow: bool,
 }
 
 /// How old the knowledge behind an answer is.
@@ -60,8 +77,19 @@ pub struct Standing {
 pub enum Outcome {
     /// It may.
     Allow(Grant),
+    /// It goes on without anybody being asked for, and nobody is named to the origin.
+    Pass(Pass),
     /// It may not.
     Refuse(Refusal),
+}
+
+/// Why a request goes on though nobody was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The route is public.
+    Public,
+    /// The route is in shadow: this is how it would be refused.
+    Shadow(Refusal),
 }
 
 /// Who was let in, and for what.
@@ -95,6 +123,8 @@ pub enum Refusal {
     BadRequest(PathError),
     /// The request does not say well which project is meant.
     ProjectHeader(ProjectHeader),
+    /// The request does not name, where the route looks for it and just once, what the route is about.
+    Unnamed(Unnamed),
     /// No credential was proven. The client is told no more than that (R1).
     Unauthenticated(Unproven),
     /// The credential was proven, and is out of force for this reason.
@@ -130,6 +160,17 @@ pub enum ProjectHeader {
     Several,
 }
 
+/// What a request does not name well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unnamed {
+    /// The project.
+    Project,
+    /// The resource.
+    Resource,
+    /// Something that readers of its query could take for different things.
+    Query,
+}
+
 /// What a key is narrowed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Narrowed {
@@ -137,6 +178,8 @@ pub enum Narrowed {
     Resource,
     /// Models.
     Model,
+    /// Models, and the body does not say which one is used.
+    ModelUnseen,
 }
 
 /// Why no credential was proven.
@@ -213,7 +256,7 @@ impl Refusal {
     /// The class of the answer.
     pub const fn class(self) -> Class {
         match self {
-            Self::BadRequest(_) | Self::ProjectHeader(_) => Class::BadRequest,
+            Self::BadRequest(_) | Self::ProjectHeader(_) | Self::Unnamed(_) => Class::BadRequest,
             Self::Unauthenticated(_) | Self::OutOfForce(_) => Class::Unauthenticated,
             Self::Forbidden(_)
             | Self::Suspended
@@ -238,6 +281,9 @@ impl Refusal {
             Self::Forbidden(_) => "permission_denied",
             Self::ProjectHeader(ProjectHeader::Missing) => "project_header_missing",
             Self::ProjectHeader(ProjectHeader::Several) => "project_header_several",
+            Self::Unnamed(Unnamed::Project) => "project_unnamed",
+            Self::Unnamed(Unnamed::Resource) => "resource_unnamed",
+            Self::Unnamed(Unnamed::Query) => "query_ambiguous",
             Self::Suspended => Reason::Suspended.as_str(),
             Self::Narrowed(_) => "narrowed",
             Self::NetworkNotAllowed => "network_not_allowed",
@@ -259,6 +305,7 @@ impl Refusal {
             Self::Suspended => "session_suspended",
             Self::Narrowed(Narrowed::Resource) => "narrowed_resource",
             Self::Narrowed(Narrowed::Model) => "narrowed_model",
+            Self::Narrowed(Narrowed::ModelUnseen) => "narrowed_model_unseen",
             other => other.code(),
         }
     }
@@ -321,9 +368,17 @@ impl fmt::Display for Refusal {
             Self::ProjectHeader(ProjectHeader::Several) => {
                 f.write_str("the header `Latchkey-Project` stands more than once")
             }
+            Self::Unnamed(Unnamed::Project) => f.write_str("the request does not name its project, or not once"),
+            Self::Unnamed(Unnamed::Resource) => f.write_str("the request does not name its resource, or not once"),
+            Self::Unnamed(Unnamed::Query) => {
+                f.write_str("the query names something twice, or so that it can be read in two ways")
+            }
             Self::Suspended => f.write_str("the organization is suspended or the project archived"),
             Self::Narrowed(Narrowed::Resource) => f.write_str("the key is narrowed to other resources"),
             Self::Narrowed(Narrowed::Model) => f.write_str("the key is narrowed to other models"),
+            Self::Narrowed(Narrowed::ModelUnseen) => f.write_str(
+                "the key is narrowed to models, and the body does not name one, once, in its first 65,536 bytes",
+            ),
             Self::NetworkNotAllowed => f.write_str("the key is narrowed to other client networks"),
             Self::CredentialKind => f.write_str("this route does not take this kind of credential"),
             Self::KeyNeeded => f.write_str("only an API key can ask this"),
@@ -373,10 +428,14 @@ pub(crate) fn every_refusal() -> impl Iterator<Item = Refusal> {
     let others = [
         Refusal::ProjectHeader(ProjectHeader::Missing),
         Refusal::ProjectHeader(ProjectHeader::Several),
+        Refusal::Unnamed(Unnamed::Project),
+        Refusal::Unnamed(Unnamed::Resource),
+        Refusal::Unnamed(Unnamed::Query),
         Refusal::Forbidden(Permission::FilesRead),
         Refusal::Suspended,
         Refusal::Narrowed(Narrowed::Resource),
         Refusal::Narrowed(Narrowed::Model),
+        Refusal::Narrowed(Narrowed::ModelUnseen),
         Refusal::NetworkNotAllowed,
         Refusal::CredentialKind,
         Refusal::KeyNeeded,

@@ -2,7 +2,7 @@
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
-//! | 0 | 4 | magic `LKM3` |
+//! | 0 | 4 | magic `LKM4` |
 //! | 4 | 16 | installation |
 //! | 20 | 8 | generation |
 //! | 28 | 8 | pepper id |
@@ -13,9 +13,11 @@
 //! | – | 1 | session key count; then keys of 48 |
 //! | – | 1 | edge key count; then keys of 48 |
 //! | – | 1 | canary count; then canaries of 50, ascending by kind, then tag |
-//! | – | 2 | rule count; then rules |
+//! | – | – | cross-origin requests: see `cors` |
+//! | – | 2 | rule count; then rules, ascending by host, pattern, method |
 
 use crate::canary::Canary;
+use crate::cors::Cors;
 use crate::cursor::{Cursor, Fault, ParseError};
 pub use crate::exceptions::{ExceptionClass, Exceptions};
 use crate::node::NodeRef;
@@ -36,7 +38,7 @@ pub const RULES_MAX: usize = 4096;
 pub const TOKEN_KEYS_MAX: usize = 8;
 /// The longest grace that may be set: one day.
 pub const GRACE_SECS_MAX: u32 = 86_400;
-pub(crate) const MAGIC: &[u8; 4] = b"LKM3";
+pub(crate) const MAGIC: &[u8; 4] = b"LKM4";
 
 /// A verified manifest.
 #[derive(Clone, Debug)]
@@ -61,8 +63,12 @@ pub struct Manifest {
     pub edge_keys: Vec<TokenKey>,
     /// What must come out of some look-ups before it serves.
     pub canaries: Vec<Canary>,
+    /// Which pages in browsers may call, if any may.
+    pub cors: Option<Cors>,
     /// What each route needs.
     pub rules: Vec<Rule>,
+    /// The BLAKE3 digest of the bytes of the two fields before: which version of the rules this is.
+    pub routing: [u8; 32],
 }
 
 /// The records of one kind.
@@ -104,7 +110,7 @@ impl Manifest {
     fn read(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut cursor = Cursor::open("manifest", MAGIC, bytes)?;
         cursor.ensure("end", bytes.len() <= MANIFEST_LEN_MAX, Fault::OutOfRange)?;
-        let manifest = Self {
+        let mut manifest = Self {
             installation: Installation(cursor.array("installation")?),
             generation: Generation(cursor.u64("generation")?),
             pepper_id: cursor.array("pepper id")?,
@@ -115,8 +121,14 @@ impl Manifest {
             session_keys: read_token_keys(&mut cursor, "session key count")?,
             edge_keys: read_token_keys(&mut cursor, "edge key count")?,
             canaries: Canary::read_list(&mut cursor)?,
-            rules: read_rules(&mut cursor)?,
+            cors: None,
+            rules: Vec::new(),
+            routing: [0; 32],
         };
+        let routing = cursor.rest();
+        manifest.cors = Cors::read(&mut cursor)?;
+        manifest.rules = read_rules(&mut cursor)?;
+        manifest.routing = *blake3::hash(routing).as_bytes();
         cursor.finish()?;
         Ok(manifest)
     }
@@ -195,8 +207,7 @@ fn read_rules(cursor: &mut Cursor<'_>) -> Result<Vec<Rule>, ParseError> {
     for _ in 0..count {
         let before = cursor.clone();
         let rule = Rule::read(cursor)?;
-        let key = |rule: &Rule| (rule.pattern.clone(), rule.method.clone());
-        let ascending = rules.last().is_none_or(|last| key(last) < key(&rule));
+        let ascending = rules.last().is_none_or(|last| last.key() < rule.key());
         before.ensure("rules", ascending, Fault::NotAscending)?;
         rules.push(rule);
     }

@@ -363,6 +363,7 @@ fn edition(content: &mut Content, installation: [u8; 16], step: usize, canaries:
         session_keys: &[],
         edge_keys: &[],
         canaries,
+        cors: None,
         rules: &[],
     };
     content.build(&edition).unwrap()

@@ -175,7 +175,7 @@ fn refuse_form(cases: &mut Cases) {
     refuse("cut in its page count", shorter, "page count", Fault::Truncated);
     refuse("a byte behind the end", &[&good[..], &[0]].concat(), "end", Fault::Trailing);
     refuse("another version", &[b"LKD2", &good[4..]].concat(), "magic", Fault::Magic);
-    refuse("a manifest", &[b"LKM3", &good[4..]].concat(), "magic", Fault::Magic);
+    refuse("a manifest", &[b"LKM4", &good[4..]].concat(), "magic", Fault::Magic);
     let mut long = good.clone();
     long.resize((1 << 20) + 1, 0);
     refuse("a byte more than 1 MiB", &long, "end", Fault::OutOfRange);

@@ -3,7 +3,7 @@
 //! Numbers of 64 bits are decimal strings, since JSON readers of many languages would round them.
 
 use crate::case::{field, hex, reason};
-use latchkey_core::{Network, PermissionSet, ProjectNumber, ResourceType, Role};
+use latchkey_core::{Network, Permission, PermissionSet, ProjectNumber, ResourceType, Role};
 use latchkey_snapshot::manifest::{Section, TokenKey};
 use latchkey_snapshot::*;
 use serde_json::{Value, json};
@@ -121,6 +121,8 @@ pub fn manifest(manifest: &Manifest) -> Value {
         "exceptions": exceptions(&manifest.exceptions),
         "session_keys": keys(&manifest.session_keys), "edge_keys": keys(&manifest.edge_keys),
         "canaries": manifest.canaries.iter().map(canary).collect::<Vec<_>>(),
+        "cors": manifest.cors.as_ref().map(cors),
+        "routing": hex(manifest.routing),
         "rules": manifest.rules.iter().map(rule).collect::<Vec<_>>(),
     })
 }
@@ -204,22 +206,51 @@ fn section(section: &Section) -> Value {
 }
 
 pub(crate) fn rule(rule: &Rule) -> Value {
-    let project = match &rule.project {
-        ProjectSource::Credential => Value::Null,
-        ProjectSource::Path(parameter) => parameter.as_str().into(),
-    };
-    let resource = rule
-        .resource
-        .as_ref()
-        .map(|source| json!({ "type": source.resource.as_str(), "parameter": source.parameter }));
-    let model = rule.model.as_ref().map(|source| match source {
-        ModelSource::Path(parameter) => json!({ "parameter": parameter }),
-        ModelSource::Header(header) => json!({ "header": header }),
+    let mut described = json!({
+        "host": rule.host, "method": rule.method, "pattern": rule.pattern,
+        "keep_credential": rule.forwarding == Forwarding::Kept,
+        "permission": rule.permission().map(Permission::as_str),
     });
+    let bare = Rule {
+        host: rule.host.clone(),
+        forwarding: rule.forwarding,
+        ..Rule::new(&*rule.method, &*rule.pattern, rule.access)
+    };
+    // A public rule says no more, unless it is one that cannot stand.
+    let says_more = rule.access != Access::Public || *rule != bare;
+    if let Some(described) = described.as_object_mut().filter(|_| says_more) {
+        let resource = rule.resource.as_ref().map(
+            |resource| json!({ "type": resource.resource.as_str(), "source": source(&resource.source) }),
+        );
+        let need = [
+            ("fresh_only", (rule.freshness == Freshness::FreshOnly).into()),
+            ("keys", rule.credentials.takes_keys().into()),
+            ("sessions", rule.credentials.takes_sessions().into()),
+            ("project", rule.project.as_ref().map(source).into()),
+            ("resource", resource.into()),
+            ("model", rule.model.as_ref().map(source).into()),
+            ("shadow_until", rule.shadow_until.map_or(Value::Null, |until| wide(until.0))),
+        ];
+        described.extend(need.map(|(name, value): (_, Value)| (name.to_owned(), value)));
+    }
+    described
+}
+
+fn source(source: &Source) -> Value {
+    let kind = match source {
+        Source::Path(_) => "path",
+        Source::Header(_) => "header",
+        Source::Query(_) => "query",
+        Source::Host(_) => "host",
+        Source::Body(_) => "body",
+    };
+    json!({ kind: source.name() })
+}
+
+fn cors(cors: &Cors) -> Value {
     json!({
-        "method": rule.method, "pattern": rule.pattern, "permission": rule.permission.as_str(),
-        "fresh_only": rule.freshness == Freshness::FreshOnly, "project_parameter": project, "resource": resource,
-        "keys": rule.credentials.takes_keys(), "sessions": rule.credentials.takes_sessions(), "model": model,
+        "origins": cors.origins, "headers": cors.headers, "exposed": cors.exposed,
+        "max_age_secs": cors.max_age_secs,
     })
 }
 

@@ -180,6 +180,7 @@ fn snapshot() -> Built {
         session_keys: &[],
         edge_keys: &[],
         canaries: &[],
+        cors: None,
         rules: &[],
     };
     content.build(&edition).unwrap()

@@ -21,7 +21,17 @@ struct Parts {
     session_keys: Vec<Key>,
     edge_keys: Vec<Key>,
     canaries: Vec<Canary>,
+    cors: Option<Cors>,
+    /// Stands for 0 or 1 in front of what `cors` says.
+    cors_byte: u8,
     rules: Vec<Rule>,
+}
+
+#[derive(Clone)]
+struct Cors {
+    /// Origins, headers, exposed headers.
+    lists: [Vec<Vec<u8>>; 3],
+    max_age: u32,
 }
 
 #[derive(Clone)]
@@ -35,27 +45,38 @@ type Key = ([u8; 32], u64, u64);
 
 #[derive(Clone)]
 struct Rule {
+    host: Vec<u8>,
     method: Vec<u8>,
     pattern: Vec<u8>,
+    credential: u8,
+    /// Only if it is 1, what follows is written.
+    access: u8,
     permission: u8,
     freshness: u8,
     credentials: u8,
-    /// Source byte and, if it has one, the parameter.
-    project: (u8, Option<Vec<u8>>),
-    resource: (u8, Option<Vec<u8>>),
-    model: (u8, Option<Vec<u8>>),
+    project: SourceBytes,
+    resource: (u8, Option<SourceBytes>),
+    model: SourceBytes,
+    shadow: u64,
 }
+
+/// A source's byte and, if it has one, its name.
+type SourceBytes = (u8, Option<Vec<u8>>);
 
 fn rule(method: &str, pattern: &str) -> Rule {
     Rule {
+        host: vec![],
         method: method.into(),
         pattern: pattern.into(),
+        credential: 0,
+        access: 1,
         permission: Permission::FilesRead.number(),
         freshness: 0,
         credentials: 1,
         project: (0, None),
         resource: (0, None),
         model: (0, None),
+        shadow: 0,
     }
 }
 
@@ -69,6 +90,8 @@ impl Parts {
             session_keys: vec![],
             edge_keys: vec![],
             canaries: vec![],
+            cors: None,
+            cors_byte: 0,
             rules: vec![],
         }
     }
@@ -81,7 +104,7 @@ impl Parts {
             freshness: 1,
             project: (1, Some(b"project".to_vec())),
             credentials: 2,
-            resource: (ResourceType::File as u8, Some(b"file_1".to_vec())),
+            resource: (ResourceType::File as u8, Some((1, Some(b"file_1".to_vec())))),
             model: (1, Some(b"model".to_vec())),
             ..rule("DELETE", "/v1/projects/{project}/files/{file_1}")
         };
@@ -111,18 +134,24 @@ impl Parts {
             session_keys,
             edge_keys: vec![(public(43), 0, u64::MAX)],
             canaries: canary::every(),
-            rules: vec![rule("GET", "/v1/caf\u{e9}"), rule("POST", "/v1/files"), file, read, invoke],
+            cors: Some(Cors::full()),
+            cors_byte: 1,
+            rules: [
+                vec![rule("GET", "/v1/caf\u{e9}"), rule("POST", "/v1/files"), file, read, invoke],
+                elsewhere(),
+            ]
+            .concat(),
         }
         .sorted()
     }
 
     fn sorted(mut self) -> Self {
-        self.rules.sort_by_key(|rule| (rule.pattern.clone(), rule.method.clone()));
+        self.rules.sort_by_key(|rule| (rule.host.clone(), rule.pattern.clone(), rule.method.clone()));
         self
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = b"LKM3".to_vec();
+        let mut bytes = b"LKM4".to_vec();
         bytes.extend(INSTALLATION);
         bytes.extend(5u64.to_le_bytes());
         bytes.extend(0x0123_4567_89ab_cdefu64.to_be_bytes());
@@ -141,6 +170,8 @@ impl Parts {
         }
         bytes.push(self.canaries.len() as u8);
         self.canaries.iter().for_each(|canary| canary.write(&mut bytes));
+        bytes.push(self.cors_byte);
+        self.cors.iter().for_each(|cors| cors.write(&mut bytes));
         bytes.extend((self.rules.len() as u16).to_le_bytes());
         self.rules.iter().for_each(|rule| rule.write(&mut bytes));
         bytes
@@ -172,14 +203,78 @@ impl Section {
 
 impl Rule {
     fn write(&self, bytes: &mut Vec<u8>) {
-        text(bytes, &self.method);
+        text(bytes, &self.host);
         text(bytes, &self.pattern);
+        text(bytes, &self.method);
+        bytes.extend([self.credential, self.access]);
+        if self.access != 1 {
+            return;
+        }
         bytes.extend([self.permission, self.freshness, self.credentials]);
-        for (byte, parameter) in [&self.project, &self.resource, &self.model] {
-            bytes.push(*byte);
-            parameter.iter().for_each(|parameter| text(bytes, parameter));
+        source(bytes, &self.project);
+        bytes.push(self.resource.0);
+        self.resource.1.iter().for_each(|resource| source(bytes, resource));
+        source(bytes, &self.model);
+        bytes.extend(self.shadow.to_le_bytes());
+    }
+}
+
+fn source(bytes: &mut Vec<u8>, (byte, name): &SourceBytes) {
+    bytes.push(*byte);
+    name.iter().for_each(|name| text(bytes, name));
+}
+
+impl Cors {
+    fn full() -> Self {
+        let list = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+        Self {
+            lists: [
+                list(&["http://[::1]:8080", "https://app.example.com"]),
+                list(&["authorization", "content-type"]),
+                list(&["latchkey-stale"]),
+            ],
+            max_age: 600,
         }
     }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        for list in &self.lists {
+            bytes.push(list.len() as u8);
+            list.iter().for_each(|one| text(bytes, one));
+        }
+        bytes.extend(self.max_age.to_le_bytes());
+    }
+}
+
+/// Rules of hosts, with every source, public and in shadow.
+fn elsewhere() -> Vec<Rule> {
+    let named = |byte: u8, name: &str| (byte, Some(name.as_bytes().to_vec()));
+    let of = |host: &str, rule: Rule| Rule { host: host.into(), ..rule };
+    vec![
+        of(
+            "{project}.api.example.com",
+            Rule {
+                project: named(4, "project"),
+                resource: (ResourceType::File as u8, Some(named(3, "file.id"))),
+                model: named(5, "model"),
+                shadow: 1_800_000_600,
+                ..rule("POST", "/v1/chat")
+            },
+        ),
+        of(
+            "api.example.com",
+            Rule {
+                project: named(3, "Project-Id"),
+                resource: (ResourceType::File as u8, Some(named(2, "x-file"))),
+                model: named(3, "m"),
+                credential: 1,
+                ..rule("GET", "/v1/files")
+            },
+        ),
+        of("api.example.com", Rule { project: named(2, "x-project"), ..rule("POST", "/v1/files") }),
+        Rule { access: 0, ..rule("GET", "/health") },
+        Rule { access: 0, credential: 1, ..rule("GET", "/docs") },
+    ]
 }
 
 fn text(bytes: &mut Vec<u8>, text: &[u8]) {
@@ -297,7 +392,7 @@ fn refuse_exceptions(cases: &mut Cases) {
     refuse_classes("one number twice", &[(1, &[1, 1])], "exceptions", Fault::NotAscending);
     refuse_classes("numbers out of order", &[(1, &[256, 9])], "exceptions", Fault::NotAscending);
     let mut bytes = changed(Parts::smallest(), |parts| parts.exceptions = vec![(1, vec![1])]);
-    let count_at = bytes.len() - 13;
+    let count_at = bytes.len() - 14;
     bytes[count_at..count_at + 4].fill(0xff);
     bytes.truncate(count_at + 8);
     refuse(cases, "more numbers than there are", &bytes, "exceptions", Fault::Truncated);
@@ -335,6 +430,7 @@ fn refuse_rules(cases: &mut Cases) {
     let count_at = many.len() - 2;
     many[count_at..].copy_from_slice(&4097u16.to_le_bytes());
     refuse(cases, "4,097 rules", &many, "rule count", Fault::OutOfRange);
+    refuse_cors(cases);
     let good = rule("GET", "/v1/files");
     let mut refuse_rules = |name: &str, rules: Vec<Rule>, at: &str, fault| {
         refuse(cases, name, &changed(Parts::smallest(), |parts| parts.rules = rules), at, fault);
@@ -352,6 +448,8 @@ fn refuse_rules(cases: &mut Cases) {
         "rules",
         Fault::NotAscending,
     );
+    let later = Rule { host: b"b".to_vec(), ..rule("GET", "/a") };
+    refuse_rules("hosts out of order", vec![later, rule("GET", "/b")], "rules", Fault::NotAscending);
     let mut refuse_one = |name: &str, change: &dyn Fn(&mut Rule), at: &str, fault| {
         let mut changed = good.clone();
         change(&mut changed);
@@ -365,6 +463,30 @@ fn refuse_rules(cases: &mut Cases) {
     ] {
         refuse_one(name, &|rule| rule.method = method.to_vec(), "rule method", fault);
     }
+    for host in [
+        "API.example",
+        "a..b",
+        ".a",
+        "a.",
+        "a_b",
+        "a:80",
+        "{p}",
+        "{}.a",
+        "{P}.a",
+        "x{p}.a",
+        "{p}x.a",
+        "a.{p}.b",
+        "{*p}.a",
+        "*.a",
+        &"a".repeat(64),
+        &[&*"a.".repeat(126), "aa"].concat(),
+    ] {
+        let shown = if host.len() > 60 { "that is too long" } else { host };
+        refuse_one(&format!("host {shown}"), &|rule| rule.host = host.into(), "rule host", Fault::OutOfRange);
+    }
+    refuse_one("a host that is not UTF-8", &|rule| rule.host = b"\xff".to_vec(), "rule host", Fault::NotUtf8);
+    refuse_one("credential 2", &|rule| rule.credential = 2, "rule credential", Fault::OutOfRange);
+    refuse_one("access 2", &|rule| rule.access = 2, "rule access", Fault::OutOfRange);
     for (name, pattern, fault) in [
         ("an empty pattern", vec![], Fault::OutOfRange),
         ("a pattern of 513 bytes", vec![b'/'; 513], Fault::OutOfRange),
@@ -390,43 +512,122 @@ fn refuse_rules(cases: &mut Cases) {
             Fault::OutOfRange,
         );
     }
-    refuse_one("model source 3", &|rule| rule.model.0 = 3, "rule model source", Fault::OutOfRange);
-    refuse_one("project source 2", &|rule| rule.project.0 = 2, "rule project source", Fault::OutOfRange);
+    refuse_one("model source 6", &|rule| rule.model.0 = 6, "rule model source", Fault::OutOfRange);
+    refuse_one("project source 6", &|rule| rule.project.0 = 6, "rule project source", Fault::OutOfRange);
+    let body = || (5, Some(b"field".to_vec()));
+    refuse_one(
+        "a project in the body",
+        &|rule| rule.project = body(),
+        "rule project source",
+        Fault::OutOfRange,
+    );
+    for (name, source) in [("in the body", body()), ("nowhere", (0, None))] {
+        refuse_one(
+            &format!("a resource {name}"),
+            &|rule| rule.resource = (6, Some(source.clone())),
+            "rule resource source",
+            Fault::OutOfRange,
+        );
+    }
     refuse_one("resource type 7", &|rule| rule.resource.0 = 7, "rule resource type", Fault::OutOfRange);
-    for (name, parameter, fault) in [
-        ("an empty parameter", &b""[..], Fault::OutOfRange),
-        ("a parameter of 33 characters", &[b'a'; 33], Fault::OutOfRange),
-        ("a parameter in capitals", b"File", Fault::OutOfRange),
-        ("a parameter that is not UTF-8", b"f\xff", Fault::NotUtf8),
+    let names: [(&str, &[u8], &[u8], Fault); 14] = [
+        ("an empty name", &[1, 2, 3, 4, 5], b"", Fault::OutOfRange),
+        ("a name of 33 characters", &[1, 4], &[b'a'; 33], Fault::OutOfRange),
+        ("a name of 65 characters", &[2, 3, 5], &[b'a'; 65], Fault::OutOfRange),
+        ("a name in capitals", &[1, 2, 4], b"File", Fault::OutOfRange),
+        ("a name with a `_`", &[2], b"x_file", Fault::OutOfRange),
+        ("a name with a `-`", &[1, 4], b"x-file", Fault::OutOfRange),
+        ("a name with a `.`", &[1, 2, 4], b"x.file", Fault::OutOfRange),
+        ("a name with a `[`", &[3, 5], b"file[]", Fault::OutOfRange),
+        ("a name with a blank", &[1, 2, 3, 4, 5], b"x file", Fault::OutOfRange),
+        ("a name with a `%`", &[3], b"x%66ile", Fault::OutOfRange),
+        ("a name with a `&`", &[3], b"x&file", Fault::OutOfRange),
+        ("a name with a `*`", &[1, 4], b"*file", Fault::OutOfRange),
+        ("a name that is not ASCII", &[1, 2, 3, 4, 5], "f\u{e9}".as_bytes(), Fault::OutOfRange),
+        ("a name that is not UTF-8", &[1, 2, 3, 4, 5], b"f\xff", Fault::NotUtf8),
+    ];
+    for (what, sources, name, fault) in names {
+        for byte in sources {
+            let source = || (*byte, Some(name.to_vec()));
+            let about = |of: &str| format!("{what} for the {of}, source {byte}");
+            refuse_one(&about("model"), &|rule| rule.model = source(), "rule source name", fault);
+            if *byte != 5 {
+                refuse_one(&about("project"), &|rule| rule.project = source(), "rule source name", fault);
+                refuse_one(
+                    &about("resource"),
+                    &|rule| rule.resource = (6, Some(source())),
+                    "rule source name",
+                    fault,
+                );
+            }
+        }
+    }
+}
+
+fn refuse_cors(cases: &mut Cases) {
+    let mut refuse_one = |name: &str, change: &dyn Fn(&mut Cors), at: &str, fault| {
+        let mut cors = Cors::full();
+        change(&mut cors);
+        let bytes =
+            changed(Parts::smallest(), |parts| (parts.cors, parts.cors_byte) = (Some(cors.clone()), 1));
+        refuse(cases, &format!("cross-origin requests: {name}"), &bytes, at, fault);
+    };
+    refuse_one("no origin", &|cors| cors.lists[0].clear(), "cors origin", Fault::OutOfRange);
+    let origins =
+        |count: usize| (0..count).map(|at| format!("https://a{at:02}").into_bytes()).collect::<Vec<_>>();
+    refuse_one("65 origins", &|cors| cors.lists[0] = origins(65), "cors origin", Fault::OutOfRange);
+    refuse_one(
+        "`*` and another",
+        &|cors| cors.lists[0].insert(0, b"*".to_vec()),
+        "cors origin",
+        Fault::NotCanonical,
+    );
+    let long = [b"https://".to_vec(), vec![b'a'; 248]].concat();
+    for (name, origin, fault) in [
+        ("an empty origin", &b""[..], Fault::OutOfRange),
+        ("an origin of 256 bytes", &*long, Fault::OutOfRange),
+        ("`null`", b"null", Fault::OutOfRange),
+        ("another scheme", b"ftp://a", Fault::OutOfRange),
+        ("no host", b"https://", Fault::OutOfRange),
+        ("capitals", b"https://A", Fault::OutOfRange),
+        ("a path", b"https://a/", Fault::OutOfRange),
+        ("the scheme's own port", b"https://a:443", Fault::OutOfRange),
+        ("the other scheme's own port", b"http://a:80", Fault::OutOfRange),
+        ("a port of no digits", b"https://a:", Fault::OutOfRange),
+        ("a user", b"https://u@a", Fault::OutOfRange),
+        ("what is not UTF-8", b"https://\xff", Fault::NotUtf8),
     ] {
+        refuse_one(name, &|cors| cors.lists[0] = vec![origin.to_vec()], "cors origin", fault);
+    }
+    let headers = |count: usize| (0..count).map(|at| format!("h{at:02}").into_bytes()).collect::<Vec<_>>();
+    for (list, at) in [(1, "cors header"), (2, "cors exposed header")] {
+        refuse_one(&format!("65 of {at}"), &|cors| cors.lists[list] = headers(65), at, Fault::OutOfRange);
         refuse_one(
-            &format!("{name} for the project"),
-            &|rule| rule.project = (1, Some(parameter.to_vec())),
-            "rule parameter",
-            fault,
-        );
-        refuse_one(
-            &format!("{name} for the resource"),
-            &|rule| rule.resource = (6, Some(parameter.to_vec())),
-            "rule parameter",
-            fault,
-        );
-        refuse_one(
-            &format!("{name} for the model"),
-            &|rule| rule.model = (1, Some(parameter.to_vec())),
-            "rule parameter",
-            fault,
+            &format!("{at} in capitals"),
+            &|cors| cors.lists[list] = vec![b"X-A".to_vec()],
+            at,
+            Fault::OutOfRange,
         );
     }
-    for (name, header, fault) in [
-        ("an empty header", &b""[..], Fault::OutOfRange),
-        ("a header of 65 characters", &[b'a'; 65], Fault::OutOfRange),
-        ("a header in capitals", b"Latchkey-Model", Fault::OutOfRange),
-        ("a header with a `_`", b"latchkey_model", Fault::OutOfRange),
-        ("a header that is not UTF-8", b"m\xff", Fault::NotUtf8),
-    ] {
-        refuse_one(name, &|rule| rule.model = (2, Some(header.to_vec())), "rule header", fault);
+    for (list, at) in [(0, "cors origin"), (1, "cors header"), (2, "cors exposed header")] {
+        refuse_one(
+            &format!("{at} twice"),
+            &|cors| {
+                let first = cors.lists[list][0].clone();
+                cors.lists[list].insert(0, first);
+            },
+            at,
+            Fault::NotAscending,
+        );
     }
+    refuse_one(
+        "a max age of more than a day",
+        &|cors| cors.max_age = 86_401,
+        "cors max age",
+        Fault::OutOfRange,
+    );
+    let byte = changed(Parts::smallest(), |parts| parts.cors_byte = 2);
+    refuse(cases, "cors 2", &byte, "cors", Fault::OutOfRange);
 }
 
 fn accept(cases: &mut Cases) {
@@ -434,11 +635,15 @@ fn accept(cases: &mut Cases) {
         grace: 86_400,
         prefix: b"abcdefghijkl".to_vec(),
         canaries: (0..16).map(|tag| canary::absent(9, tag)).collect(),
+        cors: Some(Cors { lists: [vec![b"*".to_vec()], vec![], vec![]], max_age: 86_400 }),
+        cors_byte: 1,
         rules: vec![Rule {
+            host: ["a.".repeat(126).as_bytes(), b"a"].concat(),
             method: vec![b'A'; 16],
             pattern: [b"/", &[b'p'; 511][..]].concat(),
             project: (1, Some(vec![b'a'; 32])),
             model: (2, Some(vec![b'a'; 64])),
+            shadow: u64::MAX,
             ..rule("", "")
         }],
         ..Parts::smallest()

@@ -46,15 +46,15 @@ impl Case {
     }
 
     fn manifest(&self) -> Vec<u8> {
-        let mut bytes = b"LKM3".to_vec();
+        let mut bytes = b"LKM4".to_vec();
         bytes.extend(INSTALLATION);
         bytes.extend(5u64.to_le_bytes());
         bytes.extend(Pepper::new(PEPPER).id());
         bytes.extend(900u32.to_le_bytes());
         bytes.extend([2, 0, b'l', b'k', self.count]);
         bytes.extend(&self.sections);
-        // No exceptions, session keys, edge keys, canaries and rules.
-        bytes.extend([0; 6]);
+        // No exceptions, session keys, edge keys, canaries, cross-origin requests and rules.
+        bytes.extend([0; 7]);
         bytes
     }
 
@@ -97,6 +97,7 @@ fn keys(count: u32) -> Vec<u8> {
         session_keys: &[],
         edge_keys: &[],
         canaries: &[],
+        cors: None,
         rules: &[],
     };
     let built = content.build(&edition).unwrap();

@@ -1,37 +1,43 @@
-//! Vectors of route rules: which sets of them can stand, and what becomes of a method and a path.
+//! Vectors of route rules: which sets of them can stand, what becomes of a host, a method and a path, and what queries and
+//! bodies say.
 
+use crate::case::hex;
 use crate::describe;
+use latchkey_core::UnixSeconds;
 use latchkey_core::{Permission, ResourceType};
-use latchkey_snapshot::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{Access, Credentials, Forwarding, Freshness, ResourceSource, Rule, Source};
 use serde_json::{Value, json};
 
 fn get(pattern: &str) -> Rule {
-    Rule {
-        method: "GET".into(),
-        pattern: pattern.into(),
-        permission: Permission::FilesRead,
-        freshness: Freshness::Normal,
-        credentials: Credentials::Any,
-        project: ProjectSource::Credential,
-        resource: None,
-        model: None,
-    }
+    Rule { credentials: Credentials::Any, ..Rule::new("GET", pattern, Permission::FilesRead) }
 }
 
 fn of_project(name: &str, rule: Rule) -> Rule {
-    Rule { project: ProjectSource::Path(name.into()), ..rule }
+    Rule { project: Some(Source::Path(name.into())), ..rule }
 }
 
 fn of_resource(name: &str, rule: Rule) -> Rule {
-    Rule { resource: Some(ResourceSource { resource: ResourceType::File, parameter: name.into() }), ..rule }
+    in_place(Source::Path(name.into()), rule)
 }
 
-fn of_model(model: ModelSource, rule: Rule) -> Rule {
+fn in_place(source: Source, rule: Rule) -> Rule {
+    Rule { resource: Some(ResourceSource { resource: ResourceType::File, source }), ..rule }
+}
+
+fn at(host: &str, rule: Rule) -> Rule {
+    Rule { host: Some(host.into()), ..rule }
+}
+
+fn public(pattern: &str) -> Rule {
+    Rule::new("GET", pattern, Access::Public)
+}
+
+fn of_model(model: Source, rule: Rule) -> Rule {
     Rule { model: Some(model), ..rule }
 }
 
 fn header(name: &str) -> Rule {
-    of_model(ModelSource::Header(name.into()), get("/a"))
+    of_model(Source::Header(name.into()), get("/a"))
 }
 
 pub(crate) fn vectors() -> Value {
@@ -41,11 +47,14 @@ pub(crate) fn vectors() -> Value {
     refuse_conflicts(&mut sets);
     accept(&mut sets);
     json!({
-        "about": "sets: rules that can stand together, or why the rule with this number cannot. paths: the rule that a method \
-                  and a path fall under, of the case's rules or else of the file's, or why the path is refused",
+        "about": "sets: rules that can stand together, or why the rule with this number cannot. paths: the rule that a host, a \
+                  method and a path fall under, of the case's rules or else of the file's, or why the path is refused. \
+                  queries: what one says for a name. bodies: what one says in a field",
         "rules": rules().iter().map(describe::rule).collect::<Vec<_>>(),
         "sets": sets,
         "paths": paths(),
+        "queries": queries(),
+        "bodies": bodies(),
     })
 }
 
@@ -118,9 +127,9 @@ fn refuse_rules(sets: &mut Vec<Value>) {
         ("a permission of organizations for sessions", Permission::OrgAuditRead, Credentials::Sessions),
         ("a permission that no key holds", Permission::KeysCreate, Credentials::Keys),
     ] {
-        refuse(sets, name, &[Rule { permission, credentials, ..get("/a") }], 0, "never held");
+        refuse(sets, name, &[Rule { access: permission.into(), credentials, ..get("/a") }], 0, "never held");
     }
-    let path = |name: &str| ModelSource::Path(name.into());
+    let path = |name: &str| Source::Path(name.into());
     for (name, rule, why) in [
         ("a project of no parameter", of_project("b", get("/{a}")), "unknown parameter"),
         ("a project of a catch-all", of_project("a", get("/{*a}")), "catch-all source"),
@@ -137,6 +146,68 @@ fn refuse_rules(sets: &mut Vec<Value>) {
         refuse(sets, name, &[rule], 0, why);
     }
     refuse(sets, "a rule twice", &[get("/a"), get("/b"), get("/a")], 2, "twice");
+    refuse(sets, "a rule of a host twice", &[at("a", get("/a")), get("/a"), at("a", get("/a"))], 2, "twice");
+    let parameters = [at("{a}.x", get("/a")), at("{b}.x", get("/a"))];
+    refuse(sets, "a rule of a host's parameter twice", &parameters, 1, "twice");
+    refuse_elsewhere(sets);
+}
+
+/// Of hosts, of other places than the path, of public routes and of shadows.
+fn refuse_elsewhere(sets: &mut Vec<Value>) {
+    for host in ["", "A", "a..b", "a.", "{a}", "x{a}.b", "{A}.b", "*.b", "a:80"] {
+        refuse(sets, &format!("host {host}"), &[at(host, get("/a"))], 0, "host");
+    }
+    let named = |source: fn(String) -> Source, name: &str| source(name.to_owned());
+    let project = |source: Source| Rule { project: Some(source), ..get("/a") };
+    let host = named(Source::Host, "p");
+    for (name, rule, why) in [
+        ("a project of a host without parameter", project(host.clone()), "unknown host parameter"),
+        (
+            "a project of another parameter of the host",
+            at("{q}.x", project(host.clone())),
+            "unknown host parameter",
+        ),
+        (
+            "a resource of another parameter of the host",
+            in_place(host.clone(), get("/a")),
+            "unknown host parameter",
+        ),
+        ("a model of another parameter of the host", of_model(host, get("/a")), "unknown host parameter"),
+        ("a project in the body", project(named(Source::Body, "p")), "place"),
+        ("a resource in the body", in_place(named(Source::Body, "p"), get("/a")), "place"),
+        ("the project in host", project(named(Source::Header, "host")), "header"),
+        ("the project in origin", project(named(Source::Header, "origin")), "header"),
+        ("the resource in forwarded", in_place(named(Source::Header, "forwarded"), get("/a")), "header"),
+        (
+            "one of the query for project and model",
+            of_model(named(Source::Query, "p"), project(named(Source::Query, "p"))),
+            "one for both",
+        ),
+        (
+            "one header for project and resource",
+            in_place(named(Source::Header, "x"), project(named(Source::Header, "x"))),
+            "one for both",
+        ),
+        (
+            "public with a project",
+            Rule { project: Some(named(Source::Query, "p")), ..public("/a") },
+            "public",
+        ),
+        ("public with a model", Rule { model: Some(named(Source::Body, "m")), ..public("/a") }, "public"),
+        ("public with a resource", in_place(named(Source::Query, "p"), public("/a")), "public"),
+        ("public and fresh-only", Rule { freshness: Freshness::FreshOnly, ..public("/a") }, "public"),
+        ("public for sessions", Rule { credentials: Credentials::Any, ..public("/a") }, "public"),
+        ("public in shadow", Rule { shadow_until: Some(UnixSeconds(1)), ..public("/a") }, "public"),
+        (
+            "fresh-only in shadow",
+            Rule { freshness: Freshness::FreshOnly, shadow_until: Some(UnixSeconds(1)), ..get("/a") },
+            "shadow",
+        ),
+    ] {
+        refuse(sets, name, &[rule], 0, why);
+    }
+    let conflict = [at("{a}.x", get("/{a}")), get("/{a}"), at("x", get("/{a}")), at("{b}.x", get("/{b}"))];
+    refuse(sets, "contending under a host's parameter", &conflict, 3, "conflict");
 }
 
 fn refuse_conflicts(sets: &mut Vec<Value>) {
@@ -200,10 +271,30 @@ fn accept(sets: &mut Vec<Value>) {
     let post = Rule { method: "POST".into(), ..get("/{b}") };
     accept("the same shape under another method", &[get("/{a}"), post]);
     let sessions =
-        Rule { permission: Permission::KeysCreate, credentials: Credentials::Sessions, ..get("/a") };
+        Rule { access: Permission::KeysCreate.into(), credentials: Credentials::Sessions, ..get("/a") };
     accept("a permission that sessions alone hold", &[sessions]);
-    let path = |name: &str| ModelSource::Path(name.into());
+    accept(
+        "the same under other hosts",
+        &[get("/a"), at("a", get("/a")), at("{p}.a", get("/a")), at("{p}.b", get("/a"))],
+    );
+    let path = |name: &str| Source::Path(name.into());
+    let query = |name: &str| Source::Query(name.into());
     for (name, rule) in [
+        ("public", public("/a")),
+        ("public with its credential", Rule { forwarding: Forwarding::Kept, ..public("/a") }),
+        ("in shadow", Rule { shadow_until: Some(UnixSeconds(u64::MAX)), ..get("/a") }),
+        (
+            "of the host, the query and the body",
+            at(
+                "{p}.x",
+                of_model(
+                    Source::Body("m".into()),
+                    in_place(query("f"), Rule { project: Some(Source::Host("p".into())), ..get("/a") }),
+                ),
+            ),
+        ),
+        ("one of the query for resource and model", of_model(query("m"), in_place(query("m"), get("/a")))),
+        ("one name in path and query", of_model(query("a"), of_project("a", get("/{a}")))),
         (
             "all three of parameters",
             of_model(path("c"), of_resource("b", of_project("a", get("/{a}/{b}/{*c}")))),
@@ -230,7 +321,7 @@ fn paths() -> Vec<Value> {
     let mut cases = refused_paths();
     let mut case = |method: &str, path: &str, rule: Option<(usize, &[(&str, &str)])>| {
         cases.push(json!({
-            "method": method, "path": path, "rule": rule.map(|(at, _)| at),
+            "host": null, "method": method, "path": path, "rule": rule.map(|(at, _)| at), "label": null,
             "parameters": rule.map(|(_, parameters)| parameters),
         }));
     };
@@ -276,6 +367,173 @@ fn paths() -> Vec<Value> {
     }
     case("POST", "/v1/models/m:invoke", Some((9, &[("model", "m")])));
     cases.extend(own_paths());
+    cases.extend(paths_of_hosts());
+    cases
+}
+
+/// A rule, the host's label, and the path's parameters.
+type Labelled<'a> = (usize, Option<&'a str>, &'a [(&'a str, &'a str)]);
+
+fn paths_of_hosts() -> Vec<Value> {
+    let rules = [
+        get("/x"),
+        at("a.example", get("/x")),
+        at("{p}.example", get("/{rest}")),
+        at("{q}.example", get("/y")),
+        at("b.example", public("/z")),
+    ];
+    let rules: Vec<Value> = rules.iter().map(describe::rule).collect();
+    let case = |host: Option<&str>, path: &str, rule: Option<Labelled<'_>>| {
+        json!({
+            "rules": rules, "host": host, "method": "GET", "path": path, "rule": rule.map(|(at, _, _)| at),
+            "label": rule.and_then(|(_, label, _)| label), "parameters": rule.map(|(_, _, parameters)| parameters),
+        })
+    };
+    let every = Some((0, None, &[][..]));
+    let mut cases = vec![
+        case(None, "/x", every),
+        case(Some(""), "/x", every),
+        case(Some("example"), "/x", every),
+        case(Some("b.a.example"), "/x", every),
+        case(Some("a.example.org"), "/x", every),
+        case(Some("[::1]:8080"), "/x", every),
+        case(None, "/y", None),
+        case(Some("b.a.example"), "/y", None),
+        case(Some("a.example"), "/z", Some((2, Some("a"), &[("rest", "z")]))),
+        case(Some("c.example"), "/x", Some((2, Some("c"), &[("rest", "x")]))),
+        case(Some("C.Example.:443"), "/y", Some((3, Some("c"), &[]))),
+        case(Some("b.example"), "/z", Some((4, None, &[]))),
+        case(Some("b.example"), "/y", Some((3, Some("b"), &[]))),
+    ];
+    for host in ["a.example", "A.EXAMPLE", "a.example:80", "a.example.", "a.example.:80"] {
+        cases.push(case(Some(host), "/x", Some((1, None, &[]))));
+    }
+    cases
+}
+
+/// What a query says for `project_id`.
+fn queries() -> Vec<Value> {
+    let refused = [
+        "project_id=a&project_id=b",
+        "project_id=a&project_id=a",
+        "project_id=a&Project_ID=b",
+        "project_id=a&project%5Fid=b",
+        "project%5fid=a",
+        "PROJECT_ID=a",
+        "project_id[]=a",
+        "project_id[0]=a",
+        "project_id=a&project_id%5B0%5D=b",
+        "project.id=a",
+        "project id=a",
+        "project+id=a",
+        "project%2Bid=a&+project_id=b",
+        "+project_id=a",
+        "%09project_id=a",
+        "project_id%00x=a",
+        "project_id%0a=a",
+        "project_id",
+        "project_id=a&project_id",
+        "x=1;project_id=b&project_id=a",
+        "project_id=a;y=1",
+        "project_id=a;",
+        ";project_id=a",
+        "project_id=a+b",
+        "project_id=a%",
+        "project_id=a%2",
+        "project_id=a%zz",
+        "project_id=a%00",
+        "project_id=a%7f",
+        "project_id=a%2541",
+        "project_id=%ff",
+        "project_id=%C3",
+        "project_id=\u{ff}",
+    ];
+    let found = [
+        ("", None),
+        ("&&", None),
+        ("=project_id", None),
+        ("x=project_id&project=1&project_ids=2;3&project-id=4", None),
+        ("xproject_id=1&project_id_=2", None),
+        ("project_id=", Some("")),
+        ("project_id=a", Some("a")),
+        ("x=1;2&project_id=a%2Fb=c&y", Some("a/b=c")),
+        ("project_id=%C3%A9%26%25", Some("\u{e9}&%")),
+        ("project_id=%25zz", Some("%zz")),
+        ("x=%zz&project_id=a?b", Some("a?b")),
+    ];
+    let refused = refused
+        .into_iter()
+        .map(|query| json!({ "name": "project_id", "query": query, "refused": "query_ambiguous" }));
+    let found = found
+        .into_iter()
+        .map(|(query, value)| json!({ "name": "project_id", "query": query, "value": value }));
+    refused.chain(found).collect()
+}
+
+/// What a body says in a field.
+fn bodies() -> Vec<Value> {
+    let case = |field: &str, body: &[u8], more: bool, text: Option<&str>| json!({ "field": field, "seen": hex(body), "more": more, "text": text });
+    let deep = |depth: usize| format!("{{\"a\":{}{},\"model\":\"m\"}}", "[".repeat(depth), "]".repeat(depth));
+    let mut cases = Vec::new();
+    for body in [
+        "",
+        " ",
+        "[]",
+        "null",
+        "\"model\"",
+        "{",
+        "{}",
+        "{}x",
+        "{}{}",
+        "{\"model\":\"a\"",
+        "{'model':'a'}",
+        "{\"model\":\"a\",}",
+        "{\"model\" \"a\"}",
+        "{\"a\":01,\"model\":\"a\"}",
+        "{\"a\":1.,\"model\":\"a\"}",
+        "{\"a\":+1,\"model\":\"a\"}",
+        "{\"a\":nul,\"model\":\"a\"}",
+        "{\"a\":[1,],\"model\":\"a\"}",
+        "{\"a\":\"\n\",\"model\":\"a\"}",
+        "{\"a\":\"\\x\",\"model\":\"a\"}",
+        "{/**/\"model\":\"a\"}",
+        "\u{feff}{\"model\":\"a\"}",
+        "{\"a\":{]},\"model\":\"a\"}",
+        "{\"model\":\"a\",\"model\":\"b\"}",
+        "{\"model\":\"a\",\"model\":\"a\"}",
+        "{\"model\":\"a\",\"Model\":\"b\"}",
+        "{\"model\":\"a\",\"mod\\u0065l\":\"a\"}",
+        "{\"MODEL\":\"a\"}",
+        "{\"model\":null}",
+        "{\"model\":1}",
+        "{\"model\":[\"a\"]}",
+        "{\"model\":\"\\ud800\"}",
+        "{\"x\":\"model\"}",
+        "{\"x\":{\"model\":\"a\"}}",
+        &deep(65),
+    ] {
+        cases.push(case("model", body.as_bytes(), false, None));
+    }
+    cases.push(case("model", b"{\"a\":\"\xff\",\"model\":\"a\"}", false, None));
+    cases.push(case("key", "{\"key\":\"a\",\"\u{212a}ey\":\"b\"}".as_bytes(), false, None));
+    cases.push(case("case", "{\"case\":\"a\",\"ca\u{17f}e\":\"b\"}".as_bytes(), false, None));
+    for (body, text) in [
+        (&*deep(64), "m"),
+        ("{\"model\":\"a/b\"}", "a/b"),
+        ("{\"mod\\u0065l\":\"a\"}", "a"),
+        (
+            " {\"x\" : {\"model\":\"no\"}, \"y\":[{\"model\":1}, -0.5e+3, true, null], \"model\" : \"\\u0061\\/\\ud83d\\ude00\" } ",
+            "a/\u{1f600}",
+        ),
+        ("{\"\\ud800\":1,\"model\":\"\"}", ""),
+    ] {
+        cases.push(case("model", body.as_bytes(), false, Some(text)));
+    }
+    let body = "{\"messages\":[\"hello\"],\"model\":\"a\",\"stream\":true}";
+    for (len, text) in [(10, None), (32, None), (33, Some("a")), (47, Some("a")), (body.len(), None)] {
+        cases.push(case("model", &body.as_bytes()[..len], true, text));
+    }
+    cases.push(case("model", b"{\"model\":\"a\",\"model\":\"b", true, None));
     cases
 }
 
@@ -342,7 +600,7 @@ fn refused_paths() -> Vec<Value> {
         ("/a%4/ ", "path_bad_escape"),
     ]
     .into_iter()
-    .map(|(path, why)| json!({ "method": "GET", "path": path, "refused": why }))
+    .map(|(path, why)| json!({ "host": null, "method": "GET", "path": path, "refused": why }))
     .collect()
 }
 
@@ -351,7 +609,7 @@ fn own_paths() -> Vec<Value> {
     let case = |patterns: &[&str], path: &str, rule: Option<(usize, &[(&str, &str)])>| {
         let rules: Vec<Value> = patterns.iter().map(|pattern| describe::rule(&get(pattern))).collect();
         json!({
-            "rules": rules, "method": "GET", "path": path, "rule": rule.map(|(at, _)| at),
+            "rules": rules, "host": null, "method": "GET", "path": path, "rule": rule.map(|(at, _)| at), "label": null,
             "parameters": rule.map(|(_, parameters)| parameters),
         })
     };

@@ -19,6 +19,7 @@ mod signer;
 mod snapshot;
 
 use clap::{Parser, Subcommand};
+use latchkey_control::outside::{Clock, SystemClock};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -75,6 +76,8 @@ enum RoutesCommand {
         /// The file, as in examples/routes.toml.
         file: PathBuf,
     },
+    /// Says what the rules make of a request, and why.
+    Test(Box<routes::TrialArguments>),
 }
 
 #[derive(Subcommand)]
@@ -95,7 +98,8 @@ fn main() -> ExitCode {
             print!("{}", latchkey_control::http::openapi::text());
             Ok(())
         }
-        Command::Routes(RoutesCommand::Check { file }) => routes::check(&file),
+        Command::Routes(RoutesCommand::Check { file }) => routes::check(&file, SystemClock.now().seconds()),
+        Command::Routes(RoutesCommand::Test(arguments)) => routes::try_out(&arguments, SystemClock.now()),
         Command::Audit(command) => audit::run(&command),
         Command::Signer(command) => signer::run(&command),
         Command::Publish(command) => publish::run(&command),

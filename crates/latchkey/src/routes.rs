@@ -1,10 +1,16 @@
 //! Route rules as an operator writes them: TOML, checked field by field, every error with its line and column.
-//! See examples/routes.toml.
+//! See examples/routes.toml. Trying them out is in `trial`.
+
+mod trial;
+
+pub(crate) use trial::{TrialArguments, run as try_out};
 
 use anyhow::{Context, Result, bail};
-use latchkey_core::{Permission, ResourceType};
-use latchkey_gate::Routes;
-use latchkey_snapshot::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};
+use latchkey_core::{Permission, ResourceType, UnixSeconds};
+use latchkey_gate::{Routes, SHADOW_SECS_MAX};
+use latchkey_snapshot::build::routing_digest;
+use latchkey_snapshot::cors::{EVERY_ORIGIN, HEADERS_MAX, MAX_AGE_SECS_MAX, ORIGINS_MAX};
+use latchkey_snapshot::{Access, Cors, Credentials, Forwarding, Freshness, ResourceSource, Rule, Source};
 use serde::Deserialize;
 use std::fmt;
 use std::fs;
@@ -14,46 +20,75 @@ use toml::Spanned;
 
 /// Bytes a file of rules may have at most.
 const FILE_LEN_MAX: u64 = 4 << 20;
+/// How long a browser remembers the answer to a preflight, if nothing is said, in seconds.
+const MAX_AGE_SECS_DEFAULT: u32 = 600;
+
+/// What a file says: the rules, and which pages in browsers may call.
+#[derive(Debug, Default)]
+pub(crate) struct Routing {
+    /// One rule a method.
+    pub(crate) rules: Vec<Rule>,
+    /// `None`: no page may.
+    pub(crate) cors: Option<Cors>,
+    /// By rule: where its route stands in the file, a line counted from 1.
+    lines: Vec<usize>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    cors: Option<RawCors>,
     #[serde(default)]
     route: Vec<Spanned<RawRoute>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawCors {
+    origins: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    headers: Vec<Spanned<String>>,
+    #[serde(default)]
+    exposed: Vec<Spanned<String>>,
+    max_age_secs: Option<Spanned<u32>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawRoute {
+    host: Option<Spanned<String>>,
     method: Option<Spanned<String>>,
     methods: Option<Vec<Spanned<String>>>,
     path: Spanned<String>,
-    permission: Spanned<String>,
-    project: Option<RawProject>,
-    resource: Option<RawResource>,
-    model: Option<Spanned<RawModel>>,
+    public: Option<Spanned<bool>>,
+    permission: Option<Spanned<String>>,
+    project: Option<Spanned<RawSource>>,
+    resource: Option<Spanned<RawResource>>,
+    model: Option<Spanned<RawSource>>,
     credentials: Option<Spanned<Vec<Spanned<String>>>>,
     freshness: Option<Spanned<String>>,
+    shadow_until: Option<Spanned<toml::value::Datetime>>,
+    credential: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawProject {
-    path: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawModel {
-    header: Option<String>,
+struct RawSource {
     path: Option<String>,
+    header: Option<String>,
+    query: Option<String>,
+    host: Option<String>,
+    body: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawResource {
     r#type: Spanned<String>,
-    path: String,
+    path: Option<String>,
+    header: Option<String>,
+    query: Option<String>,
+    host: Option<String>,
 }
 
 /// What is wrong with a file of rules, and where.
@@ -67,36 +102,51 @@ struct Flaw {
 ///
 /// # Errors
 /// The first thing that is wrong, with line and column.
-pub(crate) fn check(path: &Path) -> Result<()> {
-    let rules = load(path)?;
-    println!("`{}` is right: {} rules", path.display(), rules.len());
+pub(crate) fn check(path: &Path, now: UnixSeconds) -> Result<()> {
+    let routing = load(path, now)?;
+    println!("`{}` is right: {} rules", path.display(), routing.rules.len());
+    let count = |matches: fn(&Rule) -> bool| routing.rules.iter().filter(|rule| matches(rule)).count();
+    println!("public: {}", count(|rule| rule.access == Access::Public));
+    println!("in shadow: {}", count(|rule| rule.shadow_until.is_some()));
+    println!("version: {}", routing.version()?);
     Ok(())
 }
 
-/// Reads a file of rules.
+/// Reads a file of rules. `now` is held against the ends of shadows.
 ///
 /// # Errors
 /// The first thing that is wrong, with line and column.
-pub(crate) fn load(path: &Path) -> Result<Vec<Rule>> {
+pub(crate) fn load(path: &Path, now: UnixSeconds) -> Result<Routing> {
     let cannot = || format!("cannot read `{}`", path.display());
     let len = fs::metadata(path).with_context(cannot)?.len();
     if len > FILE_LEN_MAX {
         bail!("`{}` has {len} bytes; a file of rules has at most {FILE_LEN_MAX}", path.display());
     }
     let text = fs::read_to_string(path).with_context(cannot)?;
-    parse(&text).map_err(|flaw| {
+    parse(&text, now).map_err(|flaw| {
         let (line, column) = position(&text, flaw.at.start);
         anyhow::anyhow!("`{}`, line {line}, column {column}: {}", path.display(), flaw.what)
     })
 }
 
-fn parse(text: &str) -> Result<Vec<Rule>, Flaw> {
+impl Routing {
+    /// By what edges say which version of the rules they have.
+    ///
+    /// # Errors
+    /// A manifest cannot have them.
+    pub(crate) fn version(&self) -> Result<String> {
+        let digest = routing_digest(self.cors.as_ref(), &self.rules)?;
+        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+fn parse(text: &str, now: UnixSeconds) -> Result<Routing, Flaw> {
     let file: File = toml::from_str(text)
         .map_err(|error| Flaw { at: error.span().unwrap_or_default(), what: error.message().to_owned() })?;
     let (mut rules, mut places) = (Vec::new(), Vec::new());
     for route in &file.route {
         for method in methods(route)? {
-            rules.push(rule(route.get_ref(), method)?);
+            rules.push(rule(route, method, now)?);
             places.push(route.get_ref().path.span());
         }
     }
@@ -104,7 +154,8 @@ fn parse(text: &str) -> Result<Vec<Rule>, Flaw> {
         let at = places.get(error.rule).cloned().unwrap_or_default();
         Flaw { at, what: error.what.to_string() }
     })?;
-    Ok(rules)
+    let lines = places.iter().map(|at| position(text, at.start).0).collect();
+    Ok(Routing { rules, cors: file.cors.as_ref().map(cors).transpose()?, lines })
 }
 
 fn methods(route: &Spanned<RawRoute>) -> Result<Vec<&str>, Flaw> {
@@ -119,20 +170,34 @@ fn methods(route: &Spanned<RawRoute>) -> Result<Vec<&str>, Flaw> {
     Ok(methods.into_iter().map(|method| method.get_ref().as_str()).collect())
 }
 
-fn rule(raw: &RawRoute, method: &str) -> Result<Rule, Flaw> {
+fn rule(route: &Spanned<RawRoute>, method: &str, now: UnixSeconds) -> Result<Rule, Flaw> {
+    let raw = route.get_ref();
+    if let Some(host) = raw.host.as_ref().filter(|host| !Rule::is_host(host.get_ref())) {
+        let what = "a host is labels of `a-z0-9-` with dots between them; the first may be `{name}`";
+        return Err(flaw(host.span(), what));
+    }
     Ok(Rule {
-        method: method.to_owned(),
-        pattern: raw.path.get_ref().clone(),
-        permission: known(&raw.permission, "permission", Permission::from_word)?,
+        host: raw.host.as_ref().map(|host| host.get_ref().clone()),
         freshness: freshness(raw.freshness.as_ref())?,
         credentials: credentials(raw.credentials.as_ref())?,
-        project: raw
-            .project
-            .as_ref()
-            .map_or(ProjectSource::Credential, |source| ProjectSource::Path(source.path.clone())),
+        project: raw.project.as_ref().map(source).transpose()?,
         resource: raw.resource.as_ref().map(resource).transpose()?,
-        model: raw.model.as_ref().map(model).transpose()?,
+        model: raw.model.as_ref().map(source).transpose()?,
+        shadow_until: raw.shadow_until.as_ref().map(|until| shadow_until(until, now)).transpose()?,
+        forwarding: forwarding(raw.credential.as_ref())?,
+        ..Rule::new(method, raw.path.get_ref(), access(route)?)
     })
+}
+
+/// A route is public because it says so, never because it forgot to say what it needs.
+fn access(route: &Spanned<RawRoute>) -> Result<Access, Flaw> {
+    let raw = route.get_ref();
+    match (&raw.public, &raw.permission) {
+        (None, Some(permission)) => Ok(known(permission, "permission", Permission::from_word)?.into()),
+        (Some(public), None) if *public.get_ref() => Ok(Access::Public),
+        (Some(public), _) => Err(flaw(public.span(), "a route is `public = true`, or has a `permission`")),
+        (None, None) => Err(flaw(route.span(), "a route has a `permission`, or is `public = true`")),
+    }
 }
 
 /// Keys alone, if nothing is said.
@@ -157,12 +222,35 @@ fn credentials(raw: Option<&Spanned<Vec<Spanned<String>>>>) -> Result<Credential
     }
 }
 
-fn model(raw: &Spanned<RawModel>) -> Result<ModelSource, Flaw> {
-    match (&raw.get_ref().header, &raw.get_ref().path) {
-        (Some(header), None) if Rule::is_header(header) => Ok(ModelSource::Header(header.clone())),
-        (Some(_), None) => Err(flaw(raw.span(), "a header's name is 1 to 64 of `a-z0-9-`")),
-        (None, Some(path)) => Ok(ModelSource::Path(path.clone())),
-        _ => Err(flaw(raw.span(), "a model is named by either `header` or `path`")),
+fn source(raw: &Spanned<RawSource>) -> Result<Source, Flaw> {
+    let RawSource { path, header, query, host, body } = raw.get_ref();
+    one_source(raw.span(), [path, header, query, host, body])
+}
+
+fn resource(raw: &Spanned<RawResource>) -> Result<ResourceSource, Flaw> {
+    let RawResource { r#type, path, header, query, host } = raw.get_ref();
+    Ok(ResourceSource {
+        resource: known(r#type, "resource type", ResourceType::from_word)?,
+        source: one_source(raw.span(), [path, header, query, host, &None])?,
+    })
+}
+
+fn one_source(at: Range<usize>, names: [&Option<String>; 5]) -> Result<Source, Flaw> {
+    let kinds = [Source::Path, Source::Header, Source::Query, Source::Host, Source::Body];
+    let mut given = names.into_iter().zip(kinds).filter_map(|(name, kind)| name.clone().map(kind));
+    let (Some(source), None) = (given.next(), given.next()) else {
+        return Err(flaw(
+            at,
+            "one place: `path`, `header`, `query` or `host`; a model may stand in the `body`",
+        ));
+    };
+    match &source {
+        source if source.is_named_well() => Ok(source.clone()),
+        Source::Header(_) => Err(flaw(at, "a header's name is 1 to 64 of `a-z0-9-`")),
+        Source::Path(_) | Source::Host(_) => Err(flaw(at, "a parameter's name is 1 to 32 of `a-z0-9_`")),
+        Source::Query(_) | Source::Body(_) => {
+            Err(flaw(at, "the name of a query parameter or a field is 1 to 64 of `A-Za-z0-9-_.`"))
+        }
     }
 }
 
@@ -175,9 +263,74 @@ fn freshness(raw: Option<&Spanned<String>>) -> Result<Freshness, Flaw> {
     })
 }
 
-fn resource(raw: &RawResource) -> Result<ResourceSource, Flaw> {
-    let resource = known(&raw.r#type, "resource type", ResourceType::from_word)?;
-    Ok(ResourceSource { resource, parameter: raw.path.clone() })
+/// Taken away, if nothing is said.
+fn forwarding(raw: Option<&Spanned<String>>) -> Result<Forwarding, Flaw> {
+    let Some(raw) = raw else { return Ok(Forwarding::Removed) };
+    known(raw, "way with the credential", |word| match word {
+        "remove" => Some(Forwarding::Removed),
+        "keep" => Some(Forwarding::Kept),
+        _ => None,
+    })
+}
+
+/// A shadow that has ended is an ordinary rule, so a file need not be changed on the day.
+fn shadow_until(raw: &Spanned<toml::value::Datetime>, now: UnixSeconds) -> Result<UnixSeconds, Flaw> {
+    let what = "the end of a shadow is a moment with its offset, as `2026-12-24T00:00:00Z`";
+    let wrong = || flaw(raw.span(), what);
+    let moment: jiff::Timestamp = raw.get_ref().to_string().parse().map_err(|_| wrong())?;
+    let until = u64::try_from(moment.as_second()).map_err(|_| wrong())?;
+    if until == 0 || until > now.0.saturating_add(SHADOW_SECS_MAX) {
+        return Err(flaw(raw.span(), "a shadow ends within 30 days"));
+    }
+    Ok(UnixSeconds(until))
+}
+
+fn cors(raw: &RawCors) -> Result<Cors, Flaw> {
+    let origins = list(
+        raw.origins.get_ref(),
+        ORIGINS_MAX,
+        |origin| origin == EVERY_ORIGIN || Cors::is_origin(origin),
+        "an origin is `https://host` in lower case, with a port if it is not the usual one, or `*`",
+    )?;
+    if origins.is_empty() || (origins.len() > 1 && origins.iter().any(|origin| origin == EVERY_ORIGIN)) {
+        return Err(flaw(raw.origins.span(), "`origins` names at least one; `*` stands alone"));
+    }
+    let header = "a header's name is 1 to 64 of `a-z0-9-`";
+    let max_age_secs = raw.max_age_secs.as_ref().map_or(MAX_AGE_SECS_DEFAULT, |secs| *secs.get_ref());
+    if max_age_secs > MAX_AGE_SECS_MAX {
+        let at = raw.max_age_secs.as_ref().map(Spanned::span).unwrap_or_default();
+        return Err(flaw(at, format!("`max_age_secs` is at most {MAX_AGE_SECS_MAX}")));
+    }
+    Ok(Cors {
+        origins,
+        headers: list(&raw.headers, HEADERS_MAX, Rule::is_header, header)?,
+        exposed: list(&raw.exposed, HEADERS_MAX, Rule::is_header, header)?,
+        max_age_secs,
+    })
+}
+
+/// A list in order, with nothing twice.
+fn list(
+    raw: &[Spanned<String>],
+    max: usize,
+    is_right: impl Fn(&str) -> bool,
+    what: &str,
+) -> Result<Vec<String>, Flaw> {
+    let mut texts: Vec<String> = Vec::new();
+    for text in raw {
+        if !is_right(text.get_ref()) {
+            return Err(flaw(text.span(), what));
+        }
+        if texts.contains(text.get_ref()) {
+            return Err(flaw(text.span(), format!("`{}` stands twice", text.get_ref())));
+        }
+        if texts.len() == max {
+            return Err(flaw(text.span(), format!("there are more than {max}")));
+        }
+        texts.push(text.get_ref().clone());
+    }
+    texts.sort();
+    Ok(texts)
 }
 
 fn known<T>(raw: &Spanned<String>, what: &str, find: impl Fn(&str) -> Option<T>) -> Result<T, Flaw> {
@@ -207,10 +360,13 @@ impl fmt::Display for Flaw {
 mod tests {
     use super::*;
 
+    /// 2026-11-23T00:00:00Z.
+    const NOW: UnixSeconds = UnixSeconds(1_795_392_000);
+
     /// Refused, with this at this line and column.
     #[track_caller]
     fn check_refused(text: &str, (line, column): (usize, usize), what: &str) {
-        let flaw = parse(text).unwrap_err();
+        let flaw = parse(text, NOW).unwrap_err();
         assert!(flaw.what.contains(what), "{flaw}");
         assert_eq!(position(text, flaw.at.start), (line, column), "{flaw}");
     }
@@ -233,12 +389,14 @@ mod tests {
             "stands twice",
         );
         let model = |source: &str| route(&format!("permission = \"inference.invoke\"\nmodel = {source}"));
-        check_refused(&model("{}"), (6, 9), "either `header` or `path`");
-        check_refused(&model("{ header = \"a\", path = \"b\" }"), (6, 9), "either `header` or `path`");
+        check_refused(&model("{}"), (6, 9), "one place");
+        check_refused(&model("{ header = \"a\", path = \"b\" }"), (6, 9), "one place");
         check_refused(&model("{ header = \"X-Model\" }"), (6, 9), "`a-z0-9-`");
-        check_refused(&model("{ header = \"latchkey-model\" }"), (4, 8), "cannot name the model");
+        check_refused(&model("{ header = \"latchkey-model\" }"), (4, 8), "cannot name anything");
         check_refused(&model("{ path = \"c\" }"), (4, 8), "no parameter `c`");
-        check_refused(&model("{ query = \"m\" }"), (6, 11), "unknown field");
+        check_refused(&model("{ cookie = \"m\" }"), (6, 11), "unknown field");
+        check_refused(&model("{ query = \"m[]\" }"), (6, 9), "a query parameter");
+        check_refused(&model("{ host = \"m\" }"), (4, 8), "host has no parameter `m`");
         check_refused(&route("permission = \"files.read\"\nfreshness = \"old\""), (6, 13), "no freshness");
         check_refused(
             &route("permission = \"files.read\"\nproject = { path = \"c\" }"),
@@ -263,8 +421,8 @@ mod tests {
     #[test]
     fn rule_twice_is_refused() {
         let once = "[[route]]\nmethods = [\"GET\", \"HEAD\"]\npath = \"/a\"\npermission = \"files.read\"\n";
-        assert_eq!(parse(once).unwrap().len(), 2);
-        assert!(parse(&format!("{once}{once}")).unwrap_err().what.contains("earlier rule"));
+        assert_eq!(parse(once, NOW).unwrap().rules.len(), 2);
+        assert!(parse(&format!("{once}{once}"), NOW).unwrap_err().what.contains("earlier rule"));
     }
 
     #[test]
@@ -272,7 +430,7 @@ mod tests {
         let of = |line: &str| {
             let text =
                 format!("[[route]]\nmethod = \"GET\"\npath = \"/a\"\npermission = \"files.read\"\n{line}");
-            parse(&text).unwrap()[0].credentials
+            parse(&text, NOW).unwrap().rules[0].credentials
         };
         assert_eq!(of(""), Credentials::Keys);
         assert_eq!(of("credentials = [\"key\"]"), Credentials::Keys);
@@ -283,7 +441,7 @@ mod tests {
     #[test]
     fn example_is_right() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/routes.toml");
-        let rules = load(&path).unwrap();
+        let rules = load(&path, NOW).unwrap().rules;
         assert!(rules.iter().any(|rule| rule.freshness == Freshness::FreshOnly));
     }
 }

@@ -3,7 +3,7 @@
 use crate::config::{Arguments, Config, LogFormat};
 use crate::installation::{Folder, GATE_TOKEN, Installation, Made};
 use crate::keys::{KeyWatch, key_names};
-use crate::routes;
+use crate::routes::{self, Routing};
 use anyhow::{Context, Result, anyhow};
 use latchkey_control::app::caretaker::Caretaker;
 use latchkey_control::app::{Control, ControlConfig, EdgeTokens};
@@ -14,7 +14,6 @@ use latchkey_control::publish::{
 };
 use latchkey_control::store::Store;
 use latchkey_core::Generation;
-use latchkey_snapshot::Rule;
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,12 +44,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     start_log(config.log)?;
     let folder = Folder::new(&config.dir);
     let installation = folder.load()?;
-    let rules = config.routes.as_deref().map(routes::load).transpose()?.unwrap_or_default();
+    let rules = config.routes.as_deref();
+    let now = SystemClock.now().seconds();
+    let routing = rules.map(|path| routes::load(path, now)).transpose()?.unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(&config, &folder, installation, rules))
+    runtime.block_on(serve(&config, &folder, installation, routing))
 }
 
-async fn serve(config: &Config, folder: &Folder, installation: Installation, rules: Vec<Rule>) -> Result<()> {
+async fn serve(config: &Config, folder: &Folder, installation: Installation, routing: Routing) -> Result<()> {
     let (clock, seeds) = (Arc::new(SystemClock), Arc::new(SystemSeeds));
     let path = folder.database();
     let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
@@ -65,7 +66,8 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rul
         installation: installation.name,
         prefix: installation.prefix,
         keyring: keys.keyrings(),
-        rules,
+        rules: routing.rules,
+        cors: routing.cors,
         canaries: config.canaries.clone(),
         grace_secs: config.grace_secs,
         schedule: Schedule::default(),

@@ -11,7 +11,7 @@ use latchkey_control::outside::Clock;
 use latchkey_core::Permission;
 use latchkey_core::permission::Holder;
 use latchkey_gate::{Header, Outcome, Request};
-use latchkey_snapshot::{Credentials, Freshness, ProjectSource, Rule};
+use latchkey_snapshot::{Credentials, Rule, Source};
 use latchkey_testkit::Stage;
 use serde_json::json;
 
@@ -83,14 +83,9 @@ fn word(permission: Permission) -> String {
 
 fn rules(permissions: &[Permission]) -> Vec<Rule> {
     let rule = |permission: &Permission| Rule {
-        method: "POST".into(),
-        pattern: format!("/p/{{project}}/{}", word(*permission)),
-        permission: *permission,
-        freshness: Freshness::Normal,
         credentials: Credentials::Any,
-        project: ProjectSource::Path("project".into()),
-        resource: None,
-        model: None,
+        project: Some(Source::Path("project".into())),
+        ..Rule::new("POST", format!("/p/{{project}}/{}", word(*permission)), *permission)
     };
     let mut rules: Vec<_> = permissions.iter().map(rule).collect();
     rules.sort_by(|a, b| (&a.pattern, &a.method).cmp(&(&b.pattern, &b.method)));

@@ -172,6 +172,7 @@ fn empty_base(generation: Generation) -> Object {
         session_keys: &[],
         edge_keys: &[],
         canaries: &[],
+        cors: None,
         rules: &[],
     };
     content.build(&edition).unwrap().manifest

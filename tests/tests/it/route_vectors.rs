@@ -2,35 +2,56 @@
 
 #![expect(clippy::unwrap_used, reason = "a vector that cannot be read has failed")]
 
-use crate::vectors::{file, list, text};
-use latchkey_core::{Permission, ResourceType};
-use latchkey_gate::{RouteFault, Routes};
-use latchkey_snapshot::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};
+use crate::vectors::{file, list, text, unhex};
+use latchkey_core::{Permission, ResourceType, UnixSeconds};
+use latchkey_gate::{Extent, RouteFault, Routes, find_text, query_value};
+use latchkey_snapshot::{Access, Credentials, Forwarding, Freshness, ResourceSource, Rule, Source};
 use serde_json::{Value, json};
 
+fn source(said: &Value) -> Source {
+    let (kind, name) = said.as_object().unwrap().iter().next().unwrap();
+    let name = text(name).to_owned();
+    match kind.as_str() {
+        "path" => Source::Path(name),
+        "header" => Source::Header(name),
+        "query" => Source::Query(name),
+        "host" => Source::Host(name),
+        "body" => Source::Body(name),
+        _ => panic!("no source is called {kind}"),
+    }
+}
+
 fn rule(said: &Value) -> Rule {
-    let named = |value: &Value| value.as_str().map(str::to_owned);
+    let maybe = |said: &Value| said.is_object().then(|| source(said));
+    let access = match said["permission"].as_str() {
+        None => Access::Public,
+        Some(word) => Permission::from_word(word).unwrap().into(),
+    };
+    let rule = Rule {
+        host: said["host"].as_str().map(str::to_owned),
+        forwarding: if said["keep_credential"] == true { Forwarding::Kept } else { Forwarding::Removed },
+        ..Rule::new(text(&said["method"]), text(&said["pattern"]), access)
+    };
+    // What a public rule says beside that is there where a vector says that it must not be.
+    if said.get("keys").is_none() {
+        return rule;
+    }
     let resource = |said: &Value| ResourceSource {
         resource: ResourceType::ALL.iter().find(|one| said["type"] == one.as_str()).copied().unwrap(),
-        parameter: text(&said["parameter"]).into(),
-    };
-    let model = |said: &Value| match named(&said["header"]) {
-        Some(header) => ModelSource::Header(header),
-        None => ModelSource::Path(text(&said["parameter"]).into()),
+        source: source(&said["source"]),
     };
     Rule {
-        method: text(&said["method"]).into(),
-        pattern: text(&said["pattern"]).into(),
-        permission: Permission::from_word(text(&said["permission"])).unwrap(),
         freshness: if said["fresh_only"] == true { Freshness::FreshOnly } else { Freshness::Normal },
         credentials: match (said["keys"] == true, said["sessions"] == true) {
             (true, false) => Credentials::Keys,
             (false, _) => Credentials::Sessions,
             (true, true) => Credentials::Any,
         },
-        project: named(&said["project_parameter"]).map_or(ProjectSource::Credential, ProjectSource::Path),
+        project: maybe(&said["project"]),
         resource: said["resource"].is_object().then(|| resource(&said["resource"])),
-        model: said["model"].is_object().then(|| model(&said["model"])),
+        model: maybe(&said["model"]),
+        shadow_until: said["shadow_until"].as_str().map(|text| UnixSeconds(text.parse().unwrap())),
+        ..rule
     }
 }
 
@@ -59,6 +80,12 @@ fn word(fault: &RouteFault) -> &'static str {
         RouteFault::OneForBoth(_) => "one for both",
         RouteFault::Header(_) => "header",
         RouteFault::NeverHeld(_) => "never held",
+        RouteFault::Host => "host",
+        RouteFault::UnknownHostParameter(_) => "unknown host parameter",
+        RouteFault::Place(_) => "place",
+        RouteFault::SourceName(_) => "source name",
+        RouteFault::PublicNeeds => "public",
+        RouteFault::ShadowFreshOnly => "shadow",
     }
 }
 
@@ -80,18 +107,39 @@ fn paths_fall_under_the_rules_that_the_vectors_say() {
         let own = case.get("rules").unwrap_or(&file["rules"]);
         let routes = Routes::compile(&rules(own)).unwrap();
         let path: Vec<u8> = text(&case["path"]).chars().map(|one| u8::try_from(one).unwrap()).collect();
-        match routes.resolve(text(&case["method"]), &path) {
+        match routes.resolve(case["host"].as_str(), text(&case["method"]), &path) {
             Err(error) => assert_eq!(json!(error.code()), case["refused"], "{}", case["path"]),
             Ok(found) => {
                 let rule = found.as_ref().map(|found| found.rule);
+                let label = found.as_ref().and_then(|found| found.label.clone());
                 let parameters = found.map(|found| found.parameters);
                 assert_eq!(
-                    json!([rule, parameters]),
-                    json!([case["rule"], case["parameters"]]),
+                    json!([rule, label, parameters]),
+                    json!([case["rule"], case["label"], case["parameters"]]),
                     "{}",
                     case["path"]
                 );
             }
         }
+    }
+}
+
+#[test]
+fn queries_say_what_the_vectors_say() {
+    for case in list(&file("routes.json")["queries"]) {
+        let query: Vec<u8> = text(&case["query"]).chars().map(|one| u8::try_from(one).unwrap()).collect();
+        match query_value(&query, text(&case["name"])) {
+            Ok(value) => assert_eq!(json!(value), case["value"], "{}", case["query"]),
+            Err(_) => assert_eq!(json!("query_ambiguous"), case["refused"], "{}", case["query"]),
+        }
+    }
+}
+
+#[test]
+fn bodies_say_what_the_vectors_say() {
+    for case in list(&file("routes.json")["bodies"]) {
+        let extent = if case["more"] == true { Extent::Beginning } else { Extent::Whole };
+        let said = find_text(&unhex(&case["seen"]), extent, text(&case["field"])).ok();
+        assert_eq!(json!(said), case["text"], "{case}");
     }
 }

@@ -88,6 +88,7 @@ impl Harness {
                 Step::Answer(verdict) => return answered(&verdict),
                 Step::Ask(Ask::Objects(list)) => list,
                 Step::Ask(Ask::Head(_)) => self.gate.wanted(1),
+                Step::Ask(Ask::Body(_)) => return Err(JsError::new("no rule reads a body")),
             };
             self.take(&asked, fetch)?;
         }
@@ -182,7 +183,7 @@ impl Harness {
         match self.gate.decide(request, question, self.now, &mut Attempt::default()) {
             Step::Answer(verdict) => match black_box(&verdict).outcome {
                 Outcome::Allow(grant) => grant.binding.project.0 as usize,
-                Outcome::Refuse(_) => usize::MAX,
+                Outcome::Pass(_) | Outcome::Refuse(_) => usize::MAX,
             },
             Step::Ask(_) => usize::MAX,
         }

@@ -5,7 +5,10 @@ use crate::facts::Facts;
 use crate::isolate::{Isolate, now};
 use crate::names::{self, Names};
 use crate::{rate, refresh};
-use latchkey_gate::{Attempt, Grant, Outcome, Question, Refusal, Standing, Step, Unavailable, Verdict};
+use latchkey_gate::{
+    Ask, Attempt, Grant, Outcome, Pass, Question, Refusal, Standing, Step, Unavailable, Verdict,
+};
+use latchkey_snapshot::Forwarding;
 
 /// What becomes of a request.
 pub(crate) enum Decision {
@@ -13,8 +16,10 @@ pub(crate) enum Decision {
     Refused(Refusal, Option<Standing>),
     /// It would be let in, and who calls cannot be told.
     OutOfReach(Option<Standing>),
+    /// It goes on, and nobody is named to the origin.
+    Passed(Forwarding, Option<Standing>),
     /// It is let in.
-    Admitted(Grant, Box<Names>, Option<Standing>),
+    Admitted(Grant, Box<Names>, Forwarding, Option<Standing>),
 }
 
 /// Decides on a request. Whatever had to be waited for, the verdict comes after it: a wait for names may be long
@@ -26,16 +31,21 @@ pub(crate) async fn decide(isolate: &Isolate, io: Io<'_>, facts: &Facts, questio
         let verdict = judge(isolate, io, facts, question, &mut attempt).await;
         let grant = match verdict.outcome {
             Outcome::Refuse(refusal) => return Decision::Refused(refusal, verdict.standing),
+            Outcome::Pass(pass) => return passed(pass, &verdict),
             Outcome::Allow(grant) => grant,
         };
         match names::of(isolate, &grant.binding, &mut attempt) {
             names::Next::Found(names) => match grant.rate.filter(|_| !is_counted) {
-                None => return Decision::Admitted(grant, names, verdict.standing),
+                None => return Decision::Admitted(grant, names, forwarding(&verdict), verdict.standing),
                 Some(rate) => {
                     is_counted = true;
                     if let Some(refusal) = rate::refusal(io.env, rate).await {
-                        isolate.with(|gate| gate.refused_for_rate(refusal, &mut attempt));
-                        return Decision::Refused(refusal, verdict.standing);
+                        let told =
+                            isolate.with(|gate| gate.refused_for_rate(refusal, &verdict, &mut attempt));
+                        return match told.map(|told| told.outcome) {
+                            Some(Outcome::Pass(pass)) => passed(pass, &verdict),
+                            _ => Decision::Refused(refusal, verdict.standing),
+                        };
                     }
                 }
             },
@@ -43,6 +53,17 @@ pub(crate) async fn decide(isolate: &Isolate, io: Io<'_>, facts: &Facts, questio
             names::Next::Ask(ask) => refresh::perform(isolate, io, ask).await,
         }
     }
+}
+
+fn passed(pass: Pass, verdict: &Verdict) -> Decision {
+    if let Pass::Shadow(refusal) = pass {
+        worker::console_log!("shadow: would be refused as `{}`", refusal.cause());
+    }
+    Decision::Passed(forwarding(verdict), verdict.standing)
+}
+
+fn forwarding(verdict: &Verdict) -> Forwarding {
+    verdict.matched.map_or(Forwarding::Removed, |matched| matched.forwarding)
 }
 
 async fn judge(
@@ -56,10 +77,11 @@ async fn judge(
         let step = isolate.with(|gate| gate.decide(&facts.request(), question, now(), attempt));
         match step {
             Some(Step::Answer(verdict)) => return verdict,
+            Some(Step::Ask(Ask::Body(field))) => facts.look_into_body(&field).await,
             Some(Step::Ask(ask)) => refresh::perform(isolate, io, ask).await,
             None => {
                 let outcome = Outcome::Refuse(Refusal::Unavailable(Unavailable::OutOfReach));
-                return Verdict { outcome, standing: None };
+                return Verdict { outcome, standing: None, matched: None };
             }
         }
     }

@@ -5,13 +5,18 @@
 //! zone's own URL normalisation does as much, or more. Then the tidy path is what is matched and what the origin gets,
 //! so the two never differ. Whatever arrives untidied is the gate's to refuse.
 
+use crate::body;
+use core::cell::OnceCell;
 use core::net::IpAddr;
-use latchkey_gate::{Header, Headers as GateHeaders, Request};
+use latchkey_gate::{Body, Header, Headers as GateHeaders, Request};
 use worker::web_sys::{self, Headers};
 
-/// Path and query of a request, exactly as the runtime hands them over.
+/// Host, path and query of a request, exactly as the runtime hands them over.
 #[derive(Debug)]
-pub(crate) struct Target(String);
+pub(crate) struct Target {
+    host: Option<String>,
+    text: String,
+}
 
 impl Target {
     /// Those of a request. The URL is text here and is never parsed: parsing would tidy the path up.
@@ -19,23 +24,24 @@ impl Target {
         let url = request.url();
         let behind = url.split_once("://").map_or(url.as_str(), |(_, behind)| behind);
         let from = behind.find(['/', '?']).unwrap_or(behind.len());
-        let target = behind.get(from..).unwrap_or_default();
-        Self(if target.starts_with('/') { target.to_owned() } else { format!("/{target}") })
+        let (host, target) = behind.split_at_checked(from).unwrap_or_default();
+        let text = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        Self { host: Some(host.to_owned()), text }
     }
 
     /// Those that a proxy names.
-    pub(crate) fn named(text: String) -> Self {
-        Self(text)
+    pub(crate) fn named(host: Option<String>, text: String) -> Self {
+        Self { host, text }
     }
 
     /// The path: everything before the first `?`. A `#` stays in it, and no canonical path has one.
     pub(crate) fn path(&self) -> &str {
-        self.0.split_once('?').map_or(self.0.as_str(), |(path, _)| path)
+        self.text.split_once('?').map_or(self.text.as_str(), |(path, _)| path)
     }
 
     /// Path and query.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -43,6 +49,7 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct Facts {
     method: String,
+    host: Option<String>,
     target: String,
     path_len: usize,
     authorization: Option<String>,
@@ -50,6 +57,10 @@ pub(crate) struct Facts {
     project: Option<String>,
     client: Option<IpAddr>,
     headers: Headers,
+    /// Whose body may be looked at; forward-auth has none.
+    request: Option<web_sys::Request>,
+    /// What the body says of the model, once it was looked at.
+    model: OnceCell<Option<String>>,
 }
 
 impl Facts {
@@ -64,6 +75,7 @@ impl Facts {
         let client = client_header.and_then(|name| headers.get(name).ok().flatten());
         Self {
             method,
+            host: target.host.clone(),
             path_len: target.path().len(),
             target: target.as_str().to_owned(),
             authorization: headers.get("authorization").unwrap_or_default(),
@@ -72,14 +84,44 @@ impl Facts {
             // Two headers folded into one are no address.
             client: client.and_then(|text| text.parse().ok()),
             headers,
+            request: None,
+            model: OnceCell::new(),
         }
+    }
+
+    /// The same, of a request whose body may be looked at.
+    pub(crate) fn with_body(self, request: &web_sys::Request) -> Self {
+        // The handle, not a copy of the body.
+        Self { request: Some(Clone::clone(request)), ..self }
+    }
+
+    /// Looks at the beginning of the body for this field.
+    pub(crate) async fn look_into_body(&self, field: &str) {
+        let said = match &self.request {
+            Some(request) => body::text_of(request, field).await,
+            None => None,
+        };
+        // It is looked at once: a request is under one rule.
+        let _ = self.model.set(said);
+    }
+
+    /// The model that the body was seen to name.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.model.get()?.as_deref()
+    }
+
+    /// A header that stands once.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).ok().flatten().filter(|value| !is_folded(value))
     }
 
     /// As the gate takes them.
     pub(crate) fn request(&self) -> Request<'_> {
         Request {
             method: &self.method,
+            host: self.host.as_deref(),
             path: self.target.get(..self.path_len).unwrap_or_default().as_bytes(),
+            query: self.target.get(self.path_len + 1..).unwrap_or_default().as_bytes(),
             authorization: header(self.authorization.as_deref()),
             min_generation: self
                 .min_generation
@@ -89,13 +131,24 @@ impl Facts {
             project: header(self.project.as_deref()),
             client: self.client,
             headers: self,
+            body: match self.model.get() {
+                None => Body::Unread,
+                Some(None) => Body::Silent,
+                Some(Some(model)) => Body::Says(model),
+            },
         }
     }
 }
 
 impl GateHeaders for Facts {
+    /// None either where another header's name could be read as this one: some origins take `_` for `-`.
     fn one(&self, name: &str) -> Option<String> {
-        self.headers.get(name).ok().flatten().filter(|value| !is_folded(value))
+        let reads_as = |other: &str| other != name && other.replace('_', "-") == name;
+        let others = self.headers.keys().into_iter().filter_map(|other| other.ok()?.as_string());
+        if others.into_iter().any(|other| reads_as(&other)) {
+            return None;
+        }
+        self.header(name)
     }
 }
 

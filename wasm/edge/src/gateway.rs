@@ -1,14 +1,15 @@
 //! The gateway: what is let in goes to the origin, body and all, by the runtime's own streaming.
 //!
-//! The origin gets exactly the path that was matched. It never gets the credential; who calls is told in
+//! The origin gets exactly the path that was matched. It gets the credential only where the rule says so; who calls is told in
 //! `Latchkey-*` headers, and such headers of the caller's own are taken away, whatever their spelling.
 
 use crate::Io;
 use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
-use crate::{names, respond, usage};
-use latchkey_gate::{Grant, Question};
+use crate::{respond, usage};
+use latchkey_gate::Question;
+use latchkey_snapshot::Forwarding;
 use worker::Result;
 use worker::js_sys::{Object, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -22,18 +23,28 @@ pub(crate) async fn answer(
     target: &Target,
 ) -> Result<web_sys::Response> {
     let client = isolate.settings().client_header.as_deref();
-    let facts = Facts::new(request.method(), target, request.headers(), client);
-    let (grant, names, standing) = match decide(isolate, io, &facts, Question::Route).await {
+    let facts = Facts::new(request.method(), target, request.headers(), client).with_body(request);
+    let (caller, forwarding, standing) = match decide(isolate, io, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => return respond::out_of_reach(standing),
-        Decision::Admitted(grant, names, standing) => (grant, names, standing),
+        Decision::Passed(forwarding, standing) => (None, forwarding, standing),
+        Decision::Admitted(grant, names, forwarding, standing) => {
+            (Some((grant, names)), forwarding, standing)
+        }
     };
     let Some(origin) = &isolate.settings().origin else {
         return respond::no_origin(standing);
     };
-    match pass_on(request, &format!("{origin}{}", target.as_str()), &grant, &names).await {
+    let mut told = Vec::new();
+    if let Some((grant, names)) = &caller {
+        told.extend(respond::identity(grant, names));
+        told.extend(facts.model().map(|model| (MODEL_HEADER, model.to_owned())));
+    }
+    match pass_on(request, &format!("{origin}{}", target.as_str()), forwarding, told).await {
         Ok(response) => {
-            usage::record(isolate, &grant);
+            if let Some((grant, _)) = &caller {
+                usage::record(isolate, grant);
+            }
             respond::from_origin(&response, standing)
         }
         Err(error) => {
@@ -46,13 +57,15 @@ pub(crate) async fn answer(
 async fn pass_on(
     request: &web_sys::Request,
     url: &str,
-    grant: &Grant,
-    names: &names::Names,
+    forwarding: Forwarding,
+    told: Vec<(&'static str, String)>,
 ) -> Result<web_sys::Response> {
     let headers = Headers::new_with_headers(&request.headers())?;
     strip(&headers)?;
-    headers.delete("authorization")?;
-    for (name, value) in respond::identity(grant, names) {
+    if forwarding == Forwarding::Removed {
+        headers.delete("authorization")?;
+    }
+    for (name, value) in told {
         headers.set(name, &value)?;
     }
     let init = Object::new();
@@ -102,6 +115,8 @@ fn reads_as((byte, known): (u8, u8)) -> bool {
 }
 
 const OURS: &str = "latchkey-";
+/// The model that the body was seen to name, where that was asked.
+const MODEL_HEADER: &str = "latchkey-model";
 /// What frameworks take for the method or the path.
 const STEERING: [&str; 5] =
     ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];

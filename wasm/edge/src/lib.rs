@@ -4,7 +4,9 @@
 //! `isolate` holds the gate, `refresh` does its I/O by way of `source` (`cache`, `kv`, `hub`), `facts` reads a request; then there is one module a
 //! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else. Only `respond` names status codes.
 
+mod body;
 mod cache;
+mod cors;
 mod decide;
 mod facts;
 mod flight;
@@ -55,6 +57,10 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::
         // No look at the head behind it: before the first publication ends, that would fail and open the breaker.
         return push::answer(&isolate, &env, request, rest).await;
     }
+    if let Some(answer) = cors::preflight(&isolate, request, &target) {
+        refresh_behind(&isolate, env, &context);
+        return answer;
+    }
     let response = match target.path() {
         STATUS_PATH => status::answer(&isolate, request),
         VERIFY_PATH => verify::answer(&isolate, io, request).await,
@@ -62,6 +68,9 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::
         path if path.starts_with(OWN_PREFIX) => respond::not_found(),
         _ => gateway::answer(&isolate, io, request, &target).await,
     };
+    if let Ok(response) = &response {
+        cors::share(&isolate, request, response);
+    }
     usage::behind(&isolate, &env, &context);
     refresh_behind(&isolate, env, &context);
     response

@@ -40,6 +40,8 @@ pub(crate) async fn perform(isolate: &Isolate, io: Io<'_>, ask: Ask) {
                 None => Delay::from(Duration::from_millis(JOIN_PAUSE_MS)).await,
             }
         }
+        // The request's own to look at: see `decide`.
+        Ask::Body(_) => {}
         Ask::Objects(list) => {
             for some in list.chunks(OBJECTS_AT_ONCE) {
                 join_all(some.iter().map(|wanted| await_object(isolate, io, wanted))).await;

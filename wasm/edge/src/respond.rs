@@ -5,6 +5,7 @@ use crate::names::Names;
 use crate::usage::Account;
 use latchkey_core::Role;
 use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Unavailable};
+use latchkey_snapshot::Cors;
 use serde::Serialize;
 use serde_json::json;
 use worker::js_sys::{Date, Uint8Array};
@@ -163,6 +164,50 @@ pub(crate) fn from_origin(response: &Response, standing: Option<Standing>) -> Re
     Ok(response)
 }
 
+/// 200: the proxy may pass the request on; nobody is named.
+pub(crate) fn passed(standing: Option<Standing>) -> Result<Response> {
+    let response = new(200, None, "text/plain")?;
+    tell_standing(&response.headers(), standing)?;
+    Ok(response)
+}
+
+/// 204: pages of this origin may call with this method, which a rule has.
+pub(crate) fn preflight(origin: &str, method: &str, cors: &Cors) -> Result<Response> {
+    let response = new(204, None, "text/plain")?;
+    let headers = response.headers();
+    allow_origin(&headers, origin, cors)?;
+    headers.set("access-control-allow-methods", method)?;
+    if !cors.headers.is_empty() {
+        headers.set("access-control-allow-headers", &cors.headers.join(", "))?;
+    }
+    headers.set("access-control-max-age", &cors.max_age_secs.to_string())?;
+    Ok(response)
+}
+
+/// 403: they may not.
+pub(crate) fn origin_not_allowed() -> Result<Response> {
+    plain(403, "origin_not_allowed", "pages of this origin may not call here")
+}
+
+/// Lets pages of this origin read an answer.
+pub(crate) fn share(headers: &Headers, origin: &str, cors: &Cors) -> Result<()> {
+    allow_origin(headers, origin, cors)?;
+    if !cors.exposed.is_empty() {
+        headers.set("access-control-expose-headers", &cors.exposed.join(", "))?;
+    }
+    Ok(())
+}
+
+fn allow_origin(headers: &Headers, origin: &str, cors: &Cors) -> Result<()> {
+    if cors.allows_every_origin() {
+        headers.set("access-control-allow-origin", "*")?;
+    } else {
+        headers.set("access-control-allow-origin", origin)?;
+        headers.append("vary", "Origin")?;
+    }
+    Ok(())
+}
+
 /// Who calls, as the origin is told.
 pub(crate) fn identity(grant: &Grant, names: &Names) -> [(&'static str, String); 4] {
     [
@@ -206,7 +251,7 @@ pub(crate) fn status(status: &Status, usage: Option<Account>, trusted: bool) -> 
 
 fn details(status: &Status) -> serde_json::Value {
     let counts: serde_json::Map<_, _> =
-        status.counts.iter().map(|count| (count.cause.to_owned(), count.times.into())).collect();
+        status.counts.iter().map(|count| (count.cause.to_string(), count.times.into())).collect();
     json!({
         "root_version": status.root_version,
         "serving": status.generation.map(|generation| generation.0),
@@ -217,7 +262,7 @@ fn details(status: &Status) -> serde_json::Value {
         "inline": status.inline,
         "removed_ahead": status.removed_ahead,
         "deltas": { "held": status.deltas, "bytes": status.delta_bytes },
-        "rules": status.rules,
+        "rules": { "count": status.rules, "version": status.routing.map(hex) },
         "nodes": { "held": status.nodes_held, "named": status.nodes_named },
         "pages": { "held": status.pages_held, "named": status.pages_named },
         "bytes_held": status.bytes_held,
@@ -232,6 +277,10 @@ fn details(status: &Status) -> serde_json::Value {
         "objects_refused": status.objects_refused,
         "answers": counts,
     })
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How old the knowledge behind an answer is.

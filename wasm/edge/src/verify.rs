@@ -32,7 +32,8 @@ pub(crate) async fn answer(
     match decide(isolate, io, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => respond::out_of_reach(standing),
-        Decision::Admitted(grant, names, standing) => {
+        Decision::Passed(_, standing) => respond::passed(standing),
+        Decision::Admitted(grant, names, _, standing) => {
             usage::record(isolate, &grant);
             respond::verified(&grant, &names, standing)
         }
@@ -41,11 +42,13 @@ pub(crate) async fn answer(
 
 /// Method and target of the original request; `None` when one of the two headers is missing, empty or there twice.
 fn original(headers: &Headers, family: Family) -> Result<Option<(String, Target)>> {
-    let (method, target) = family.headers();
+    let (method, target, host) = family.headers();
+    // A host that stands twice is none that any rule has.
+    let host = headers.get(host)?;
     let method = headers.get(method)?.filter(|text| is_method(text));
     // The runtime folds two headers into one with a comma and a space, and no request target has a space.
     let target = headers.get(target)?.filter(|text| !text.is_empty() && !text.contains(' '));
-    Ok(method.zip(target.map(Target::named)))
+    Ok(method.zip(target.map(|target| Target::named(host, target))))
 }
 
 fn is_method(text: &str) -> bool {

@@ -19,6 +19,8 @@ pub(crate) async fn answer(
     match decide(isolate, io, &facts, Question::Whoami).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         Decision::OutOfReach(standing) => respond::out_of_reach(standing),
-        Decision::Admitted(grant, names, standing) => respond::whoami(&grant, &names, standing),
+        // Whoami falls under no rule.
+        Decision::Passed(_, standing) => respond::out_of_reach(standing),
+        Decision::Admitted(grant, names, _, standing) => respond::whoami(&grant, &names, standing),
     }
 }

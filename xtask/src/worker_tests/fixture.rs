@@ -16,7 +16,8 @@ use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::names::{OrganizationNames, ProjectNames};
 use latchkey_snapshot::root::{KeyRole, RootKey};
 use latchkey_snapshot::{
-    Binding, Credentials, Freshness, Installation, KeyState, ModelSource, ProjectSource, ResourceSource, Rule,
+    Access, Binding, Cors, Credentials, Forwarding, Freshness, Installation, KeyState, ResourceSource, Rule,
+    Source,
 };
 use serde_json::{Map, Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -79,10 +80,10 @@ pub(super) fn installation() -> Result<Value> {
     let now = UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs());
     let mut editions = Map::new();
     for (name, generation, grace_secs) in EDITIONS {
-        let built = edition(generation, grace_secs)?;
+        let built = edition(generation, grace_secs, now)?;
         editions.insert(name.to_owned(), published(generation, &built, None, now)?);
     }
-    let (base, tip) = chained()?;
+    let (base, tip) = chained(now)?;
     editions.insert("chained".to_owned(), published(CHAINED, &base, Some(&tip), now)?);
     Ok(json!({
         "installation": hex(&INSTALLATION.0),
@@ -157,9 +158,9 @@ fn published(generation: u64, built: &Built, tip: Option<&Object>, now: UnixSeco
 }
 
 /// The base of the first edition, and the delta over it that brings the key which the second edition has.
-fn chained() -> Result<(Built, Object)> {
+fn chained(now: UnixSeconds) -> Result<(Built, Object)> {
     let (_, from, grace_secs) = EDITIONS[0];
-    let base = edition(from, grace_secs)?;
+    let base = edition(from, grace_secs, now)?;
     let mut content = Content::new(Pepper::new(PEPPER));
     let late = KEYS.iter().position(|key| key.0 == "late").context("no such key")?;
     content.put(key_record(late, CHAINED)?);
@@ -182,7 +183,7 @@ fn exceptions() -> Exceptions {
     Exceptions::default().with_suspended([OrganizationNumber(3)]).with_archived([ProjectNumber(12)])
 }
 
-fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
+fn edition(generation: u64, grace_secs: u32, now: UnixSeconds) -> Result<Built> {
     let mut content = Content::new(Pepper::new(PEPPER));
     let mut records = Vec::new();
     for (index, key) in KEYS.iter().enumerate() {
@@ -230,7 +231,8 @@ fn edition(generation: u64, grace_secs: u32) -> Result<Built> {
         }],
         edge_keys: &[],
         canaries: &[],
-        rules: &rules(),
+        cors: Some(&cors()),
+        rules: &rules(now),
     };
     content.build(&edition).map_err(|error| anyhow!("{error}"))
 }
@@ -332,16 +334,20 @@ fn organizations() -> Map<String, Value> {
     list.map(|names| (names.name.to_string(), json!({ "id": names.id.to_string() }))).collect()
 }
 
-fn rules() -> Vec<Rule> {
-    let rule = |method: &str, pattern: &str, permission, project: Option<&str>| Rule {
-        method: method.to_owned(),
-        pattern: pattern.to_owned(),
-        permission,
-        freshness: Freshness::Normal,
-        credentials: Credentials::Keys,
-        project: project.map_or(ProjectSource::Credential, |name| ProjectSource::Path(name.to_owned())),
-        resource: None,
-        model: None,
+/// Pages of one other origin may call.
+fn cors() -> Cors {
+    Cors {
+        origins: vec!["https://app.example".to_owned()],
+        headers: vec!["authorization".to_owned()],
+        exposed: vec!["latchkey-stale".to_owned()],
+        max_age_secs: 600,
+    }
+}
+
+fn rules(now: UnixSeconds) -> Vec<Rule> {
+    let rule = |method: &str, pattern: &str, permission: Permission, project: Option<&str>| Rule {
+        project: project.map(|name| Source::Path(name.to_owned())),
+        ..Rule::new(method, pattern, permission)
     };
     vec![
         rule("GET", "/v1/projects/{project}/models", Permission::ModelsView, Some("project")),
@@ -356,7 +362,10 @@ fn rules() -> Vec<Rule> {
             )
         },
         Rule {
-            resource: Some(ResourceSource { resource: ResourceType::File, parameter: "file".to_owned() }),
+            resource: Some(ResourceSource {
+                resource: ResourceType::File,
+                source: Source::Path("file".to_owned()),
+            }),
             ..rule("GET", "/v1/projects/{project}/files/{file}", Permission::FilesRead, Some("project"))
         },
         rule("POST", "/v1/echo", Permission::InferenceInvoke, None),
@@ -365,7 +374,7 @@ fn rules() -> Vec<Rule> {
         rule("GET", "/v1/socket", Permission::InferenceInvoke, None),
         rule("GET", "/v1/named/{name}", Permission::InferenceInvoke, None),
         Rule {
-            model: Some(ModelSource::Header("x-model".to_owned())),
+            model: Some(Source::Header("x-model".to_owned())),
             ..rule("POST", "/v1/chat", Permission::InferenceInvoke, None)
         },
         Rule { credentials: Credentials::Any, ..rule("GET", "/v1/shared", Permission::FilesView, None) },
@@ -379,6 +388,33 @@ fn rules() -> Vec<Rule> {
             ..rule("DELETE", "/v1/shared", Permission::ClustersDelete, None)
         },
         Rule { credentials: Credentials::Sessions, ..rule("GET", "/v1/manage", Permission::FilesView, None) },
+        Rule {
+            model: Some(Source::Body("model".to_owned())),
+            ..rule("POST", "/v1/body", Permission::InferenceInvoke, None)
+        },
+        Rule {
+            project: Some(Source::Query("project".to_owned())),
+            ..rule("GET", "/v1/query", Permission::FilesView, None)
+        },
+        Rule {
+            project: Some(Source::Header("x-project".to_owned())),
+            ..rule("GET", "/v1/header", Permission::FilesView, None)
+        },
+        Rule {
+            host: Some("admin.example".to_owned()),
+            ..rule("GET", "/v1/hosted", Permission::ClustersDelete, None)
+        },
+        Rule {
+            host: Some("{project}.example".to_owned()),
+            project: Some(Source::Host("project".to_owned())),
+            ..rule("GET", "/v1/hosted", Permission::FilesView, None)
+        },
+        Rule::new("GET", "/v1/public", Access::Public),
+        Rule { forwarding: Forwarding::Kept, ..rule("GET", "/v1/kept", Permission::FilesView, None) },
+        Rule {
+            shadow_until: Some(now.plus_secs(86_400)),
+            ..rule("DELETE", "/v1/shadow", Permission::ClustersDelete, None)
+        },
     ]
 }
 

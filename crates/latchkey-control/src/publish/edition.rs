@@ -336,6 +336,7 @@ impl Builder {
             session_keys: keyring.session_keys(),
             edge_keys: keyring.edge_keys(),
             canaries,
+            cors: settings.cors.as_ref(),
             rules: &settings.rules,
         }
     }

@@ -13,7 +13,7 @@ use super::status::{Board, PublishStatus};
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::store::{Store, StoreError, View};
 use latchkey_core::{Dice, Generation, KeyId, Prefix};
-use latchkey_snapshot::{Installation, Rule};
+use latchkey_snapshot::{Cors, Installation, Rule};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub struct Settings {
     pub keyring: Keyrings,
     /// What routes need.
     pub rules: Vec<Rule>,
+    /// Which pages in browsers may call through edges, if any may.
+    pub cors: Option<Cors>,
     /// Keys whose look-ups every base says, so that edges notice one that is wrong; at most
     /// [`CANARY_KEYS_MAX`](super::CANARY_KEYS_MAX).
     pub canaries: Vec<KeyId>,

@@ -8,7 +8,7 @@ use crate::store::{ReadView, StoreError};
 use latchkey_core::{Generation, KeyId, Pepper, Prefix};
 use latchkey_snapshot::build::{self, BuildError, Object};
 use latchkey_snapshot::manifest::TokenKey;
-use latchkey_snapshot::{Canary, Installation, ObjectDigest, ObjectRef, Rule};
+use latchkey_snapshot::{Canary, Cors, Installation, ObjectDigest, ObjectRef, Rule};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -35,6 +35,8 @@ pub struct Beside<'a> {
     pub session_keys: &'a [TokenKey],
     /// The keys whose assertions origins believe.
     pub edge_keys: &'a [TokenKey],
+    /// Which pages in browsers may call, if any may.
+    pub cors: Option<&'a Cors>,
     /// What routes need.
     pub rules: &'a [Rule],
     /// How long past `as_of` a stale edge may still answer, in seconds.
@@ -85,6 +87,7 @@ impl Rebuilt {
             session_keys: beside.session_keys,
             edge_keys: beside.edge_keys,
             canaries: &canaries,
+            cors: beside.cors,
             rules: beside.rules,
         };
         let built = picture.content.build(&edition).map_err(RebuildError::Build)?;

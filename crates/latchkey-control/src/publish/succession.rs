@@ -443,6 +443,7 @@ mod tests {
             session_keys: &[],
             edge_keys: &[],
             canaries: &[],
+            cors: None,
             rules: &[],
         };
         let built = content.build(&edition).unwrap();

@@ -760,6 +760,7 @@ proptest! {
                 let refused = match outcome {
                     Outcome::Allow(_) => None,
                     Outcome::Refuse(refusal) => Some(refusal),
+                    Outcome::Pass(pass) => panic!("no route is public or in shadow: {pass:?}"),
                 };
                 prop_assert_eq!(refused, expected);
             }

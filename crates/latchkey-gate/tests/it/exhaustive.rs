@@ -305,6 +305,7 @@ impl<'s> Run<'s> {
                     self.at += 50;
                     list.iter().for_each(|wanted| self.fetch(wanted, line == Line::Up));
                 }
+                Step::Ask(Ask::Body(field)) => panic!("no rule reads `{field}`"),
             }
         }
         panic!("the loop does not end");
@@ -340,6 +341,7 @@ impl<'s> Run<'s> {
                 let age_ms = self.now().0.saturating_sub(START.0 + self.known);
                 assert!(is_unmarked || age_ms <= GRACE_MS, "past grace");
             }
+            Outcome::Pass(pass) => panic!("no route is public or in shadow: {pass:?}"),
             Outcome::Refuse(refusal) => {
                 assert!(may_refuse, "kept out: {refusal:?}");
                 assert!(refusal != UNKNOWN || is_unmarked, "unknown by old knowledge");

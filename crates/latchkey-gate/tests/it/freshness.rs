@@ -187,6 +187,7 @@ fn unknown_resource_is_told_though_publications_never_end() {
             }
             Step::Ask(Ask::Head(_)) => shell.gate.ask_ended(RefreshEnd::Answered, stage.now),
             Step::Ask(Ask::Objects(list)) => list.iter().for_each(|wanted| shell.fetch(&stage, wanted)),
+            Step::Ask(Ask::Body(field)) => panic!("no rule reads `{field}`"),
         }
         stage.add_resource(1, ResourceType::File, &format!("file-{round}"));
         stage.publish();

@@ -22,6 +22,7 @@ mod refusals;
 mod resolve;
 mod rotation;
 mod routes;
+mod routing;
 mod sessions;
 mod simulation;
 mod smuggling;

@@ -108,12 +108,12 @@ fn answer(wrong: &[Wrong]) -> Verdict {
 }
 
 fn put_file(sessions_alone: bool) -> latchkey_snapshot::Rule {
-    use latchkey_snapshot::{Credentials, Freshness, ProjectSource, ResourceSource, Rule};
+    use latchkey_snapshot::{Credentials, Freshness, ResourceSource, Rule, Source};
     Rule {
         freshness: Freshness::FreshOnly,
         credentials: if sessions_alone { Credentials::Sessions } else { Credentials::Keys },
-        project: ProjectSource::Path("project".into()),
-        resource: Some(ResourceSource { resource: ResourceType::File, parameter: "file".into() }),
+        project: Some(Source::Path("project".into())),
+        resource: Some(ResourceSource { resource: ResourceType::File, source: Source::Path("file".into()) }),
         ..rule("PUT", "/v1/put/{project}/{file}", Permission::FilesCreate)
     }
 }
@@ -190,14 +190,14 @@ fn request_counts_once_as_its_last_answer() {
         counts.iter().find(|count| count.cause == cause).unwrap().times
     };
     let mut attempt = Attempt::default();
-    for _ in 0..3 {
-        assert!(matches!(
-            shell.gate.decide(&request, Question::Route, stage.now, &mut attempt),
-            Step::Answer(_)
-        ));
-    }
+    let mut decide = || match shell.gate.decide(&request, Question::Route, stage.now, &mut attempt) {
+        Step::Answer(verdict) => verdict,
+        Step::Ask(ask) => panic!("{ask:?}"),
+    };
+    let (_, _, verdict) = (decide(), decide(), decide());
     assert_eq!((count("allowed"), count("rate_limited")), (1, 0));
-    shell.gate.refused_for_rate(Refusal::RateLimited, &mut attempt);
+    let verdict = shell.gate.refused_for_rate(Refusal::RateLimited, &verdict, &mut attempt);
+    assert_refused(&verdict, Refusal::RateLimited);
     assert_eq!((count("allowed"), count("rate_limited")), (0, 1));
     assert_eq!(Refusal::RateLimited.class(), Class::TooMany);
     assert!(Refusal::RateLimited.retry_after_secs().is_some());

@@ -120,7 +120,7 @@ proptest! {
         prop_assert!(!contend(&told), "{:?}", patterns);
         for path in &paths {
             let parts: Vec<&str> = path.split('/').skip(1).collect();
-            let resolved = routes.resolve("GET", path.as_bytes()).unwrap();
+            let resolved = routes.resolve(None, "GET", path.as_bytes()).unwrap();
             let rule = resolved.as_ref().map(|resolved| resolved.rule);
             prop_assert_eq!(rule, walk(&told, &[], &parts), "{} {:?}", path, patterns);
         }
@@ -132,8 +132,8 @@ fn text_behind_a_parameter_that_is_the_end_of_an_escape_is_no_match() {
     for pattern in ["/{a}9", "/{a}A9", "/{a}9/b"] {
         let routes = Routes::compile(&rules(&[pattern.to_owned()])).unwrap();
         let path = pattern.replace("{a}A", "{a}").replace("{a}", "%C3%A");
-        assert_eq!(routes.resolve("GET", path.as_bytes()), Ok(None), "{pattern}");
+        assert_eq!(routes.resolve(None, "GET", path.as_bytes()), Ok(None), "{pattern}");
         let path = pattern.replace("{a}", "%C3%A9");
-        assert_eq!(routes.resolve("GET", path.as_bytes()).unwrap().unwrap().parameters[0].1, "\u{e9}");
+        assert_eq!(routes.resolve(None, "GET", path.as_bytes()).unwrap().unwrap().parameters[0].1, "\u{e9}");
     }
 }

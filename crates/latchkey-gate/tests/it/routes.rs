@@ -3,7 +3,7 @@
 use crate::stage::rule;
 use latchkey_core::{Permission, ResourceType};
 use latchkey_gate::{RouteError, RouteFault, Routes};
-use latchkey_snapshot::{ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{ResourceSource, Rule, Source};
 use proptest::prelude::*;
 
 fn fault(rule: Rule) -> RouteFault {
@@ -60,9 +60,9 @@ fn pattern_that_no_request_can_match_is_refused() {
 #[test]
 fn sources_must_name_parameters_of_the_pattern() {
     let project =
-        |pattern: &str, name: &str| Rule { project: ProjectSource::Path(name.into()), ..view(pattern) };
+        |pattern: &str, name: &str| Rule { project: Some(Source::Path(name.into())), ..view(pattern) };
     let resource = |name: &str, rule: Rule| Rule {
-        resource: Some(ResourceSource { resource: ResourceType::File, parameter: name.into() }),
+        resource: Some(ResourceSource { resource: ResourceType::File, source: Source::Path(name.into()) }),
         ..rule
     };
     assert_eq!(fault(project("/{a}", "b")), RouteFault::UnknownParameter("b".into()));

@@ -164,6 +164,7 @@ impl World {
             Ask::Head(HeadAsk::Start) => self.look(),
             Ask::Head(HeadAsk::Join) => {}
             Ask::Objects(list) => list.into_iter().for_each(|wanted| self.send(Parcel::Object(wanted))),
+            Ask::Body(field) => panic!("no rule reads `{field}`"),
         }
         let wait = self.roll(HEAD_BUDGET_MS);
         self.stage.now = self.stage.now.plus_ms(wait);

@@ -11,6 +11,7 @@ const PATH: &[u8] = b"/v1/assets/a";
 
 fn outcome(verdict: &Verdict) -> String {
     match verdict.outcome {
+        Outcome::Pass(_) => panic!("no route is public or in shadow"),
         Outcome::Allow(_) => "ALLOWED".into(),
         Outcome::Refuse(refusal) if refusal.code() == refusal.cause() => refusal.code().into(),
         Outcome::Refuse(refusal) => format!("{} ({})", refusal.code(), refusal.cause()),

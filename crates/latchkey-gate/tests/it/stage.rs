@@ -11,8 +11,8 @@ use latchkey_snapshot::head::{Inline, InlineSubject, Reason};
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::{Installation, KeyRole, RootKey};
 use latchkey_snapshot::{
-    Binding, Canary, Credentials, Expected, Freshness, KeyState, ModelSource, ObjectDigest, ObjectRef,
-    OrganizationNames, Previous, ProjectNames, ProjectSource, Query, ResourceSource, Rule,
+    Binding, Canary, Cors, Credentials, Expected, Freshness, KeyState, ObjectDigest, ObjectRef,
+    OrganizationNames, Previous, ProjectNames, Query, ResourceSource, Rule, Source,
 };
 use std::collections::BTreeMap;
 
@@ -50,6 +50,7 @@ pub(crate) struct Stage {
     pub(crate) mint: MintSecret,
     pub(crate) prefix: Prefix,
     pub(crate) rules: Vec<Rule>,
+    pub(crate) cors: Option<Cors>,
     pub(crate) exceptions: Exceptions,
     pub(crate) session_keys: Vec<TokenKey>,
     pub(crate) grace_secs: u32,
@@ -95,6 +96,7 @@ impl Stage {
             mint: MintSecret::new([22; 32]),
             prefix: Prefix::parse("lk").unwrap(),
             rules: rules(),
+            cors: None,
             exceptions: Exceptions::default(),
             session_keys: vec![session_key(&session_signer())],
             grace_secs: GRACE_SECS,
@@ -346,6 +348,7 @@ impl Stage {
             session_keys: &self.session_keys,
             edge_keys: &[],
             canaries: &self.canaries,
+            cors: self.cors.as_ref(),
             rules: &self.rules,
         });
         let built = built.unwrap();
@@ -514,21 +517,12 @@ pub(crate) fn project_id(number: u32) -> ProjectId {
 }
 
 pub(crate) fn rule(method: &str, pattern: &str, permission: Permission) -> Rule {
-    Rule {
-        method: method.into(),
-        pattern: pattern.into(),
-        permission,
-        freshness: Freshness::Normal,
-        credentials: Credentials::Keys,
-        project: ProjectSource::Credential,
-        resource: None,
-        model: None,
-    }
+    Rule::new(method, pattern, permission)
 }
 
 pub(crate) fn rules() -> Vec<Rule> {
-    let project = || ProjectSource::Path("project".into());
-    let file = || Some(ResourceSource { resource: ResourceType::File, parameter: "file".into() });
+    let project = || Some(Source::Path("project".into()));
+    let file = || Some(ResourceSource { resource: ResourceType::File, source: Source::Path("file".into()) });
     let mut rules = vec![
         rule("POST", "/v1/inference", Permission::InferenceInvoke),
         Rule { project: project(), ..rule("GET", "/v1/projects/{project}/files", Permission::FilesView) },
@@ -566,11 +560,11 @@ pub(crate) fn rules() -> Vec<Rule> {
         sessions(rule("PUT", "/v1/external", Permission::ProjectExternalWrite)),
         sessions(rule("GET", "/v1/sessions/files", Permission::FilesView)),
         Rule {
-            model: Some(ModelSource::Header("x-model".into())),
+            model: Some(Source::Header("x-model".into())),
             ..rule("POST", "/v1/chat", Permission::InferenceInvoke)
         },
         Rule {
-            model: Some(ModelSource::Path("model".into())),
+            model: Some(Source::Path("model".into())),
             ..rule("POST", "/v1/models/{*model}", Permission::InferenceInvoke)
         },
     ];
@@ -601,6 +595,9 @@ pub(crate) struct Shell {
     pub(crate) heads: usize,
     pub(crate) joins: usize,
     pub(crate) objects: usize,
+    /// How often a body was looked at, and what stands in it.
+    pub(crate) bodies: usize,
+    pub(crate) body: Vec<u8>,
     /// How long a look at the head takes.
     pub(crate) head_ms: u64,
     /// Why something that was published was not adopted.
@@ -621,6 +618,8 @@ impl Shell {
             heads: 0,
             joins: 0,
             objects: 0,
+            bodies: 0,
+            body: vec![],
             head_ms: 0,
             not_adopted: vec![],
             lost: BTreeMap::new(),
@@ -630,9 +629,17 @@ impl Shell {
     /// One whole request, `stage.now` moving as the network takes time.
     pub(crate) fn ask(&mut self, stage: &mut Stage, request: &Request<'_>, question: Question) -> Verdict {
         let mut attempt = Attempt::default();
+        let mut said: Option<Option<String>> = None;
         for _ in 0..40 {
-            match self.gate.decide(request, question, stage.now, &mut attempt) {
+            let body =
+                said.as_ref().map_or(Body::Unread, |said| said.as_deref().map_or(Body::Silent, Body::Says));
+            let request = Request { body, ..*request };
+            match self.gate.decide(&request, question, stage.now, &mut attempt) {
                 Step::Answer(verdict) => return verdict,
+                Step::Ask(Ask::Body(field)) => {
+                    self.bodies += 1;
+                    said = Some(find_text(&self.body, Extent::Whole, &field).ok());
+                }
                 Step::Ask(Ask::Head(HeadAsk::Join)) => {
                     self.joins += 1;
                     stage.now = stage.now.plus_ms(HEAD_BUDGET_MS);
@@ -721,7 +728,7 @@ impl Shell {
             let wanted = match self.gate.names(binding, stage.now, &mut attempt) {
                 NamesStep::Names(names) => return Some(names.project.name.to_string()),
                 NamesStep::Ask(Ask::Objects(list)) => list,
-                NamesStep::Ask(Ask::Head(_)) | NamesStep::Unavailable => return None,
+                NamesStep::Ask(Ask::Head(_) | Ask::Body(_)) | NamesStep::Unavailable => return None,
             };
             wanted.iter().for_each(|wanted| self.fetch(stage, wanted));
         }
@@ -749,6 +756,7 @@ impl Shell {
 pub(crate) fn assert_allowed(verdict: &Verdict) -> Grant {
     match verdict.outcome {
         Outcome::Allow(grant) => grant,
+        Outcome::Pass(pass) => panic!("passed: {pass:?}"),
         Outcome::Refuse(refusal) => panic!("refused: {refusal:?} {:?}", verdict.standing),
     }
 }

@@ -7,8 +7,8 @@ use latchkey_snapshot::build::{Content, Record, Signer, Standing, TokenContent};
 use latchkey_snapshot::manifest::{Exceptions, TokenKey};
 use latchkey_snapshot::root::Installation;
 use latchkey_snapshot::{
-    Binding, Credentials, Freshness, InlineSubject, KeyState, OrganizationNames, ProjectNames, ProjectSource,
-    Query, Reason, ResourceSource, Rule,
+    Binding, Credentials, Freshness, InlineSubject, KeyState, OrganizationNames, ProjectNames, Query, Reason,
+    ResourceSource, Rule, Source,
 };
 use std::collections::BTreeMap;
 
@@ -398,17 +398,11 @@ pub(crate) fn session_keys() -> Vec<TokenKey> {
 }
 
 pub(crate) fn rules() -> Vec<Rule> {
-    let rule = |method: &str, pattern: &str, permission| Rule {
-        method: method.into(),
-        pattern: pattern.into(),
-        permission,
-        freshness: Freshness::Normal,
+    let rule = |method: &str, pattern: &str, permission: Permission| Rule {
         credentials: Credentials::Any,
-        project: ProjectSource::Credential,
-        resource: None,
-        model: None,
+        ..Rule::new(method, pattern, permission)
     };
-    let file = Some(ResourceSource { resource: ResourceType::File, parameter: "file".into() });
+    let file = Some(ResourceSource { resource: ResourceType::File, source: Source::Path("file".into()) });
     let mut rules = vec![
         rule("POST", "/v1/inference", Permission::InferenceInvoke),
         rule("GET", "/v1/files", Permission::FilesView),

@@ -152,6 +152,7 @@ impl Chain {
             session_keys: &session_keys(),
             edge_keys: &[],
             canaries: if is_wrong { slice::from_ref(&canary) } else { &[] },
+            cors: None,
             rules: &rules(),
         });
         let built = built.unwrap();

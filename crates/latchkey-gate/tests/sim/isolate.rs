@@ -204,6 +204,7 @@ impl Shell {
                 }
                 None => self.world.clockwork.sleep(JOIN_PAUSE_MS).await,
             },
+            latchkey_gate::Ask::Body(field) => panic!("no rule reads `{field}`"),
             latchkey_gate::Ask::Objects(list) => {
                 for some in list.chunks(OBJECTS_AT_ONCE) {
                     join_all(some.iter().map(|wanted| self.await_object(*wanted))).await;

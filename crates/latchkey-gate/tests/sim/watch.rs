@@ -113,6 +113,7 @@ impl Watch {
                 self.check_unavailable(shell, asked, verdict, why, &context);
             }
             Outcome::Refuse(refusal) => self.check_refused(shell, asked, refusal, is_unmarked, &context),
+            Outcome::Pass(pass) => panic!("no route is public or in shadow: {pass:?}"),
             Outcome::Allow(_) => self.check_allowed(shell, asked, verdict, now, &context),
         }
         if !matches!(verdict.outcome, Outcome::Refuse(Refusal::Unavailable(_))) && verdict.standing.is_some()

@@ -40,6 +40,7 @@ pub fn manifest(manifest: &Manifest) -> Result<Object, BuildError> {
         session_keys: &manifest.session_keys,
         edge_keys: &manifest.edge_keys,
         canaries: &manifest.canaries,
+        cors: manifest.cors.as_ref(),
         rules: &manifest.rules,
     };
     encode::manifest(&edition, &manifest.sections)

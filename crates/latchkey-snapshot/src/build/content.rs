@@ -10,6 +10,7 @@ use super::row::Row;
 use super::slot::{ImportedSlot, Shared, Slot, names_fit};
 use super::trie::{Item, Leaf, Trie};
 use crate::canary::Canary;
+use crate::cors::Cors;
 use crate::manifest::{Exceptions, TokenKey};
 use crate::names::{OrganizationNames, ProjectNames};
 use crate::node::PageRef;
@@ -57,6 +58,8 @@ pub struct Edition<'a> {
     pub edge_keys: &'a [TokenKey],
     /// What must come out of some look-ups, in any order.
     pub canaries: &'a [Canary],
+    /// Which pages in browsers may call; its lists in any order.
+    pub cors: Option<&'a Cors>,
     /// What routes need, in any order.
     pub rules: &'a [Rule],
 }

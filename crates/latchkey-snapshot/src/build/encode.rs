@@ -3,13 +3,15 @@
 use super::Object;
 use super::content::Edition;
 use crate::canary::{CANARIES_MAX, CANARY_LEN, Canary};
+use crate::cors::{Cors, HEADERS_MAX, ORIGINS_MAX};
 use crate::head::REFERENCE_LEN;
 use crate::manifest::{self, ExceptionClass, Exceptions, Section, TokenKey};
 use crate::names::{self, OrganizationNames, ProjectNames};
 use crate::node::{self, NodeRef, PageRef};
 use crate::object::ObjectRef;
 use crate::query::Kind;
-use crate::rule::{ModelSource, ProjectSource, Rule};
+use crate::rule::{Access, Rule, Source};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -158,7 +160,7 @@ pub(super) fn manifest(edition: &Edition<'_>, sections: &[Section]) -> Result<Ob
     token_keys(&mut bytes, "session keys", edition.session_keys)?;
     token_keys(&mut bytes, "edge keys", edition.edge_keys)?;
     canaries(&mut bytes, edition.canaries)?;
-    rules(&mut bytes, edition.rules)?;
+    routing(&mut bytes, edition.cors, edition.rules)?;
     if bytes.0.len() > manifest::MANIFEST_LEN_MAX {
         return Err(BuildError::TooLong("manifest"));
     }
@@ -219,35 +221,71 @@ fn canaries(bytes: &mut Bytes, canaries: &[Canary]) -> Result<(), BuildError> {
     Ok(())
 }
 
+/// The BLAKE3 digest by which a manifest with these says which version of them it has.
+///
+/// # Errors
+/// [`BuildError`]: a manifest cannot have them.
+pub fn routing_digest(cors: Option<&Cors>, list: &[Rule]) -> Result<[u8; 32], BuildError> {
+    let mut bytes = Bytes(Vec::new());
+    routing(&mut bytes, cors, list)?;
+    Ok(*blake3::hash(&bytes.0).as_bytes())
+}
+
+fn routing(bytes: &mut Bytes, cors: Option<&Cors>, list: &[Rule]) -> Result<(), BuildError> {
+    match cors {
+        None => bytes.put([0]),
+        Some(cors) => {
+            bytes.put([1]);
+            texts(bytes, "cors origins", &cors.origins, ORIGINS_MAX)?;
+            texts(bytes, "cors headers", &cors.headers, HEADERS_MAX)?;
+            texts(bytes, "exposed cors headers", &cors.exposed, HEADERS_MAX)?;
+            bytes.put(cors.max_age_secs.to_le_bytes());
+        }
+    }
+    rules(bytes, list)
+}
+
+fn texts(bytes: &mut Bytes, what: &'static str, list: &[String], max: usize) -> Result<(), BuildError> {
+    let mut ordered: Vec<&String> = list.iter().collect();
+    ordered.sort();
+    bytes.put(count::<u8>(what, ordered.len(), max)?.to_le_bytes());
+    ordered.into_iter().try_for_each(|text| bytes.text(text))
+}
+
 fn rules(bytes: &mut Bytes, rules: &[Rule]) -> Result<(), BuildError> {
     let mut ordered: Vec<&Rule> = rules.iter().collect();
-    ordered.sort_by_key(|rule| (&rule.pattern, &rule.method));
+    ordered.sort_by_key(|rule| rule.key());
     bytes.put(count::<u16>("route rules", rules.len(), manifest::RULES_MAX)?.to_le_bytes());
-    for rule in ordered {
-        bytes.text(&rule.method)?;
-        bytes.text(&rule.pattern)?;
-        bytes.put([rule.permission.number(), rule.freshness as u8, rule.credentials as u8]);
-        match &rule.project {
-            ProjectSource::Credential => bytes.put([0]),
-            ProjectSource::Path(parameter) => {
-                bytes.put([1]);
-                bytes.text(parameter)?;
-            }
-        }
-        bytes.put([rule.resource.as_ref().map_or(0, |source| source.resource as u8)]);
-        if let Some(source) = &rule.resource {
-            bytes.text(&source.parameter)?;
-        }
-        match &rule.model {
-            None => bytes.put([0]),
-            Some(ModelSource::Path(parameter)) => {
-                bytes.put([1]);
-                bytes.text(parameter)?;
-            }
-            Some(ModelSource::Header(header)) => {
-                bytes.put([2]);
-                bytes.text(header)?;
-            }
+    ordered.into_iter().try_for_each(|one| rule(bytes, one))
+}
+
+fn rule(bytes: &mut Bytes, rule: &Rule) -> Result<(), BuildError> {
+    let (host, pattern, method) = rule.key();
+    bytes.text(host)?;
+    bytes.text(pattern)?;
+    bytes.text(method)?;
+    bytes.put([rule.forwarding as u8]);
+    let Access::Permission(permission) = rule.access else {
+        bytes.put([0]);
+        return Ok(());
+    };
+    bytes.put([1, permission.number(), rule.freshness as u8, rule.credentials as u8]);
+    source(bytes, rule.project.as_ref())?;
+    bytes.put([rule.resource.as_ref().map_or(0, |source| source.resource as u8)]);
+    if let Some(resource) = &rule.resource {
+        source(bytes, Some(&resource.source))?;
+    }
+    source(bytes, rule.model.as_ref())?;
+    bytes.put(rule.shadow_until.map_or(0, |until| until.0).to_le_bytes());
+    Ok(())
+}
+
+fn source(bytes: &mut Bytes, source: Option<&Source>) -> Result<(), BuildError> {
+    match source {
+        None => bytes.put([0]),
+        Some(source) => {
+            bytes.put([source.byte()]);
+            bytes.text(source.name())?;
         }
     }
     Ok(())

@@ -28,7 +28,7 @@ pub mod again;
 pub use content::{Built, Content, Edition};
 pub use delta::{DeltaContent, Touched};
 pub use draft::RootDraft;
-pub use encode::BuildError;
+pub use encode::{BuildError, routing_digest};
 pub use narrowing::{Narrowing, NarrowingContent};
 pub use record::{Record, Standing};
 pub use sign::{HeadContent, RootContent, Signer, StatementContent};

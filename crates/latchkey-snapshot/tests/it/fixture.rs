@@ -124,14 +124,12 @@ pub(crate) fn records() -> Vec<Record<'static>> {
 
 pub(crate) fn rules() -> Vec<Rule> {
     vec![Rule {
-        method: "GET".into(),
-        pattern: "/v1/projects/{project}/files/{file}".into(),
-        permission: Permission::FilesRead,
         freshness: Freshness::FreshOnly,
         credentials: Credentials::Any,
-        project: ProjectSource::Path("project".into()),
-        resource: Some(ResourceSource { resource: ResourceType::File, parameter: "file".into() }),
-        model: Some(ModelSource::Header("latchkey-model".into())),
+        project: Some(Source::Path("project".into())),
+        resource: Some(ResourceSource { resource: ResourceType::File, source: Source::Path("file".into()) }),
+        model: Some(Source::Header("latchkey-model".into())),
+        ..Rule::new("GET", "/v1/projects/{project}/files/{file}", Permission::FilesRead)
     }]
 }
 
@@ -173,6 +171,7 @@ pub(crate) fn with_edition<T>(
         session_keys: &[token_key],
         edge_keys: &[],
         canaries,
+        cors: None,
         rules: &rules(),
     };
     make(&edition)

@@ -292,7 +292,7 @@ fn find_key_fast(built: &Built, id: KeyId, digest: &latchkey_core::KeyDigest) ->
 proptest! {
     #[test]
     fn any_bytes_are_answered_without_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), magic in 0usize..8) {
-        let magics = [b"LKR1", b"LKH1", b"LKS3", b"LKM3", b"LKN2", b"LKP2", b"LKT1", b"LKD3"];
+        let magics = [b"LKR1", b"LKH1", b"LKS3", b"LKM4", b"LKN2", b"LKP2", b"LKT1", b"LKD3"];
         if bytes.len() >= 4 {
             bytes[..4].copy_from_slice(magics[magic]);
         }

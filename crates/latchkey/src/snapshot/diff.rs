@@ -69,7 +69,10 @@ impl Difference {
             difference.exceptions.insert(class.to_string(), compare(&numbers(before), &numbers(after)));
         }
         difference.exceptions.retain(|_, changes| *changes != Changes::default());
-        let name = |rule: &Rule| (format!("{} {}", rule.method, rule.pattern), rule.clone());
+        let name = |rule: &Rule| {
+            let host = rule.host.as_deref().unwrap_or_default();
+            (format!("{} {host}{}", rule.method, rule.pattern), rule.clone())
+        };
         let rules = |state: &PublishedState| state.manifest.rules.iter().map(name).collect();
         difference.rules = compare(&rules(before), &rules(after));
         let (one, other) = (&before.manifest, &after.manifest);
@@ -77,6 +80,7 @@ impl Difference {
             ("pepper", one.pepper_id == other.pepper_id),
             ("grace", one.grace_secs == other.grace_secs),
             ("prefix", one.prefix == other.prefix),
+            ("cross-origin requests", one.cors == other.cors),
             ("session keys", one.session_keys == other.session_keys),
             ("edge keys", one.edge_keys == other.edge_keys),
             ("canaries", one.canaries == other.canaries),

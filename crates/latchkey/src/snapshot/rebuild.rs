@@ -7,13 +7,15 @@
 use super::diff::Difference;
 use crate::config::{self, Publishes};
 use crate::installation::{Folder, Installation};
-use crate::{published, routes};
+use crate::published;
+use crate::routes::{self, Routing};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use latchkey_control::outside::{Clock, SystemClock};
 use latchkey_control::publish::{Beside, Canaries, PublishedState, Rebuilt, Snapshot};
 use latchkey_control::store::Store;
 use latchkey_core::KeyId;
-use latchkey_snapshot::{Manifest, Rule};
+use latchkey_snapshot::Manifest;
 use std::path::PathBuf;
 
 /// What `latchkey snapshot rebuild` is asked for.
@@ -41,7 +43,7 @@ pub(crate) struct Arguments {
 
 /// What the operator says that the server publishes beside the state; `None` is taken on trust.
 struct Said {
-    rules: Option<Vec<Rule>>,
+    routing: Option<Routing>,
     grace_secs: Option<u32>,
     canaries: Option<Vec<KeyId>>,
 }
@@ -114,18 +116,20 @@ impl Said {
     /// A flag beats the file. A file that does not name a thing says what the server does then.
     fn of(arguments: &Arguments) -> Result<Self> {
         let file = arguments.config.as_deref().map(config::publishes).transpose()?;
-        let (mut rules, mut grace_secs, mut canaries) = (None, None, None);
+        let now = SystemClock.now().seconds();
+        let (mut routing, mut grace_secs, mut canaries) = (None, None, None);
         if let Some(Publishes { routes: path, grace_secs: grace, canaries: keys }) = file {
-            rules = Some(path.as_deref().map(routes::load).transpose()?.unwrap_or_default());
+            let load = |path| routes::load(path, now);
+            routing = Some(path.as_deref().map(load).transpose()?.unwrap_or_default());
             (grace_secs, canaries) = (Some(grace), Some(keys));
         }
         if let Some(path) = &arguments.routes {
-            rules = Some(routes::load(path)?);
+            routing = Some(routes::load(path, now)?);
         }
         if !arguments.canaries.is_empty() {
             canaries = Some(config::canaries(arguments.canaries.clone())?);
         }
-        Ok(Self { rules, grace_secs: arguments.grace_secs.or(grace_secs), canaries })
+        Ok(Self { routing, grace_secs: arguments.grace_secs.or(grace_secs), canaries })
     }
 
     fn beside<'a>(&'a self, installation: &'a Installation, published: &'a Manifest) -> Beside<'a> {
@@ -135,7 +139,8 @@ impl Said {
             prefix: installation.prefix,
             session_keys: keyring.session_keys(),
             edge_keys: keyring.edge_keys(),
-            rules: self.rules.as_deref().unwrap_or(&published.rules),
+            cors: self.routing.as_ref().map_or(published.cors.as_ref(), |routing| routing.cors.as_ref()),
+            rules: self.routing.as_ref().map_or(&published.rules, |routing| &routing.rules),
             grace_secs: self.grace_secs.unwrap_or(published.grace_secs),
             canaries: match &self.canaries {
                 Some(keys) => Canaries::Of(keys),
@@ -146,7 +151,7 @@ impl Said {
 
     fn tell_trusted(&self) {
         let parts = [
-            ("the rules (`--routes`)", self.rules.is_none()),
+            ("the rules (`--routes`)", self.routing.is_none()),
             ("the grace (`--grace-secs`)", self.grace_secs.is_none()),
             ("the canaries (`--canary`)", self.canaries.is_none()),
         ];

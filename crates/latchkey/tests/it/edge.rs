@@ -107,6 +107,7 @@ impl Edge {
                     self.gate.ask_ended(end, self.now());
                 }
                 Step::Ask(Ask::Objects(list)) => list.iter().for_each(|wanted| self.fetch(wanted)),
+                Step::Ask(Ask::Body(field)) => panic!("no rule reads `{field}`"),
             }
         }
         panic!("the loop does not end");
@@ -114,7 +115,7 @@ impl Edge {
 
     /// Whether the key is let in now, on knowledge that is fresh.
     pub(crate) fn lets_in(&mut self, key: &str) -> bool {
-        let Verdict { outcome, standing } = self.ask(key);
+        let Verdict { outcome, standing, .. } = self.ask(key);
         let is_stale = standing.is_none_or(|standing| standing.stale);
         assert!(!is_stale, "the answer is stale: {:?}", self.status());
         matches!(outcome, Outcome::Allow(_))
@@ -124,7 +125,7 @@ impl Edge {
     pub(crate) fn refusal(&mut self, key: &str) -> Refusal {
         match self.ask(key).outcome {
             Outcome::Refuse(refusal) => refusal,
-            Outcome::Allow(_) => panic!("the key is let in"),
+            Outcome::Allow(_) | Outcome::Pass(_) => panic!("the key is let in"),
         }
     }
 

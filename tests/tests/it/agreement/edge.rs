@@ -116,6 +116,7 @@ impl Publication {
             prefix: Prefix::parse("lk_test").unwrap(),
             keyring: keyring(root.clone()),
             rules,
+            cors: None,
             canaries: Vec::new(),
             grace_secs: 900,
             schedule: Schedule {
@@ -193,6 +194,7 @@ impl Shell {
                     self.gate.ask_ended(end, self.clock.now());
                 }
                 Step::Ask(Ask::Objects(list)) => list.iter().for_each(|wanted| self.fetch(wanted)),
+                Step::Ask(Ask::Body(field)) => panic!("no rule reads `{field}`"),
             }
         }
         panic!("the loop does not end");

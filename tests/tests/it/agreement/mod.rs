@@ -13,7 +13,7 @@ use history::World;
 use latchkey_control::outside::Clock;
 use latchkey_core::{Permission, ResourceType, UnixMillis};
 use latchkey_gate::{Header, Headers, Outcome, Refusal, Request, Verdict};
-use latchkey_snapshot::{Credentials, Freshness, ModelSource, ProjectSource, ResourceSource, Rule};
+use latchkey_snapshot::{Credentials, ResourceSource, Rule, Source};
 use latchkey_testkit::Actor;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -161,6 +161,7 @@ fn same(shell: &mut Shell, question: &Question, answer: Answer, at: (u8, usize, 
     let verdict = ask(shell, question);
     let edge = match verdict.outcome {
         Outcome::Allow(_) => Answer::Allowed,
+        Outcome::Pass(pass) => panic!("no route is public or in shadow: {pass:?}"),
         Outcome::Refuse(Refusal::Unauthenticated(_) | Refusal::OutOfForce(_)) => Answer::NoCredential,
         Outcome::Refuse(Refusal::NotFound(_)) => Answer::NotFound,
         Outcome::Refuse(refusal) => match refusal.class() {
@@ -317,24 +318,19 @@ impl Question {
 }
 
 fn rules() -> Vec<Rule> {
-    let rule = |method: &str, pattern: &str, permission| Rule {
-        method: method.into(),
-        pattern: pattern.into(),
-        permission,
-        freshness: Freshness::Normal,
+    let rule = |method: &str, pattern: &str, permission: Permission| Rule {
         credentials: Credentials::Any,
-        project: ProjectSource::Path("project".into()),
-        resource: None,
-        model: None,
+        project: Some(Source::Path("project".into())),
+        ..Rule::new(method, pattern, permission)
     };
-    let file = ResourceSource { resource: ResourceType::File, parameter: "file".into() };
+    let file = ResourceSource { resource: ResourceType::File, source: Source::Path("file".into()) };
     let mut rules = vec![
         Rule { resource: Some(file), ..rule("GET", "/p/{project}/files/{file}", Permission::FilesRead) },
         rule("POST", "/p/{project}/clusters", Permission::ClustersCreate),
         rule("GET", "/p/{project}/keys", Permission::KeysRead),
         Rule {
-            project: ProjectSource::Credential,
-            model: Some(ModelSource::Header("x-model".into())),
+            project: None,
+            model: Some(Source::Header("x-model".into())),
             ..rule("POST", "/v1/chat", Permission::InferenceInvoke)
         },
     ];

@@ -55,6 +55,7 @@ fn built(generation: u64) -> Built {
         session_keys: &[],
         edge_keys: &[],
         canaries: &[],
+        cors: None,
         rules: &[],
     };
     content.build(&edition).unwrap()

@@ -124,6 +124,7 @@ impl Stage {
             installation: INSTALLATION,
             prefix: Prefix::parse("lk").unwrap(),
             keyring: self.keyring.subscribe(),
+            cors: None,
             rules: Vec::new(),
             canaries: Vec::new(),
             grace_secs: 900,

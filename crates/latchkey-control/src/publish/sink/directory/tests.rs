@@ -148,7 +148,8 @@ async fn object_that_two_writers_put_is_whole_whenever_it_is_there() {
         let object = object(&vec![n; 300_000]);
         let path = folder.path().join(OBJECTS).join(object.reference.digest().to_string());
         let (first, second) = tokio::join!(one.put_object(&object), other.put_object(&object));
-        (first.unwrap(), second.unwrap());
+        first.unwrap();
+        second.unwrap();
         assert_eq!(fs::read(&path).unwrap(), &object.bytes[..]);
     }
     assert_eq!(parts(folder.path()), Vec::<PathBuf>::new());
