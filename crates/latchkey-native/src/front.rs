@@ -1,5 +1,6 @@
 //! The sockets, and which path goes where.
 
+use crate::body::Upload;
 use crate::facts::Facts;
 use crate::gateway::{Gateway, Unreachable};
 use crate::mind::{Decision, Mind, Rest};
@@ -8,7 +9,7 @@ use crate::settings::{Client, Forward, Settings, address_in};
 use crate::usage::Report;
 use crate::{follow, metrics};
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
+use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
@@ -18,7 +19,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -107,13 +108,21 @@ impl Native {
         if head_bytes(&request) > HEAD_BYTES_MAX {
             return respond::head_too_long();
         }
-        match request.uri().path() {
+        if let Some(reply) = self.mind.preflight(&self.facts(&request, peer)) {
+            return reply;
+        }
+        let page = one(request.headers(), ORIGIN.as_str()).map(str::to_owned);
+        let mut reply = match request.uri().path() {
             STATUS_PATH => self.status(request.method()),
             VERIFY_PATH => self.verify(request.headers()).await,
             WHOAMI_PATH if request.method() == Method::GET => self.whoami(&request, peer).await,
             path if path.starts_with(OWN_PREFIX) => respond::not_found(),
             _ => self.pass(request, peer).await,
+        };
+        if let Some(page) = page {
+            self.mind.share(&page, &mut reply);
         }
+        reply
     }
 
     fn status(&self, method: &Method) -> Reply {
@@ -134,25 +143,37 @@ impl Native {
     }
 
     /// `GET /v1/whoami` (IAM K11): who a key is, answered from the snapshot.
-    async fn whoami(&self, request: &Request<Incoming>, peer: IpAddr) -> Reply {
-        let decision = self.decide(request, peer, Question::Whoami).await;
-        match decision {
+    async fn whoami<B>(&self, request: &Request<B>, peer: IpAddr) -> Reply {
+        match self.mind.decide(&self.facts(request, peer), Question::Whoami, None).await {
             Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
-            Decision::OutOfReach(standing) => respond::out_of_reach(standing),
-            Decision::Admitted(grant, names, standing) => respond::whoami(&grant, &names, standing),
+            // Whoami falls under no rule, so nobody is passed on.
+            Decision::OutOfReach(standing) | Decision::Passed(_, standing) => respond::out_of_reach(standing),
+            Decision::Admitted(grant, names, _, standing) => respond::whoami(&grant, &names, standing),
         }
     }
 
     async fn pass(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
-        let (grant, names, standing) = match self.decide(&request, peer, Question::Route).await {
+        let (parts, body) = request.into_parts();
+        let (head, mut body) = (Request::from_parts(parts, ()), Upload::of(body));
+        let facts = self.facts(&head, peer);
+        let mut told = HeaderMap::new();
+        let decision = self.mind.decide(&facts, Question::Route, Some(&mut body)).await;
+        let (grant, forwarding, standing) = match decision {
             Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
             Decision::OutOfReach(standing) => return respond::out_of_reach(standing),
-            Decision::Admitted(grant, names, standing) => (grant, names, standing),
+            Decision::Passed(forwarding, standing) => (None, forwarding, standing),
+            Decision::Admitted(grant, names, forwarding, standing) => {
+                told.extend(respond::identity(&grant, &names));
+                told.extend(facts.model().and_then(respond::model));
+                (Some(grant), forwarding, standing)
+            }
         };
         let Some(gateway) = &self.gateway else { return respond::no_origin(standing) };
-        match gateway.pass_on(request, &grant, &names).await {
+        match gateway.pass_on(head.map(|()| body), forwarding, told).await {
             Ok(response) => {
-                self.report.record(&grant, self.mind.now());
+                if let Some(grant) = grant {
+                    self.report.record(&grant, self.mind.now());
+                }
                 respond::from_origin(response, standing)
             }
             Err(Unreachable(why)) => {
@@ -162,14 +183,17 @@ impl Native {
         }
     }
 
-    async fn decide(&self, request: &Request<Incoming>, peer: IpAddr, question: Question) -> Decision {
-        let facts = Facts {
+    fn facts<'a, B>(&self, request: &'a Request<B>, peer: IpAddr) -> Facts<'a> {
+        // A target that names a host itself outdoes the header (RFC 9112, 3.2.2).
+        let named = request.uri().authority().map(|authority| authority.as_str());
+        Facts {
             method: request.method().as_str(),
+            host: named.or_else(|| one(request.headers(), HOST.as_str())),
             target: request.uri().path_and_query().map_or("", |target| target.as_str()),
             client: self.client.address(request.headers(), peer),
             headers: request.headers(),
-        };
-        self.mind.decide(&facts, question).await
+            model: OnceLock::new(),
+        }
     }
 
     /// Forward-auth for a proxy that asks before it passes a request on. The proxy proves itself with a token; the
@@ -179,16 +203,19 @@ impl Native {
         if !one(headers, TOKEN_HEADER).is_some_and(|token| forward.token.is(token.as_bytes())) {
             return respond::forward_token();
         }
-        let (method, target) = forward.family.headers();
+        let (method, target, host) = forward.family.headers();
+        // A host that stands twice is none that any rule has.
+        let host = one(headers, host);
         let method = one(headers, method).filter(|text| is_method(text));
         let target = one(headers, target).filter(|text| !text.is_empty() && !text.contains(' '));
         let Some((method, target)) = method.zip(target) else { return respond::forward_headers() };
         let client = forward.client_header.as_deref().and_then(|name| address_in(headers, name));
-        let facts = Facts { method, target, client, headers };
-        match self.mind.decide(&facts, Question::Route).await {
+        let facts = Facts { method, host, target, client, headers, model: OnceLock::new() };
+        match self.mind.decide(&facts, Question::Route, None).await {
             Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
             Decision::OutOfReach(standing) => respond::out_of_reach(standing),
-            Decision::Admitted(grant, names, standing) => {
+            Decision::Passed(_, standing) => respond::passed(standing),
+            Decision::Admitted(grant, names, _, standing) => {
                 self.report.record(&grant, self.mind.now());
                 respond::verified(&grant, &names, standing)
             }

@@ -1,11 +1,11 @@
 //! The gateway: what is let in goes to the origin, and both bodies stream.
 //!
-//! The origin gets exactly the path that was matched. It never gets the credential; who calls is told in `Latchkey-*`
-//! headers, and such headers of the caller's own are taken away, whatever their spelling.
+//! The origin gets exactly the path that was matched. It gets the credential only where the rule says so; who calls is
+//! told in `Latchkey-*` headers, and such headers of the caller's own are taken away, whatever their spelling.
 
+use crate::body::Upload;
 use crate::headers;
-use crate::mind::Names;
-use crate::respond::{self, SWITCHING};
+use crate::respond::SWITCHING;
 use crate::settings::Origin;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE};
@@ -14,7 +14,7 @@ use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use latchkey_gate::Grant;
+use latchkey_snapshot::Forwarding;
 use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio::time::timeout;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 pub(crate) struct Gateway {
     origin: Origin,
     host: HeaderValue,
-    client: Client<HttpsConnector<HttpConnector>, Incoming>,
+    client: Client<HttpsConnector<HttpConnector>, Upload>,
 }
 
 /// The origin did not answer; why is for the log.
@@ -50,16 +50,16 @@ impl Gateway {
         Some(Self { origin, host, client })
     }
 
-    /// Passes a request on that was let in, and brings the answer.
+    /// Passes a request on with what the origin is told of its caller, and brings the answer.
     pub(crate) async fn pass_on(
         &self,
-        mut request: Request<Incoming>,
-        grant: &Grant,
-        names: &Names,
+        mut request: Request<Upload>,
+        forwarding: Forwarding,
+        told: HeaderMap,
     ) -> Result<Response<Incoming>, Unreachable> {
         let wish = upgrade_wished(request.headers());
         let here = wish.is_some().then(|| hyper::upgrade::on(&mut request));
-        let onward = self.onward(request, wish.as_ref(), grant, names)?;
+        let onward = self.onward(request, wish.as_ref(), forwarding, told)?;
         let answer = timeout(HEAD_TIMEOUT, self.client.request(onward)).await;
         let mut response = answer
             .map_err(|_| Unreachable("its answer did not begin in time".to_owned()))?
@@ -81,11 +81,11 @@ impl Gateway {
 
     fn onward(
         &self,
-        request: Request<Incoming>,
+        request: Request<Upload>,
         wish: Option<&HeaderValue>,
-        grant: &Grant,
-        names: &Names,
-    ) -> Result<Request<Incoming>, Unreachable> {
+        forwarding: Forwarding,
+        told: HeaderMap,
+    ) -> Result<Request<Upload>, Unreachable> {
         let (mut parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().cloned();
         let target = target.ok_or_else(|| Unreachable("the request has no path".to_owned()))?;
@@ -99,11 +99,13 @@ impl Gateway {
         let headers = &mut parts.headers;
         headers::strip_connection(headers);
         headers::strip(headers);
-        headers.remove(AUTHORIZATION);
+        if forwarding == Forwarding::Removed {
+            headers.remove(AUTHORIZATION);
+        }
         // The length is said anew, by what the body is.
         headers.remove(CONTENT_LENGTH);
         headers.insert(HOST, self.host.clone());
-        headers.extend(respond::identity(grant, names));
+        headers.extend(told);
         if let Some(protocol) = wish {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, protocol.clone());

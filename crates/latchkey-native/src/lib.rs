@@ -5,6 +5,7 @@
 //! objects that it leads to, from a [`Source`]; `state` keeps the last good copy on disk. `front` has a route for each
 //! of the gate's own paths, and `gateway` passes on everything else. Only `respond` names status codes.
 
+mod body;
 mod facts;
 mod follow;
 mod front;

@@ -4,17 +4,20 @@
 //! anything that the gate did not ask for. Whatever is read is read behind: who waits for it waits so long and no
 //! longer, and the read goes on.
 
+use crate::body::Upload;
 use crate::facts::Facts;
 use crate::rates::Rates;
+use crate::respond::{self, Reply};
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::state::State;
 use latchkey_core::{OrganizationId, ProjectId, UnixMillis};
 use latchkey_gate::{
-    Ask, Attempt, ConfigError, Gate, Grant, HEAD_BUDGET_MS, HeadAccepted, HeadAsk, HeadRefusal, NamesStep,
-    Outcome, Question, ROOT_HOPS_MAX, RefreshEnd, Refusal, Standing, Status, Step, Wanted,
+    Ask, Attempt, ConfigError, Gate, Grant, HEAD_BUDGET_MS, HeadAccepted, HeadAsk, HeadRefusal, Headers as _,
+    NamesStep, Outcome, Pass, Preflight, PreflightRequest, Question, ROOT_HOPS_MAX, RefreshEnd, Refusal,
+    Standing, Status, Step, Verdict, Wanted,
 };
-use latchkey_snapshot::ObjectDigest;
+use latchkey_snapshot::{Forwarding, ObjectDigest};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -42,8 +45,10 @@ pub(crate) enum Decision {
     Refused(Refusal, Option<Standing>),
     /// It would be let in, and who calls cannot be told.
     OutOfReach(Option<Standing>),
+    /// It goes on, and nobody is named to the origin.
+    Passed(Forwarding, Option<Standing>),
     /// It is let in.
-    Admitted(Grant, Box<Names>, Option<Standing>),
+    Admitted(Grant, Box<Names>, Forwarding, Option<Standing>),
 }
 
 /// The names of a grant.
@@ -80,16 +85,49 @@ impl Mind {
         (self.now)()
     }
 
+    /// Answers a browser's preflight, if it is one that the rules answer.
+    pub(crate) fn preflight(&self, facts: &Facts<'_>) -> Option<Reply> {
+        if facts.method != "OPTIONS" {
+            return None;
+        }
+        let (origin, method) = (facts.one("origin")?, facts.one("access-control-request-method")?);
+        let asked = PreflightRequest { origin: &origin, method: &method };
+        match self.read().preflight(&facts.request(), asked, self.now())? {
+            Preflight::Allowed(cors) => Some(respond::preflight(&origin, &method, cors)),
+            Preflight::Refused => Some(respond::origin_not_allowed()),
+        }
+    }
+
+    /// Lets a page of this origin read the answer, if it may.
+    pub(crate) fn share(&self, origin: &str, reply: &mut Reply) {
+        if let Some(cors) = self.read().cors(origin) {
+            respond::share(reply.headers_mut(), origin, cors);
+        }
+    }
+
     pub(crate) fn status(&self) -> Status {
         self.read().status(self.now())
     }
 
-    /// Decides on a request. Whatever had to be waited for, the verdict comes after it.
-    pub(crate) async fn decide(self: &Arc<Self>, facts: &Facts<'_>, question: Question) -> Decision {
+    /// Decides on a request. Whatever had to be waited for, the verdict comes after it. Forward-auth has no body.
+    pub(crate) async fn decide(
+        self: &Arc<Self>,
+        facts: &Facts<'_>,
+        question: Question,
+        mut body: Option<&mut Upload>,
+    ) -> Decision {
         let mut attempt = Attempt::default();
         loop {
             match self.step(facts, question, &mut attempt) {
                 Next::Decided(decision) => return decision,
+                Next::Ask(Ask::Body(field)) => {
+                    let said = match &mut body {
+                        Some(body) => body.text_of(facts.headers, &field).await,
+                        None => None,
+                    };
+                    // It is looked at once: a request is under one rule.
+                    let _ = facts.model.set(said);
+                }
                 Next::Ask(ask) => self.perform(ask).await,
             }
         }
@@ -103,8 +141,8 @@ impl Mind {
         };
         let standing = verdict.standing;
         let grant = match verdict.outcome {
-            Outcome::Refuse(refusal) => return Next::Decided(Decision::Refused(refusal, standing)),
             Outcome::Allow(grant) => grant,
+            _ => return Next::Decided(turned_away(&verdict)),
         };
         let names = match gate.names(&grant.binding, now, attempt) {
             NamesStep::Ask(ask) => return Next::Ask(ask),
@@ -119,10 +157,9 @@ impl Mind {
         };
         // Nothing is waited for any more, so a request counts once.
         if let Some(refusal) = grant.rate.and_then(|rate| self.rates.refusal(rate, now)) {
-            gate.refused_for_rate(refusal, attempt);
-            return Next::Decided(Decision::Refused(refusal, standing));
+            return Next::Decided(turned_away(&gate.refused_for_rate(refusal, &verdict, attempt)));
         }
-        Next::Decided(Decision::Admitted(grant, names, standing))
+        Next::Decided(Decision::Admitted(grant, names, forwarding(&verdict), standing))
     }
 
     async fn perform(self: &Arc<Self>, ask: Ask) {
@@ -132,6 +169,8 @@ impl Mind {
                 // The gate's lease ends by itself, should nobody be at it.
                 let _ = timeout(HEAD_BUDGET, self.looked.notified()).await;
             }
+            // The request's own to look at: see `decide`.
+            Ask::Body(_) => {}
             Ask::Objects(list) => {
                 let flights: Vec<_> = list.iter().map(|wanted| self.fetch(wanted)).collect();
                 for mut flight in flights {
@@ -249,6 +288,25 @@ impl Mind {
     fn write(&self) -> RwLockWriteGuard<'_, Gate> {
         self.gate.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What becomes of a request that nobody was let in for.
+fn turned_away(verdict: &Verdict) -> Decision {
+    match verdict.outcome {
+        Outcome::Refuse(refusal) => Decision::Refused(refusal, verdict.standing),
+        Outcome::Pass(pass) => {
+            if let Pass::Shadow(refusal) = pass {
+                tracing::info!(cause = refusal.cause(), "shadow: would be refused");
+            }
+            Decision::Passed(forwarding(verdict), verdict.standing)
+        }
+        // Who is let in is named, or goes nowhere.
+        Outcome::Allow(_) => Decision::OutOfReach(verdict.standing),
+    }
+}
+
+fn forwarding(verdict: &Verdict) -> Forwarding {
+    verdict.matched.map_or(Forwarding::Removed, |matched| matched.forwarding)
 }
 
 /// What of the settings is not about the gate.

@@ -5,11 +5,16 @@ use crate::mind::Names;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName,
+    HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use hyper::{HeaderMap, Response, StatusCode};
 use latchkey_api::Timestamp;
 use latchkey_core::Role;
 use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Unavailable};
+use latchkey_snapshot::Cors;
 use serde_json::{Value, json};
 
 /// A body: one of ours, or one that streams through.
@@ -122,6 +127,56 @@ pub(crate) fn from_origin(response: Response<Incoming>, standing: Option<Standin
     let mut reply = response.map(BodyExt::boxed);
     headers::strip(reply.headers_mut());
     told(reply, standing)
+}
+
+/// 200: the proxy may pass the request on; nobody is named.
+pub(crate) fn passed(standing: Option<Standing>) -> Reply {
+    told(new(StatusCode::OK, "text/plain", Bytes::new()), standing)
+}
+
+/// 204: pages of this origin may call with this method, which a rule has.
+pub(crate) fn preflight(origin: &str, method: &str, cors: &Cors) -> Reply {
+    let mut reply = new(StatusCode::NO_CONTENT, "text/plain", Bytes::new());
+    let headers = reply.headers_mut();
+    allow_origin(headers, origin, cors);
+    set(headers, ACCESS_CONTROL_ALLOW_METHODS, method);
+    if !cors.headers.is_empty() {
+        set(headers, ACCESS_CONTROL_ALLOW_HEADERS, &cors.headers.join(", "));
+    }
+    set(headers, ACCESS_CONTROL_MAX_AGE, &cors.max_age_secs.to_string());
+    reply
+}
+
+/// 403: they may not.
+pub(crate) fn origin_not_allowed() -> Reply {
+    plain(StatusCode::FORBIDDEN, "origin_not_allowed", "pages of this origin may not call here")
+}
+
+/// Lets pages of this origin read an answer.
+pub(crate) fn share(headers: &mut HeaderMap, origin: &str, cors: &Cors) {
+    allow_origin(headers, origin, cors);
+    if !cors.exposed.is_empty() {
+        set(headers, ACCESS_CONTROL_EXPOSE_HEADERS, &cors.exposed.join(", "));
+    }
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: &str, cors: &Cors) {
+    if cors.allows_every_origin() {
+        set(headers, ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    } else {
+        set(headers, ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+    }
+}
+
+/// Sets a header whose value came in one, or stands in the rules; what is none is left out, and the page is refused.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
+}
+
+/// The model that the body was seen to name, as the origin is told.
+pub(crate) fn model(model: &str) -> Option<(HeaderName, HeaderValue)> {
+    Some((HeaderName::from_static("latchkey-model"), HeaderValue::from_str(model).ok()?))
 }
 
 /// Who calls, as the origin is told.

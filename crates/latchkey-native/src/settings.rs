@@ -50,11 +50,11 @@ pub enum Family {
 }
 
 impl Family {
-    /// The header with the method, and the one with path and query.
-    pub(crate) const fn headers(self) -> (&'static str, &'static str) {
+    /// The headers with the method, with path and query, and with the host, which need not be there.
+    pub(crate) const fn headers(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Original => ("x-original-method", "x-original-uri"),
-            Self::Forwarded => ("x-forwarded-method", "x-forwarded-uri"),
+            Self::Original => ("x-original-method", "x-original-uri", "x-original-host"),
+            Self::Forwarded => ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host"),
         }
     }
 }
