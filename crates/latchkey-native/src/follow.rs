@@ -80,6 +80,15 @@ pub(crate) async fn objects(mind: Arc<Mind>) {
     }
 }
 
+/// Sweeps the last good copy: at the start, and every hour. Never ends.
+pub(crate) async fn sweeps(mind: Arc<Mind>) {
+    let Some(state) = &mind.state else { return };
+    loop {
+        state.sweep().await;
+        sleep(SWEEP_EVERY).await;
+    }
+}
+
 /// What of the last good copy is on disk.
 #[derive(Default)]
 struct Kept {
@@ -110,3 +119,7 @@ const AT_ONCE: usize = 8;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How old the head on disk becomes: a cold start is stale by as much at once.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,7 @@ impl Native {
         let mut behind = JoinSet::new();
         behind.spawn(follow::heads(Arc::clone(&native.mind)));
         behind.spawn(follow::objects(Arc::clone(&native.mind)));
+        behind.spawn(follow::sweeps(Arc::clone(&native.mind)));
         if let Some(metrics) = metrics {
             let native = Arc::clone(&native);
             let answer = move |request: Request<Incoming>, _| {

@@ -68,10 +68,11 @@ enum Next {
 impl Mind {
     pub(crate) fn new(settings: Settings) -> Result<(Arc<Self>, Rest), ConfigError> {
         let Settings { gate, source, state, origin, forward, client, reporter, now } = settings;
+        let state = state.map(|path| State::at(path, gate.root.clone()));
         let mind = Self {
             gate: RwLock::new(Gate::new(gate)?),
             source,
-            state: state.map(State::at),
+            state,
             rates: Rates::default(),
             now,
             flights: Mutex::default(),

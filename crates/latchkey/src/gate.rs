@@ -99,8 +99,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 Some(bound.with_context(|| format!("cannot listen on {address}"))?)
             }
         };
+        // Whoever is told where the gate is may ask for the stop at once.
+        let asked = asked_to_stop()?;
         announce(arguments, &listener, metrics.as_ref())?;
-        native.serve(listener, metrics, asked_to_stop()?).await;
+        native.serve(listener, metrics, asked).await;
         tracing::info!("stopped");
         Ok(())
     })

@@ -102,3 +102,18 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     }
     files
 }
+
+/// Invariant 5, for the native gate.
+#[test]
+fn status_codes_of_the_native_gate_stand_in_one_file() {
+    let source = root().join("crates/latchkey-native/src");
+    let mut seen = 0;
+    for entry in
+        std::fs::read_dir(&source).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file())
+    {
+        let is_named = std::fs::read_to_string(entry.path()).unwrap().contains("StatusCode::");
+        assert!(!is_named || entry.file_name() == "respond.rs", "`{}` names one", entry.path().display());
+        seen += usize::from(is_named);
+    }
+    assert_eq!(seen, 1, "it looks in the wrong place");
+}

@@ -2,8 +2,8 @@
 
 use crate::served::{Client, Installation, Process};
 use latchkey_snapshot::{Root, UnverifiedHead};
-use serde_json::json;
-use std::fs;
+use serde_json::{Value, json};
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -50,12 +50,34 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) {
         return;
     }
     seen.lock().unwrap().push(head.clone());
+    if head.contains("/models/stream") {
+        return echo(&mut stream, b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
+    }
+    if head.to_lowercase().contains("upgrade: websocket") {
+        let switching =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nlatchkey-key: x\r\n\r\n";
+        return echo(&mut stream, switching);
+    }
     let reply = format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nLatchkey-Role: origin's own\r\nx-kept: yes\r\nconnection: close\r\n\r\n{head}",
         head.len()
     );
     // Whoever has gone away needs no answer.
     let _ = stream.write_all(reply.as_bytes());
+}
+
+/// Says this, and from then on whatever it hears, as soon as it hears it.
+fn echo(stream: &mut TcpStream, head: &[u8]) {
+    let mut bytes = [0; 1024];
+    let _ = stream.write_all(head);
+    while let Ok(read) = stream.read(&mut bytes)
+        && read > 0
+    {
+        let _ = stream.write_all(&bytes[..read]);
+        if bytes[..read].ends_with(b"0\r\n\r\n") {
+            return;
+        }
+    }
 }
 
 /// Everything up to the empty line.
@@ -120,7 +142,11 @@ impl Scene {
     }
 
     fn key(&self) -> (String, String) {
-        let made = self.owner.post(&format!("/v1/projects/{}/keys", self.project), &json!({ "name": "a" }));
+        self.key_of(&json!({ "name": "a" }))
+    }
+
+    fn key_of(&self, body: &Value) -> (String, String) {
+        let made = self.owner.post(&format!("/v1/projects/{}/keys", self.project), body);
         let text = |pointer| made.pointer(pointer).unwrap().as_str().unwrap().to_owned();
         (text("/key/id"), text("/secret"))
     }
@@ -336,6 +362,25 @@ fn gate_that_starts_without_its_control_plane_answers_from_the_last_good_copy() 
     let text = scene.until(MODELS, &key, |status, _| status == 200);
     assert!(text.to_lowercase().contains("latchkey-stale: 1"), "{text}");
     scene.until(MODELS, &revoked, |status, _| status == 401);
+    // What nothing names is swept, unless it is young; what is named stays.
+    let objects = scene.installation.path("state/objects");
+    let (old, young) = (objects.join("0".repeat(64)), objects.join("1".repeat(64)));
+    for path in [&old, &young] {
+        fs::write(path, b"nothing").unwrap();
+    }
+    let two_hours_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
+    for entry in fs::read_dir(&objects).unwrap().map(Result::unwrap).filter(|entry| entry.path() != young) {
+        File::options().append(true).open(entry.path()).unwrap().set_modified(two_hours_ago).unwrap();
+    }
+    scene.start_gate();
+    let began = Instant::now();
+    while old.exists() {
+        assert!(began.elapsed() < ARRIVE_MAX, "{}", scene.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(young.exists());
+    scene.start_gate();
+    scene.until(MODELS, &key, |status, _| status == 200);
     // With an altered copy there is nothing to answer from.
     let head = scene.installation.path("state/head");
     let mut bytes = fs::read(&head).unwrap();
@@ -343,4 +388,69 @@ fn gate_that_starts_without_its_control_plane_answers_from_the_last_good_copy() 
     fs::write(&head, bytes).unwrap();
     scene.start_gate();
     scene.until(MODELS, &key, |status, text| status == 503 && text.contains("no_snapshot"));
+}
+
+/// What there is to read until the text is seen.
+fn read_until(stream: &mut TcpStream, text: &str) -> String {
+    let (mut seen, mut bytes) = (String::new(), [0; 1024]);
+    while !seen.contains(text) {
+        let read = stream.read(&mut bytes).unwrap();
+        assert!(read > 0, "`{text}` never came: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+    }
+    seen
+}
+
+#[test]
+fn bodies_stream_both_ways_and_a_websocket_goes_through() {
+    let scene = Scene::new();
+    let (_, key) = scene.key();
+    scene.until(MODELS, &key, |status, _| status == 200);
+    let connect = |head: String| {
+        let mut stream = TcpStream::connect(scene.gate.as_ref().unwrap().address(0)).unwrap();
+        stream.set_read_timeout(Some(ARRIVE_MAX)).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let bearer = format!("host: a\r\nauthorization: Bearer {key}\r\n");
+    let mut stream = connect(format!(
+        "POST /v1/projects/alpha/models/stream HTTP/1.1\r\n{bearer}transfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    ));
+    // The answer comes while the request is still on its way.
+    let head = read_until(&mut stream, "first");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    stream.write_all(b"6\r\nsecond\r\n").unwrap();
+    read_until(&mut stream, "second");
+    stream.write_all(b"0\r\n\r\n").unwrap();
+
+    let wish = "connection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: x\r\n";
+    let mut socket = connect(format!("GET {MODELS} HTTP/1.1\r\n{bearer}{wish}\r\n"));
+    let head = read_until(&mut socket, "\r\n\r\n").to_lowercase();
+    assert!(head.starts_with("http/1.1 101 ") && head.contains("upgrade: websocket\r\n"), "{head}");
+    assert!(!head.contains("latchkey-key"), "{head}");
+    socket.write_all(b"ping").unwrap();
+    assert!(read_until(&mut socket, "ping").ends_with("ping"));
+    // Whoever may not go on to it gets no other protocol.
+    let (status, _) = scene.get(MODELS, wish);
+    assert_eq!(status, 401);
+}
+
+#[test]
+fn rate_is_kept_and_what_was_used_is_told_once() {
+    let mut scene = Scene::new();
+    let operator = Client::new(&scene.installation.url(), &scene.installation.operator);
+    let made = operator.post("/v1/operator/usage-tokens", &json!({ "name": "gate" }));
+    let env = scene.installation.path("gate.env");
+    let set = format!("LATCHKEY_USAGE_TOKEN={}\n", made["token"].as_str().unwrap());
+    fs::write(&env, fs::read_to_string(&env).unwrap().replace("LATCHKEY_USAGE_TOKEN=\n", &set)).unwrap();
+    scene.start_gate();
+    let (_, key) = scene.key_of(&json!({ "name": "a", "narrowing": { "requests_per_minute": 3 } }));
+    scene.until("/v1/whoami", &key, |status, _| matches!(status, 200 | 429));
+    // Nine in a row lie in two minutes at most; `whoami` counts for the rate and is nobody's use.
+    let statuses: Vec<u16> = (0..9).map(|_| scene.with_key(MODELS, &key).0).collect();
+    let let_in = statuses.iter().filter(|status| **status == 200).count();
+    assert!((1..=6).contains(&let_in) && statuses.contains(&429), "{statuses:?}");
+    scene.gate.as_mut().unwrap().stop();
+    let usage = scene.owner.get(&format!("/v1/projects/{}/usage", scene.project)).1;
+    assert_eq!(usage["total"]["requests"], let_in, "{usage}");
 }

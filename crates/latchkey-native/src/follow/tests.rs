@@ -1,0 +1,90 @@
+//! Sources that say the same again and again, or something else each time, or nothing.
+
+use super::*;
+use crate::{Client, Settings, Source};
+use latchkey_control::publish::{Source as Place, SourceError};
+use latchkey_core::{MintSecret, Pepper, UnixMillis, UnixSeconds};
+use latchkey_gate::{Floor, GateConfig, MEMORY_BYTES_DEFAULT};
+use latchkey_snapshot::Installation;
+use latchkey_snapshot::build::{RootContent, Signer};
+use latchkey_snapshot::root::{KeyRole, RootKey};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A place whose head is whatever `says` says of how often it was read.
+struct Odd {
+    reads: AtomicU64,
+    says: fn(u64) -> Result<Option<Vec<u8>>, SourceError>,
+}
+
+impl Place for Odd {
+    fn name(&self) -> &'static str {
+        "odd"
+    }
+
+    fn root(&self, _version: u32) -> Result<Option<Vec<u8>>, SourceError> {
+        Ok(None)
+    }
+
+    fn head(&self) -> Result<Option<Vec<u8>>, SourceError> {
+        (self.says)(self.reads.fetch_add(1, Ordering::SeqCst))
+    }
+
+    fn object(&self, _digest: ObjectDigest, _len_max: usize) -> Result<Option<Vec<u8>>, SourceError> {
+        Ok(None)
+    }
+}
+
+fn root() -> Vec<u8> {
+    let signer = |seed: u8| Signer::from_seed(&[seed; 32]);
+    let key = |seed, role| RootKey {
+        public: signer(seed).public(),
+        role,
+        not_before: UnixSeconds(0),
+        not_after: UnixSeconds(u64::MAX / 2),
+    };
+    let keys = vec![key(1, KeyRole::Offline), key(2, KeyRole::Release), key(3, KeyRole::Head)];
+    let issued = UnixSeconds(1_795_428_000);
+    let root =
+        RootContent { installation: Installation([7; 16]), version: 1, issued, thresholds: [1; 3], keys };
+    root.sign(&[&signer(1)]).unwrap()
+}
+
+async fn reads_in_a_minute(says: fn(u64) -> Result<Option<Vec<u8>>, SourceError>) -> u64 {
+    let place = Arc::new(Odd { reads: AtomicU64::new(0), says });
+    let gate = GateConfig {
+        root: root(),
+        peppers: vec![Pepper::new([4; 32])],
+        mint: MintSecret::new([5; 32]),
+        floor: Floor::default(),
+        memory_bytes_max: MEMORY_BYTES_DEFAULT,
+        seed: 1,
+    };
+    let settings = Settings {
+        gate,
+        source: Source::Polled { place: place.clone(), every: Duration::from_millis(200) },
+        state: None,
+        origin: None,
+        forward: None,
+        client: Client::Unknown,
+        reporter: None,
+        now: || UnixMillis(1_795_428_000_000),
+    };
+    let (mind, _) = Mind::new(settings).unwrap();
+    let _ = timeout(Duration::from_secs(60), heads(mind)).await;
+    place.reads.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_that_brings_nothing_good_is_not_asked_the_faster_for_it() {
+    let junk: [fn(u64) -> Result<Option<Vec<u8>>, SourceError>; 2] =
+        [|read| Ok(Some(read.to_le_bytes().to_vec())), |_| Err(SourceError("down".to_owned()))];
+    for says in junk {
+        let reads = reads_in_a_minute(says).await;
+        assert!((30..=70).contains(&reads), "{reads}");
+    }
+    // What has not changed is looked at as often as ever.
+    for quiet in [|_| Ok(Some(b"same".to_vec())), |_| Ok(None)] {
+        let reads = reads_in_a_minute(quiet).await;
+        assert!((200..=310).contains(&reads), "{reads}");
+    }
+}
