@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// A place whose head is whatever `says` says of how often it was read.
 struct Odd {
     reads: AtomicU64,
-    says: fn(u64) -> Result<Option<Vec<u8>>, SourceError>,
+    says: Says,
 }
 
 impl Place for Odd {
@@ -49,7 +49,9 @@ fn root() -> Vec<u8> {
     root.sign(&[&signer(1)]).unwrap()
 }
 
-async fn reads_in_a_minute(says: fn(u64) -> Result<Option<Vec<u8>>, SourceError>) -> u64 {
+type Says = fn(u64) -> Result<Option<Vec<u8>>, SourceError>;
+
+async fn reads_in_a_minute(says: Says) -> u64 {
     let place = Arc::new(Odd { reads: AtomicU64::new(0), says });
     let gate = GateConfig {
         root: root(),
@@ -76,7 +78,7 @@ async fn reads_in_a_minute(says: fn(u64) -> Result<Option<Vec<u8>>, SourceError>
 
 #[tokio::test(start_paused = true)]
 async fn source_that_brings_nothing_good_is_not_asked_the_faster_for_it() {
-    let junk: [fn(u64) -> Result<Option<Vec<u8>>, SourceError>; 2] =
+    let junk: [Says; 2] =
         [|read| Ok(Some(read.to_le_bytes().to_vec())), |_| Err(SourceError("down".to_owned()))];
     for says in junk {
         let reads = reads_in_a_minute(says).await;

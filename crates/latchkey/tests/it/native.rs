@@ -1,6 +1,8 @@
 //! The native gate as its users run it: a process between clients and an origin, fed by a control plane that may die.
 
 use crate::served::{Client, Installation, Process};
+use latchkey_api::Timestamp;
+use latchkey_core::UnixSeconds;
 use latchkey_snapshot::{Root, UnverifiedHead};
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -8,16 +10,43 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const ARRIVE_MAX: Duration = Duration::from_secs(30);
 const RULES: &str = r#"
+[cors]
+origins = ["https://app.example"]
+
 [[route]]
 methods = ["GET", "POST"]
 path = "/v1/projects/{project}/models/{*rest}"
 permission = "models.view"
 project = { path = "project" }
+
+[[route]]
+method = "POST"
+path = "/v1/chat"
+permission = "inference.invoke"
+model = { body = "model" }
+
+[[route]]
+method = "GET"
+path = "/v1/public"
+public = true
+
+[[route]]
+method = "GET"
+path = "/v1/shadow"
+permission = "models.view"
+shadow_until = UNTIL
 "#;
+
+/// Where a gate reads what is published.
+#[derive(Clone, Copy)]
+enum From {
+    ControlPlane,
+    Directory,
+}
 
 /// An origin that answers with the request's head as it came, and remembers it.
 struct Echo {
@@ -58,6 +87,12 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) {
             b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nlatchkey-key: x\r\n\r\n";
         return echo(&mut stream, switching);
     }
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    if stream.read_exact(&mut body).is_err() {
+        return;
+    }
+    let head = format!("{head}{}", String::from_utf8_lossy(&body));
     let reply = format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nLatchkey-Role: origin's own\r\nx-kept: yes\r\nconnection: close\r\n\r\n{head}",
         head.len()
@@ -103,7 +138,10 @@ impl Scene {
     fn new() -> Self {
         let mut installation = Installation::new();
         installation.stop();
-        fs::write(installation.path("routes.toml"), RULES).unwrap();
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let until = Timestamp(UnixSeconds(since.as_secs() + 10 * 86_400));
+        let until = serde_json::to_string(&until).unwrap();
+        fs::write(installation.path("routes.toml"), RULES.replace("UNTIL", until.trim_matches('"'))).unwrap();
         installation.start();
         let (owner, project) = installation.populate();
         let owner = Client::new(&installation.url(), &owner);
@@ -119,25 +157,25 @@ impl Scene {
     }
 
     fn start_gate(&mut self) {
+        self.start_gate_from(From::ControlPlane);
+    }
+
+    fn start_gate_from(&mut self, from: From) {
         self.gate = None;
         self.starts += 1;
         let path = |name: &str| self.installation.path(name).to_str().unwrap().to_owned();
         let (control, origin) = (self.installation.last_url(), format!("http://{}", self.echo.address));
+        let (place, at) = match from {
+            From::ControlPlane => ("--control", control),
+            From::Directory => ("--published", path("published")),
+        };
+        let (env, state) = (path("gate.env"), path("state"));
         let arguments = [
-            "gate",
-            "--env",
-            &path("gate.env"),
-            "--control",
-            &control,
-            "--origin",
-            &origin,
-            "--state",
-            &path("state"),
-            "--listen",
-            "127.0.0.1:0",
-            "--metrics",
-            "127.0.0.1:0",
-        ];
+            ["gate", "--env", &env, place, &at],
+            ["--origin", &origin, "--state", &state, "--log=text"],
+            ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--client=peer"],
+        ]
+        .concat();
         self.gate = Some(self.installation.spawn(&arguments, &format!("gate-{}", self.starts)));
     }
 
@@ -453,4 +491,53 @@ fn rate_is_kept_and_what_was_used_is_told_once() {
     scene.gate.as_mut().unwrap().stop();
     let usage = scene.owner.get(&format!("/v1/projects/{}/usage", scene.project)).1;
     assert_eq!(usage["total"]["requests"], let_in, "{usage}");
+}
+
+#[test]
+fn rules_reach_into_bodies_and_let_pass_what_is_public_or_in_shadow() {
+    let mut scene = Scene::new();
+    scene.start_gate_from(From::Directory);
+    let narrowing = json!({ "models": [{ "match": "exact", "name": "a/b" }] });
+    let (_, key) = scene.key_of(&json!({ "name": "a", "narrowing": narrowing }));
+    scene.until("/v1/whoami", &key, |status, _| status == 200);
+    let chat = |body: &str| {
+        let head = "POST /v1/chat HTTP/1.1\r\nhost: a\r\nconnection: close\r\nlatchkey-model: c\r\n";
+        let rest = format!("authorization: Bearer {key}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        scene.raw(format!("{head}{rest}").as_bytes())
+    };
+    let body = r#"{"model":"a/b","stream":false}"#;
+    let (status, text) = chat(body);
+    assert!(status == 200 && text.ends_with(body), "{text}");
+    assert!(text.contains("latchkey-model: a/b\r\n") && !text.contains("latchkey-model: c"), "{text}");
+    // What lies beyond the part that is looked at goes on, too.
+    let long = format!(r#"{{"model":"a/b","prompt":"{}"}}"#, "x".repeat(300_000));
+    let (status, text) = chat(&long);
+    assert!(status == 200 && text.ends_with(&long), "{} bytes: {text:.300}", text.len());
+    let seen = scene.echo.count();
+    for body in [
+        r#"{"model":"c"}"#,
+        r#"{"model":"a/b","model":"c"}"#,
+        r#"{"MODEL":"c","model":"a/b"}"#,
+        r#"{"prompt":"x"}"#,
+        "",
+    ] {
+        let (status, text) = chat(body);
+        assert!(matches!(status, 400 | 403), "{body}: {text}");
+    }
+    assert_eq!(scene.echo.count(), seen);
+
+    let page = "origin: https://app.example\r\n";
+    for path in ["/v1/public", "/v1/shadow"] {
+        let (status, text) = scene.get(path, &format!("{page}latchkey-role: admin\r\n"));
+        let (told, seen) = text.split_once("\r\n\r\n").unwrap();
+        assert!(status == 200 && told.contains("access-control-allow-origin: https://app.example"), "{text}");
+        assert!(!seen.contains("latchkey-"), "{path}: nobody is named: {seen}");
+    }
+    let preflight = |page: &str| {
+        let head = "OPTIONS /v1/chat HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+        scene.raw(format!("{head}{page}access-control-request-method: POST\r\n\r\n").as_bytes())
+    };
+    let (status, text) = preflight(page);
+    assert!(status == 204 && text.contains("access-control-allow-methods: POST"), "{text}");
+    assert_eq!(preflight("origin: https://other.example\r\n").0, 403);
 }
