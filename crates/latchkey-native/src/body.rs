@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 /// A body of which some may have been looked at.
 pub(crate) struct Upload {
-    seen: VecDeque<Frame<Bytes>>,
+    seen: VecDeque<Bytes>,
     rest: Incoming,
 }
 
@@ -37,12 +37,12 @@ impl Upload {
         let mut seen: Vec<u8> = Vec::new();
         while seen.len() <= BODY_SEEN_MAX {
             let next = poll_fn(|context| Pin::new(&mut self.rest).poll_frame(context)).await;
-            let Some(frame) = next else { return Some((seen, Extent::Whole)) };
-            let frame = frame.ok()?;
-            if let Some(bytes) = frame.data_ref() {
-                seen.extend_from_slice(bytes);
+            let Some(next) = next else { return Some((seen, Extent::Whole)) };
+            // Trailers end here: see `poll_frame`.
+            if let Ok(bytes) = next.ok()?.into_data() {
+                seen.extend_from_slice(&bytes);
+                self.seen.push_back(bytes);
             }
-            self.seen.push_back(frame);
         }
         seen.truncate(BODY_SEEN_MAX);
         Some((seen, Extent::Beginning))
@@ -57,9 +57,15 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.seen.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => Pin::new(&mut self.rest).poll_frame(context),
+        if let Some(bytes) = self.seen.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        loop {
+            match std::task::ready!(Pin::new(&mut self.rest).poll_frame(context)) {
+                // Trailers were not judged, and some origins read them as headers.
+                Some(Ok(frame)) if frame.is_trailers() => {}
+                next => return Poll::Ready(next),
+            }
         }
     }
 
@@ -68,7 +74,7 @@ impl Body for Upload {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let seen: usize = self.seen.iter().filter_map(Frame::data_ref).map(Bytes::len).sum();
+        let seen: usize = self.seen.iter().map(Bytes::len).sum();
         let (seen, rest) = (seen as u64, self.rest.size_hint());
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(seen));

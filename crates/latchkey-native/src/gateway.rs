@@ -57,24 +57,23 @@ impl Gateway {
         forwarding: Forwarding,
         told: HeaderMap,
     ) -> Result<Response<Incoming>, Unreachable> {
-        let wish = upgrade_wished(request.headers());
-        let here = wish.is_some().then(|| hyper::upgrade::on(&mut request));
-        let onward = self.onward(request, wish.as_ref(), forwarding, told)?;
+        let here = wishes_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
+        let mut onward = self.onward(request, forwarding, told)?;
+        if here.is_some() {
+            say_websocket(onward.headers_mut());
+        }
         let answer = timeout(HEAD_TIMEOUT, self.client.request(onward)).await;
         let mut response = answer
             .map_err(|_| Unreachable("its answer did not begin in time".to_owned()))?
             .map_err(|error| Unreachable(described(&error)))?;
-        let upgrade = upgrade_wished(response.headers());
+        let goes_on = wishes_websocket(response.headers());
         headers::strip_connection(response.headers_mut());
         if response.status() == SWITCHING {
-            let (Some(here), Some(protocol)) = (here, upgrade) else {
+            let Some(here) = here.filter(|_| goes_on) else {
                 return Err(Unreachable("it goes on to a protocol that nobody asked for".to_owned()));
             };
-            let there = hyper::upgrade::on(&mut response);
-            tokio::spawn(tunnel(here, there));
-            let headers = response.headers_mut();
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, protocol);
+            tokio::spawn(tunnel(here, hyper::upgrade::on(&mut response)));
+            say_websocket(response.headers_mut());
         }
         Ok(response)
     }
@@ -82,7 +81,6 @@ impl Gateway {
     fn onward(
         &self,
         request: Request<Upload>,
-        wish: Option<&HeaderValue>,
         forwarding: Forwarding,
         told: HeaderMap,
     ) -> Result<Request<Upload>, Unreachable> {
@@ -106,16 +104,13 @@ impl Gateway {
         headers.remove(CONTENT_LENGTH);
         headers.insert(HOST, self.host.clone());
         headers.extend(told);
-        if let Some(protocol) = wish {
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, protocol.clone());
-        }
         Ok(Request::from_parts(parts, body))
     }
 }
 
-/// The one protocol that the other side would go on to.
-fn upgrade_wished(headers: &HeaderMap) -> Option<HeaderValue> {
+/// Whether the other side would go on to a WebSocket. No other protocol is passed on: through HTTP/2 in the clear, say,
+/// requests would reach the origin that nobody judged.
+fn wishes_websocket(headers: &HeaderMap) -> bool {
     let is_meant = headers.get_all(CONNECTION).iter().any(|value| {
         value
             .to_str()
@@ -123,9 +118,15 @@ fn upgrade_wished(headers: &HeaderMap) -> Option<HeaderValue> {
     });
     let mut all = headers.get_all(UPGRADE).iter();
     match (all.next(), all.next()) {
-        (Some(only), None) if is_meant => Some(only.clone()),
-        _ => None,
+        (Some(only), None) => is_meant && only.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()),
+        _ => false,
     }
+}
+
+/// Says that the connection goes on as a WebSocket.
+fn say_websocket(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
 }
 
 async fn tunnel(here: hyper::upgrade::OnUpgrade, there: hyper::upgrade::OnUpgrade) {
@@ -142,6 +143,7 @@ fn described(error: &hyper_util::client::legacy::Error) -> String {
     cause.to_string()
 }
 
+const WEBSOCKET: &str = "websocket";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an origin may think before its answer begins.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);

@@ -52,8 +52,9 @@ pub(crate) struct Arguments {
     /// The address to serve `/metrics` on; whoever reaches it may read it.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// Where a client's address stands: `peer`, `none`, or the header that whoever stands in front sets.
-    #[arg(long, value_name = "HEADER", default_value = "peer")]
+    /// Where a client's address stands: `none`, `peer` where clients connect here themselves, or the header that whoever
+    /// stands in front sets.
+    #[arg(long, value_name = "HEADER", default_value = "none")]
     client: String,
     /// Which headers name the original request in forward-auth.
     #[arg(long, value_name = "FAMILY", default_value = "x-original")]

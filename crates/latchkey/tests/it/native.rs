@@ -468,7 +468,25 @@ fn bodies_stream_both_ways_and_a_websocket_goes_through() {
     assert!(!head.contains("latchkey-key"), "{head}");
     socket.write_all(b"ping").unwrap();
     assert!(read_until(&mut socket, "ping").ends_with("ping"));
-    // Whoever may not go on to it gets no other protocol.
+    // No other protocol goes on: its requests would not be judged. Nor do trailers, which some read as headers.
+    let bearer = format!("authorization: Bearer {key}\r\n");
+    let seen = scene.echo.count();
+    for wish in [
+        "upgrade: h2c\r\nhttp2-settings: x\r\n",
+        "upgrade: h2c\r\nupgrade: websocket\r\n",
+        "upgrade: websocket, h2c\r\n",
+    ] {
+        let head =
+            format!("GET {MODELS} HTTP/1.1\r\nhost: a\r\nconnection: upgrade, http2-settings, close\r\n");
+        let (status, text) = scene.raw(format!("{head}{bearer}{wish}\r\n").as_bytes());
+        assert!(status == 200 && !text.to_lowercase().contains("upgrade"), "{text}");
+    }
+    assert_eq!(scene.echo.count(), seen + 3);
+    let trailing = "transfer-encoding: chunked\r\ntrailer: latchkey-role\r\nconnection: close\r\n\r\n3\r\nabc\r\n0\r\nlatchkey-role: admin\r\n\r\n";
+    let head = "POST /v1/projects/alpha/models/stream HTTP/1.1\r\nhost: a\r\n";
+    let (status, text) = scene.raw(format!("{head}{bearer}{trailing}").as_bytes());
+    assert!(status == 200 && text.contains("abc") && !text.contains("admin"), "{text}");
+    // Whoever may not go on to it is refused.
     let (status, _) = scene.get(MODELS, wish);
     assert_eq!(status, 401);
 }
