@@ -122,7 +122,7 @@ pub fn rules() -> Vec<Rule> {
         rule("DELETE", "/v1/clusters/{cluster}", Permission::ClustersDelete, None, None),
         rule("GET", "/v1/any/{*rest}", Permission::InferenceInvoke, None, None),
         Rule {
-            model: Some(ModelSource::Header(MODEL_HEADER.into())),
+            model: Some(Source::Header(MODEL_HEADER.into())),
             ..rule("POST", "/v1/inference", Permission::InferenceInvoke, None, None)
         },
     ]

@@ -308,8 +308,9 @@ impl Known<'_> {
             Ok(found) => found,
             Err(why) => return Some(why),
         };
+        // What a collaboration of another kind is worth hangs on the membership and on the project's switch, then and now.
         let is_less = Some(one.role) > entry.binding.role
-            || (one.is_external && !entry.is_external)
+            || one.is_external != entry.is_external
             || lasts_longer(one.ends_at.filter(|_| one.is_external), entry.expiry)
             || organization != entry.binding.organization;
         is_less.then_some(HeldReason::Less)
