@@ -66,6 +66,19 @@ fn forwarding(verdict: &Verdict) -> Forwarding {
     verdict.matched.map_or(Forwarding::Removed, |matched| matched.forwarding)
 }
 
+/// Judges a request that was let in as if it came now; `None`: it still is. It counts for no rate.
+pub(crate) async fn judge_again(
+    isolate: &Isolate,
+    io: Io<'_>,
+    facts: &Facts,
+) -> Option<(Refusal, Option<Standing>)> {
+    let verdict = judge(isolate, io, facts, Question::Route, &mut Attempt::default()).await;
+    match verdict.outcome {
+        Outcome::Refuse(refusal) => Some((refusal, verdict.standing)),
+        Outcome::Allow(_) | Outcome::Pass(_) => None,
+    }
+}
+
 async fn judge(
     isolate: &Isolate,
     io: Io<'_>,

@@ -7,6 +7,7 @@ use crate::Io;
 use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
+use crate::watch::Watch;
 use crate::{respond, usage};
 use latchkey_gate::Question;
 use latchkey_snapshot::Forwarding;
@@ -14,7 +15,7 @@ use worker::Result;
 use worker::js_sys::{Object, Reflect};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::web_sys::{self, Headers};
+use worker::web_sys::{self, AbortSignal, Headers};
 
 pub(crate) async fn answer(
     isolate: &Isolate,
@@ -40,14 +41,20 @@ pub(crate) async fn answer(
         told.extend(respond::identity(grant, names));
         told.extend(facts.model().map(|model| (MODEL_HEADER, model.to_owned())));
     }
-    match pass_on(request, &format!("{origin}{}", target.as_str()), forwarding, told).await {
-        Ok(response) => {
+    let watch = Watch::new(isolate, io, facts)?;
+    let url = format!("{origin}{}", target.as_str());
+    match watch.during(pass_on(request, &url, &watch.signal(), forwarding, told)).await {
+        Ok(Ok(response)) => {
             if let Some((grant, _)) = &caller {
                 usage::record(isolate, grant);
             }
-            respond::from_origin(&response, standing)
+            watch.over(&response, standing)
         }
-        Err(error) => {
+        Err((refusal, standing)) => {
+            watch.end();
+            respond::refused(refusal, standing)
+        }
+        Ok(Err(error)) => {
             worker::console_error!("the origin did not answer: {error}");
             respond::origin_unreachable(standing)
         }
@@ -57,6 +64,7 @@ pub(crate) async fn answer(
 async fn pass_on(
     request: &web_sys::Request,
     url: &str,
+    signal: &AbortSignal,
     forwarding: Forwarding,
     told: Vec<(&'static str, String)>,
 ) -> Result<web_sys::Response> {
@@ -69,11 +77,14 @@ async fn pass_on(
         headers.set(name, &value)?;
     }
     let init = Object::new();
-    let fields: [(&str, JsValue); 5] = [
+    let fields: [(&str, JsValue); 7] = [
         ("method", JsValue::from_str(&request.method())),
         ("headers", headers.into()),
         ("body", request.body().map_or(JsValue::NULL, JsValue::from)),
         ("redirect", JsValue::from_str("manual")),
+        ("signal", signal.into()),
+        // What is compressed goes through as it is.
+        ("encodeResponseBody", JsValue::from_str("manual")),
         // No cache may answer: one project's answer would reach another.
         ("cache", JsValue::from_str("no-store")),
     ];

@@ -2,7 +2,7 @@
 //! Nothing is decided here.
 //!
 //! `isolate` holds the gate, `refresh` does its I/O by way of `source` (`cache`, `kv`, `hub`), `facts` reads a request; then there is one module a
-//! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else. Only `respond` names status codes.
+//! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else, with `watch` over what takes long. Only `respond` names status codes.
 
 mod body;
 mod cache;
@@ -24,10 +24,12 @@ mod source;
 mod status;
 mod usage;
 mod verify;
+mod watch;
 mod whoami;
 
 use facts::Target;
 use isolate::Isolate;
+use std::rc::Rc;
 use worker::{Context, Env, Request, Result, event, web_sys};
 
 /// What a request does I/O with.
@@ -36,7 +38,7 @@ pub(crate) struct Io<'a> {
     /// The bindings.
     env: &'a Env,
     /// Keeps what is begun here alive behind the answer.
-    context: &'a Context,
+    context: &'a Rc<Context>,
 }
 
 /// What the script answers itself begins with this; the origin never sees it.
@@ -51,6 +53,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::
     let Some(isolate) = isolate::of(&env) else { return respond::not_configured() };
     isolate.locate(&request);
     let request = request.inner();
+    let context = Rc::new(context);
     let io = Io { env: &env, context: &context };
     let target = Target::of(request);
     if let Some(rest) = target.path().strip_prefix(PUSH_PREFIX) {

@@ -8,9 +8,9 @@ use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Un
 use latchkey_snapshot::Cors;
 use serde::Serialize;
 use serde_json::json;
-use worker::js_sys::{Date, Uint8Array};
+use worker::js_sys::{Date, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::web_sys::{Headers, Response, ResponseInit};
+use worker::web_sys::{Headers, ReadableStream, Response, ResponseInit};
 use worker::{Error, Result};
 
 /// What the hub answers for what it does not hold.
@@ -153,15 +153,33 @@ pub(crate) fn verified(grant: &Grant, names: &Names, standing: Option<Standing>)
     Ok(response)
 }
 
-/// The origin's own response, with the verdict's headers and without what it says in their place.
-pub(crate) fn from_origin(response: &Response, standing: Option<Standing>) -> Result<Response> {
-    // The runtime takes status, headers, body and WebSocket over without touching them.
-    let body = response.body();
-    let response = Response::new_with_opt_readable_stream_and_init(body.as_ref(), response.unchecked_ref())?;
-    let headers = response.headers();
+/// The origin's own response and its body, with the verdict's headers and without what it says in their place.
+pub(crate) fn from_origin(
+    response: &Response,
+    body: Option<&ReadableStream>,
+    standing: Option<Standing>,
+) -> Result<Response> {
+    // The runtime takes status and headers over without touching them.
+    let response = Response::new_with_opt_readable_stream_and_init(body, response.unchecked_ref())?;
+    gateway::strip(&response.headers())?;
+    tell_standing(&response.headers(), standing)?;
+    Ok(response)
+}
+
+/// 101: the origin changed to a WebSocket, of which `socket` is the caller's end.
+pub(crate) fn switched(
+    response: &Response,
+    socket: &JsValue,
+    standing: Option<Standing>,
+) -> Result<Response> {
+    let headers = Headers::new_with_headers(&response.headers())?;
     gateway::strip(&headers)?;
     tell_standing(&headers, standing)?;
-    Ok(response)
+    let init = ResponseInit::new();
+    init.set_status(101);
+    init.set_headers(&headers);
+    Reflect::set(&init, &JsValue::from_str("webSocket"), socket)?;
+    Response::new_with_opt_readable_stream_and_init(None, &init).map_err(Error::from)
 }
 
 /// 200: the proxy may pass the request on; nobody is named.

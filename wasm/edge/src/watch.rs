@@ -1,0 +1,218 @@
+//! What takes long is judged again: an upload that the origin has not answered yet, a long body, a WebSocket. Every 5 s the gate is
+//! asked as if the request came now; what it would refuse is ended.
+//!
+//! What is merely passed through outlives the script: the runtime goes on with it alone, and ends whatever waits behind the answer after half
+//! a minute. So these go through a stream of the runtime's own, or a pair of sockets, either of which keeps the script there.
+
+use crate::Io;
+use crate::decide::judge_again;
+use crate::facts::Facts;
+use crate::isolate::Isolate;
+use crate::respond;
+use core::cell::Cell;
+use core::time::Duration;
+use futures_util::future::{Either, select};
+use futures_util::pin_mut;
+use latchkey_gate::{Refusal, Standing};
+use std::rc::Rc;
+use worker::js_sys::{self, Array, Function, Object, Promise, Reflect};
+use worker::wasm_bindgen::closure::Closure;
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{AbortController, AbortSignal, ReadableStream, Response, WritableStream};
+use worker::{Context, Delay, Env, Result};
+
+/// How often what goes on is judged again.
+const EVERY: Duration = Duration::from_secs(5);
+/// A body that is declared with at most so many bytes is not watched.
+const SHORT_BYTES: u64 = 64 << 10;
+/// What a socket is closed with: the caller may not go on (RFC 6455, 7.4.1), or the other side went away.
+const REFUSED: u16 = 1008;
+const GONE: u16 = 1001;
+/// Codes that say that there was none.
+const NO_CODE: [f64; 2] = [1005.0, 1006.0];
+
+/// A refusal in the middle of a request.
+pub(crate) type Refused = (Refusal, Option<Standing>);
+
+/// Watches over one request.
+pub(crate) struct Watch {
+    isolate: Isolate,
+    env: Env,
+    context: Rc<Context>,
+    facts: Facts,
+    controller: AbortController,
+}
+
+impl Watch {
+    pub(crate) fn new(isolate: &Isolate, io: Io<'_>, facts: Facts) -> Result<Self> {
+        let controller = AbortController::new()?;
+        Ok(Self {
+            isolate: isolate.clone(),
+            env: io.env.clone(),
+            context: Rc::clone(io.context),
+            facts,
+            controller,
+        })
+    }
+
+    /// Ends the origin's part when the request is refused.
+    pub(crate) fn signal(&self) -> AbortSignal {
+        self.controller.signal()
+    }
+
+    /// Waits for `work`, as long as the request would be let in.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> core::result::Result<T, Refused> {
+        pin_mut!(work);
+        loop {
+            let delay = Delay::from(EVERY);
+            pin_mut!(delay);
+            match select(work.as_mut(), delay).await {
+                Either::Left((done, _)) => return Ok(done),
+                Either::Right(_) => {
+                    let io = Io { env: &self.env, context: &self.context };
+                    if let Some(refused) = judge_again(&self.isolate, io, &self.facts).await {
+                        return Err(refused);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the origin's part now.
+    pub(crate) fn end(&self) {
+        self.controller.abort();
+    }
+
+    /// The origin's response, watched over if it may take long.
+    pub(crate) fn over(self, response: &Response, standing: Option<Standing>) -> Result<Response> {
+        let socket = Reflect::get(response, &JsValue::from_str("webSocket"))?;
+        if !socket.is_null() && !socket.is_undefined() {
+            return self.over_socket(response, &socket, standing);
+        }
+        let Some(body) = response.body() else { return respond::from_origin(response, None, standing) };
+        let length = response.headers().get("content-length")?.and_then(|text| text.parse::<u64>().ok());
+        if length.is_some_and(|length| length <= SHORT_BYTES) {
+            return respond::from_origin(response, Some(&body), standing);
+        }
+        let between = between(length)?;
+        let writable: WritableStream =
+            Reflect::get(&between, &JsValue::from_str("writable"))?.unchecked_into();
+        let readable: ReadableStream =
+            Reflect::get(&between, &JsValue::from_str("readable"))?.unchecked_into();
+        let piped = body.pipe_to(&writable);
+        self.behind(piped, Self::end);
+        respond::from_origin(response, Some(&readable), standing)
+    }
+
+    fn over_socket(
+        self,
+        response: &Response,
+        origin: &JsValue,
+        standing: Option<Standing>,
+    ) -> Result<Response> {
+        let pair = construct("WebSocketPair", &Array::new())?;
+        let (client, ours) = (Reflect::get_u32(&pair, 0)?, Reflect::get_u32(&pair, 1)?);
+        let mut resolve = None;
+        let over = Promise::new(&mut |resolved, _| resolve = Some(resolved));
+        let open = Rc::new(Cell::new(true));
+        for (from, to) in [(origin, &ours), (&ours, origin)] {
+            join(from, to, Rc::clone(&open), resolve.clone())?;
+        }
+        for socket in [origin, &ours] {
+            accept(socket)?;
+        }
+        let (origin, ours) = (origin.clone(), ours);
+        self.behind(over, move |_| {
+            open.set(false);
+            for socket in [&ours, &origin] {
+                let _ =
+                    call(socket, "close", &[JsValue::from(REFUSED), JsValue::from_str("no longer let in")]);
+            }
+        });
+        respond::switched(response, &client, standing)
+    }
+
+    /// Judges again behind the answer until it is over; `end` ends it when it is refused.
+    fn behind(self, over: Promise, end: impl FnOnce(&Self) + 'static) {
+        let context = Rc::clone(&self.context);
+        context.wait_until(async move {
+            if self.during(JsFuture::from(over)).await.is_err() {
+                end(&self);
+            }
+        });
+    }
+}
+
+/// A stream of the runtime's own, which moves bytes without a look at them.
+fn between(length: Option<u64>) -> Result<JsValue> {
+    match length {
+        None => construct("IdentityTransformStream", &Array::new()),
+        // Keeps the length that the origin declared.
+        Some(length) => construct("FixedLengthStream", &Array::of1(&JsValue::from_f64(length as f64))),
+    }
+}
+
+/// Hands on what comes from one socket to the other, while both may.
+fn join(from: &JsValue, to: &JsValue, open: Rc<Cell<bool>>, over: Option<Function>) -> Result<()> {
+    let other = to.clone();
+    listen(from, "message", move |event| {
+        if open.get()
+            && let Ok(data) = Reflect::get(&event, &JsValue::from_str("data"))
+        {
+            let _ = call(&other, "send", &[data]);
+        }
+    })?;
+    let (other, ended) = (to.clone(), over.clone());
+    listen(from, "close", move |event| {
+        let _ = call(&other, "close", &reason(&event));
+        end(ended.as_ref());
+    })?;
+    let other = to.clone();
+    listen(from, "error", move |_| {
+        let _ = call(&other, "close", &[JsValue::from(GONE)]);
+        end(over.as_ref());
+    })
+}
+
+fn end(over: Option<&Function>) {
+    if let Some(over) = over {
+        let _ = over.call0(&JsValue::UNDEFINED);
+    }
+}
+
+/// What a socket was closed with, as it may be said again.
+fn reason(event: &JsValue) -> Vec<JsValue> {
+    let code = Reflect::get(event, &JsValue::from_str("code")).ok().and_then(|code| code.as_f64());
+    match code.filter(|code| !NO_CODE.contains(code)) {
+        Some(code) => {
+            let text = Reflect::get(event, &JsValue::from_str("reason")).unwrap_or(JsValue::UNDEFINED);
+            vec![JsValue::from_f64(code), text]
+        }
+        None => vec![JsValue::from(GONE)],
+    }
+}
+
+fn accept(socket: &JsValue) -> Result<()> {
+    Reflect::set(socket, &JsValue::from_str("binaryType"), &JsValue::from_str("arraybuffer"))?;
+    // Each side's closing is the other side's, not ours.
+    let options = Object::new();
+    Reflect::set(&options, &JsValue::from_str("allowHalfOpen"), &JsValue::TRUE)?;
+    call(socket, "accept", &[options.into()])
+}
+
+fn listen(socket: &JsValue, what: &str, handler: impl FnMut(JsValue) + 'static) -> Result<()> {
+    let handler = Closure::<dyn FnMut(JsValue)>::own_assert_unwind_safe(handler).into_js_value();
+    call(socket, "addEventListener", &[JsValue::from_str(what), handler])
+}
+
+fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<()> {
+    let method: Function = Reflect::get(object, &JsValue::from_str(method))?.dyn_into()?;
+    method.apply(object, &arguments.iter().collect::<Array>())?;
+    Ok(())
+}
+
+fn construct(class: &str, arguments: &Array) -> Result<JsValue> {
+    let class: Function = Reflect::get(&js_sys::global(), &JsValue::from_str(class))?.dyn_into()?;
+    Ok(Reflect::construct(&class, arguments)?)
+}
