@@ -4,8 +4,11 @@
 //! A limiter's limit is fixed when the script is deployed, so there are classes. A rate counts as the class at or below
 //! it: it never lets more through. Only a rate below the least class counts as that one.
 
+use crate::cache::call;
 use latchkey_gate::{Refusal, Unavailable};
 use latchkey_snapshot::Rate;
+use worker::js_sys::{Object, Reflect};
+use worker::wasm_bindgen::JsValue;
 use worker::{Env, console_error};
 
 /// Requests a minute of each class, and its binding in wrangler.toml; ascending.
@@ -24,8 +27,13 @@ pub(crate) async fn refusal(env: &Env, rate: Rate) -> Option<Refusal> {
 }
 
 async fn counted(env: &Env, rate: Rate) -> worker::Result<bool> {
-    let binding = binding(rate.per_minute.get());
-    Ok(env.rate_limiter(binding)?.limit(rate.family.to_string()).await?.success)
+    let limiter = Reflect::get(env, &JsValue::from_str(binding(rate.per_minute.get())))?;
+    let key = Object::new();
+    Reflect::set(&key, &JsValue::from_str("key"), &JsValue::from_str(&rate.family.to_string()))?;
+    let outcome = call(&limiter, "limit", &[key.into()]).await?;
+    // Whatever is no answer is none that lets it in.
+    let success = Reflect::get(&outcome, &JsValue::from_str("success"))?.as_bool();
+    success.ok_or_else(|| worker::Error::from("the limiter gave no answer"))
 }
 
 fn binding(per_minute: u32) -> &'static str {

@@ -7,7 +7,7 @@ use latchkey_core::Role;
 use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Unavailable};
 use latchkey_snapshot::Cors;
 use serde::Serialize;
-use serde_json::json;
+use std::collections::BTreeMap;
 use worker::js_sys::{Date, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::{Headers, ReadableStream, Response, ResponseInit};
@@ -120,23 +120,49 @@ pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Result<Re
     Ok(response)
 }
 
+// Bodies are structs and not `serde_json::Value`, which brings tables for numbers with decimals, of which there are none.
+
+#[derive(Serialize)]
+struct Whoami<'a> {
+    key: Named<'a>,
+    project: Named<'a>,
+    organization: Named<'a>,
+    role: Option<&'a str>,
+    permissions: Vec<&'a str>,
+    expires_at: Option<String>,
+    generation: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slug: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
 /// 200: who a key is.
 pub(crate) fn whoami(grant: &Grant, names: &Names, standing: Option<Standing>) -> Result<Response> {
     let permissions: Vec<&str> =
         grant.binding.permissions.iter().map(|permission| permission.as_str()).collect();
-    let body = json!({
-        "key": { "id": subject(grant).1 },
-        "project": {
-            "id": names.project.to_string(),
-            "slug": names.project_slug,
-            "name": names.project_name,
+    let body = Whoami {
+        key: Named { id: subject(grant).1, slug: None, name: None },
+        project: Named {
+            id: names.project.to_string(),
+            slug: Some(&names.project_slug),
+            name: Some(&names.project_name),
         },
-        "organization": { "id": names.organization.to_string(), "name": names.organization_name },
-        "role": grant.binding.role.map(Role::as_str),
-        "permissions": permissions,
-        "expires_at": grant.expiry.map(|expiry| rfc3339(expiry.begins().0)),
-        "generation": standing.map(|standing| standing.generation.0),
-    });
+        organization: Named {
+            id: names.organization.to_string(),
+            slug: None,
+            name: Some(&names.organization_name),
+        },
+        role: grant.binding.role.map(Role::as_str),
+        permissions,
+        expires_at: grant.expiry.map(|expiry| rfc3339(expiry.begins().0)),
+        generation: standing.map(|standing| standing.generation.0),
+    };
     let response = json_response(200, "application/json", &body)?;
     tell_standing(&response.headers(), standing)?;
     Ok(response)
@@ -244,6 +270,73 @@ fn subject(grant: &Grant) -> (&'static str, String) {
     }
 }
 
+#[derive(Serialize)]
+struct Told {
+    version: &'static str,
+    health: &'static str,
+    generation: Option<u64>,
+    age_ms: Option<u64>,
+    stale: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<Counted>>,
+}
+
+#[derive(Serialize)]
+struct Details {
+    root_version: u32,
+    serving: Option<u64>,
+    pending: Option<u64>,
+    as_of: Option<u64>,
+    refused_manifest: Option<String>,
+    quarantined: Option<String>,
+    inline: usize,
+    removed_ahead: usize,
+    deltas: Deltas,
+    rules: Rules,
+    nodes: Part,
+    pages: Part,
+    bytes_held: u64,
+    memory_bytes: u64,
+    evictions: u64,
+    breaker_open: bool,
+    heads: Heads,
+    objects_refused: u64,
+    answers: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct Deltas {
+    held: usize,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Rules {
+    count: usize,
+    version: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Part {
+    held: usize,
+    named: usize,
+}
+
+#[derive(Serialize)]
+struct Heads {
+    accepted: u64,
+    refused: u64,
+    forked: u64,
+}
+
+#[derive(Serialize)]
+struct Counted {
+    pending: bool,
+    lost: u64,
+}
+
 /// 200: the gate's account of itself. The counters are for whoever holds the push token.
 pub(crate) fn status(status: &Status, usage: Option<Account>, trusted: bool) -> Result<Response> {
     let health = match status.health {
@@ -252,49 +345,44 @@ pub(crate) fn status(status: &Status, usage: Option<Account>, trusted: bool) -> 
         Health::Refusing => "refusing",
         Health::Cold => "cold",
     };
-    let mut body = json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "health": health,
-        "generation": status.generation.map(|generation| generation.0),
-        "age_ms": status.age_ms,
-        "stale": status.health != Health::Fresh,
-    });
-    if trusted && let Some(body) = body.as_object_mut() {
-        body.insert("details".to_owned(), details(status));
-        let usage = usage.map(|usage| json!({ "pending": usage.pending, "lost": usage.lost }));
-        body.insert("usage".to_owned(), usage.into());
-    }
+    let body = Told {
+        version: env!("CARGO_PKG_VERSION"),
+        health,
+        generation: status.generation.map(|generation| generation.0),
+        age_ms: status.age_ms,
+        stale: status.health != Health::Fresh,
+        details: trusted.then(|| details(status)),
+        usage: trusted.then(|| usage.map(|usage| Counted { pending: usage.pending, lost: usage.lost })),
+    };
     json_response(200, "application/json", &body)
 }
 
-fn details(status: &Status) -> serde_json::Value {
-    let counts: serde_json::Map<_, _> =
-        status.counts.iter().map(|count| (count.cause.to_string(), count.times.into())).collect();
-    json!({
-        "root_version": status.root_version,
-        "serving": status.generation.map(|generation| generation.0),
-        "pending": status.pending.map(|generation| generation.0),
-        "as_of": status.as_of.map(|as_of| as_of.0),
-        "refused_manifest": status.refused_manifest.map(|error| format!("{error:?}")),
-        "quarantined": status.quarantined.map(|error| format!("{error:?}")),
-        "inline": status.inline,
-        "removed_ahead": status.removed_ahead,
-        "deltas": { "held": status.deltas, "bytes": status.delta_bytes },
-        "rules": { "count": status.rules, "version": status.routing.map(hex) },
-        "nodes": { "held": status.nodes_held, "named": status.nodes_named },
-        "pages": { "held": status.pages_held, "named": status.pages_named },
-        "bytes_held": status.bytes_held,
-        "memory_bytes": status.memory_bytes,
-        "evictions": status.evictions,
-        "breaker_open": status.breaker_open,
-        "heads": {
-            "accepted": status.heads_accepted,
-            "refused": status.heads_refused,
-            "forked": status.heads_forked,
+fn details(status: &Status) -> Details {
+    Details {
+        root_version: status.root_version,
+        serving: status.generation.map(|generation| generation.0),
+        pending: status.pending.map(|generation| generation.0),
+        as_of: status.as_of.map(|as_of| as_of.0),
+        refused_manifest: status.refused_manifest.map(|error| format!("{error:?}")),
+        quarantined: status.quarantined.map(|error| format!("{error:?}")),
+        inline: status.inline,
+        removed_ahead: status.removed_ahead,
+        deltas: Deltas { held: status.deltas, bytes: status.delta_bytes },
+        rules: Rules { count: status.rules, version: status.routing.map(hex) },
+        nodes: Part { held: status.nodes_held, named: status.nodes_named },
+        pages: Part { held: status.pages_held, named: status.pages_named },
+        bytes_held: status.bytes_held,
+        memory_bytes: status.memory_bytes,
+        evictions: status.evictions,
+        breaker_open: status.breaker_open,
+        heads: Heads {
+            accepted: status.heads_accepted,
+            refused: status.heads_refused,
+            forked: status.heads_forked,
         },
-        "objects_refused": status.objects_refused,
-        "answers": counts,
-    })
+        objects_refused: status.objects_refused,
+        answers: status.counts.iter().map(|count| (count.cause.to_string(), count.times)).collect(),
+    }
 }
 
 fn hex(bytes: [u8; 32]) -> String {
