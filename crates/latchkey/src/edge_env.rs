@@ -2,10 +2,12 @@
 //! file.
 
 use crate::installation::{Folder, GATE_TOKEN, Installation, Made, hex};
+use crate::keys::edge_seed;
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use latchkey_control::outside::{Clock, SystemClock};
 use std::fs::File;
 use std::io::{Write, stdout};
 use std::os::unix::fs::OpenOptionsExt;
@@ -34,9 +36,12 @@ const TO_FILL_IN_FOR_GATE: &str = "LATCHKEY_USAGE_TOKEN=\nLATCHKEY_FORWARD_TOKEN
 /// # Errors
 /// The installation cannot be read, or the file not be written.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let installation = Folder::new(&arguments.dir).load()?;
+    let folder = Folder::new(&arguments.dir);
+    let installation = folder.load()?;
     let mut text = common(&installation)?;
     set(&mut text, "PUSH_TOKEN", &installation.push_token);
+    let edge_key = edge_seed(&folder, SystemClock.now().seconds())?;
+    set(&mut text, "EDGE_KEY", &Zeroizing::new(hex(&*edge_key)));
     text.push_str(TO_FILL_IN);
     write(arguments, &text)
 }

@@ -195,11 +195,33 @@ impl KeyWatch {
 /// # Errors
 /// There is none.
 fn session_signer(keys: &[TokenSigner], now: UnixSeconds) -> Result<&Signer> {
+    let at = settled(keys, now).context("there is no session key")?;
+    Ok(&keys[at].signer)
+}
+
+/// Which of these signs; `None`: there is none.
+fn settled(keys: &[TokenSigner], now: UnixSeconds) -> Option<usize> {
     let is_settled =
-        |key: &&TokenSigner| key.not_before.plus_secs(SETTLES_SECS) <= now && now <= key.not_after;
-    let newest = keys.iter().filter(is_settled).max_by_key(|key| key.not_before);
-    let key = newest.or(keys.first()).context("there is no session key")?;
-    Ok(&key.signer)
+        |key: &TokenSigner| key.not_before.plus_secs(SETTLES_SECS) <= now && now <= key.not_after;
+    let all = keys.iter().enumerate().filter(|(_, key)| is_settled(key));
+    let newest = all.max_by_key(|(_, key)| key.not_before).map(|(at, _)| at);
+    newest.or((!keys.is_empty()).then_some(0))
+}
+
+/// The seed of the edge key that signs now, for the edges' own variables.
+///
+/// # Errors
+/// As [`HeldKeys::load`], or there is none.
+pub(crate) fn edge_seed(folder: &Folder, now: UnixSeconds) -> Result<Zeroizing<[u8; 32]>> {
+    let _lock = folder.lock_to_read()?;
+    let roots = folder.roots()?;
+    let first = Root::pinned(roots.first().map(Vec::as_slice).unwrap_or_default()).context("`roots/1`")?;
+    let names = key_names(folder, "edge")?;
+    let keys = token_signers(folder, "edge", first.issued())?;
+    let name = settled(&keys, now).and_then(|at| names.get(at)).context("there is no edge key")?;
+    let text = read_secret_text(&folder.path(name))?;
+    let seed = text.lines().next().and_then(unhex::<32>).context("there is no edge key")?;
+    Ok(Zeroizing::new(seed))
 }
 
 /// What tells that a file was touched.

@@ -8,7 +8,7 @@ use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
 use crate::isolate::Isolate;
 use crate::watch::Watch;
-use crate::{respond, usage};
+use crate::{assertion, respond, usage};
 use latchkey_gate::Question;
 use latchkey_snapshot::Forwarding;
 use worker::Result;
@@ -40,6 +40,13 @@ pub(crate) async fn answer(
     if let Some((grant, names)) = &caller {
         told.extend(respond::identity(grant, names));
         told.extend(facts.model().map(|model| (MODEL_HEADER, model.to_owned())));
+        match assertion::of(isolate, grant, names).await {
+            Ok(assertion) => told.extend(assertion.map(|text| (assertion::HEADER, text))),
+            Err(error) => {
+                worker::console_error!("nobody can be asserted to the origin: {error}");
+                return respond::assertion_unavailable(standing);
+            }
+        }
     }
     let watch = Watch::new(isolate, io, facts)?;
     let url = format!("{origin}{}", target.as_str());

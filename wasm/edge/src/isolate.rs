@@ -1,5 +1,6 @@
 //! What outlives a request: the gate and the marks of what is in flight. One for each isolate.
 
+use crate::assertion::Assertions;
 use crate::flight::Flights;
 use crate::settings::{self, Settings, SettingsError};
 use crate::usage::Report;
@@ -37,6 +38,7 @@ struct Kept {
     old_heads: Cell<u32>,
     rests: Rests,
     flights: RefCell<Flights>,
+    assertions: Assertions,
     /// Where usage goes nowhere, none is counted.
     report: Option<RefCell<Report>>,
 }
@@ -108,6 +110,7 @@ impl Isolate {
             old_heads: Cell::default(),
             rests: Rests::default(),
             flights: RefCell::new(Flights::default()),
+            assertions: Assertions::default(),
         })))
     }
 
@@ -118,6 +121,15 @@ impl Isolate {
     /// The hub's name: each installation has its own, so that another's state is never in its way.
     pub(crate) fn hub_name(&self) -> &str {
         &self.0.hub_name
+    }
+
+    /// What assertions name as their issuer.
+    pub(crate) fn issuer(&self) -> String {
+        self.0.hub_name.replacen("hub-", "urn:latchkey:", 1)
+    }
+
+    pub(crate) fn assertions(&self) -> &Assertions {
+        &self.0.assertions
     }
 
     /// The ids of the peppers that this isolate holds, as the hub is told.

@@ -2,8 +2,10 @@
 //! Nothing is decided here.
 //!
 //! `isolate` holds the gate, `refresh` does its I/O by way of `source` (`cache`, `kv`, `hub`), `facts` reads a request; then there is one module a
-//! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else, with `watch` over what takes long. Only `respond` names status codes.
+//! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else, with `watch` over what takes long and `assertion` of
+//! who calls. Only `respond` names status codes.
 
+mod assertion;
 mod body;
 mod cache;
 mod cors;
@@ -45,6 +47,7 @@ pub(crate) struct Io<'a> {
 const OWN_PREFIX: &str = "/.latchkey/";
 const PUSH_PREFIX: &str = "/.latchkey/push/";
 const STATUS_PATH: &str = "/.latchkey/status";
+const KEYS_PATH: &str = "/.latchkey/jwks.json";
 const VERIFY_PATH: &str = "/.latchkey/verify";
 const WHOAMI_PATH: &str = "/v1/whoami";
 
@@ -66,6 +69,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::
     }
     let response = match target.path() {
         STATUS_PATH => status::answer(&isolate, request),
+        KEYS_PATH => assertion::keys(&isolate, io, request).await,
         VERIFY_PATH => verify::answer(&isolate, io, request).await,
         WHOAMI_PATH if request.method() == "GET" => whoami::answer(&isolate, io, request, &target).await,
         path if path.starts_with(OWN_PREFIX) => respond::not_found(),

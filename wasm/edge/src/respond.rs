@@ -79,6 +79,21 @@ pub(crate) fn no_origin(standing: Option<Standing>) -> Result<Response> {
     unavailable("no_origin", "no origin is configured", standing)
 }
 
+/// 503: allowed, and the origin cannot be told who calls so that it could check it.
+pub(crate) fn assertion_unavailable(standing: Option<Standing>) -> Result<Response> {
+    unavailable("assertion_unavailable", "who calls cannot be asserted to the origin", standing)
+}
+
+/// 503: no manifest is known yet, and so no key.
+pub(crate) fn keys_unavailable() -> Result<Response> {
+    unavailable("keys_unavailable", "the edge does not know its keys yet", None)
+}
+
+/// 200: the keys by which assertions are checked.
+pub(crate) fn keys(set: &impl Serialize) -> Result<Response> {
+    json_response(200, "application/jwk-set+json", set)
+}
+
 /// 502: allowed, and the origin did not answer.
 pub(crate) fn origin_unreachable(standing: Option<Standing>) -> Result<Response> {
     let response = plain(502, "origin_unreachable", "the origin did not answer")?;

@@ -1,5 +1,6 @@
 //! What the operator set: read from the script's variables once for each isolate.
 
+use crate::assertion::EdgeKey;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt;
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) counts_usage: bool,
     /// Where requests go that are let in: scheme, host and port.
     pub(crate) origin: Option<String>,
+    /// Signs assertions to the origin; without it none is made.
+    pub(crate) edge_key: Option<EdgeKey>,
     /// The relays that there are.
     pub(crate) relays: Relays,
     /// Whether the data centre's cache is used.
@@ -73,6 +76,7 @@ impl Settings {
             forward_client_header: client_header(env, "LATCHKEY_FORWARD_CLIENT_HEADER", None)?,
             counts_usage: variable(env, "LATCHKEY_CONTROL_URL").is_some(),
             origin: origin(env)?,
+            edge_key: edge_key(env)?,
             relays: relays(env)?,
             shares: shares(env)?,
         })
@@ -109,6 +113,11 @@ fn secret(env: &Env, name: &'static str) -> Result<[u8; 32], SettingsError> {
     let lower = blake3::Hash::from_hex(text.as_str())
         .map_err(|_| SettingsError::Value(name, "64 hexadecimal characters"))?;
     Ok(*lower.as_bytes())
+}
+
+fn edge_key(env: &Env) -> Result<Option<EdgeKey>, SettingsError> {
+    const NAME: &str = "LATCHKEY_EDGE_KEY";
+    variable(env, NAME).map(|_| secret(env, NAME).map(EdgeKey::new)).transpose()
 }
 
 fn token(env: &Env, name: &'static str) -> Result<Option<Token>, SettingsError> {

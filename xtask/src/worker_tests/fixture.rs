@@ -31,7 +31,7 @@ const USE_BY_SECS: u64 = 3600;
 const WIDE_PROJECTS: u32 = 40_000;
 
 /// Who signs, each from a seed of its own. Root 1 names the first three, root 2 the offline key and the next two.
-const SIGNERS: [(&str, u8); 7] = [
+const SIGNERS: [(&str, u8); 8] = [
     ("offline", 1),
     ("release", 2),
     ("head", 3),
@@ -39,9 +39,12 @@ const SIGNERS: [(&str, u8); 7] = [
     ("head_2", 5),
     ("stranger", 6),
     ("session", SESSION_SEED),
+    ("edge", EDGE_SEED),
 ];
 /// The seed of the key that signs session tokens.
 const SESSION_SEED: u8 = 7;
+/// The seed of the key that signs assertions to origins.
+const EDGE_SEED: u8 = 8;
 
 /// The API keys: name, project, role, whether it has expired, state.
 const KEYS: [(&str, u32, Role, bool, KeyState); 13] = [
@@ -103,6 +106,14 @@ pub(super) fn installation() -> Result<Value> {
 
 fn signer(seed: u8) -> Signer {
     Signer::from_seed(&[seed; 32])
+}
+
+fn token_key(seed: u8) -> TokenKey {
+    TokenKey {
+        public: signer(seed).public(),
+        not_before: UnixSeconds(0),
+        not_after: UnixSeconds(4_000_000_000),
+    }
 }
 
 fn signer_json(seed: u8) -> Value {
@@ -224,12 +235,8 @@ fn edition(generation: u64, grace_secs: u32, now: UnixSeconds) -> Result<Built> 
         grace_secs,
         prefix: Prefix::parse(PREFIX).map_err(|error| anyhow!("{error}"))?,
         exceptions: &exceptions,
-        session_keys: &[TokenKey {
-            public: signer(SESSION_SEED).public(),
-            not_before: UnixSeconds(0),
-            not_after: UnixSeconds(4_000_000_000),
-        }],
-        edge_keys: &[],
+        session_keys: &[token_key(SESSION_SEED)],
+        edge_keys: &[token_key(EDGE_SEED)],
         canaries: &[],
         cors: Some(&cors()),
         rules: &rules(now),

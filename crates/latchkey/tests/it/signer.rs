@@ -30,13 +30,17 @@ impl Vault {
         self.scratch.path().join(name)
     }
 
-    /// What it printed, or why it failed. Never a seed.
+    /// What it printed, or why it failed. Never a seed, but for those that edges are to hold.
     fn run(&self, arguments: &[&str]) -> Result<String, String> {
         let command = env!("CARGO_BIN_EXE_latchkey");
         let output = Command::new(command).args(arguments).current_dir(self.scratch.path()).output().unwrap();
         let Output { status, stdout, stderr } = output;
         let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
-        for seed in self.seeds() {
+        let is_for_edges = arguments.first() == Some(&"edge-env");
+        for (name, seed) in self.seeds() {
+            if is_for_edges && name.starts_with("edge") {
+                continue;
+            }
             assert!(!stdout.contains(&seed) && !stderr.contains(&seed), "a private key was shown");
         }
         if status.success() { Ok(stdout) } else { Err(stderr) }
@@ -47,10 +51,14 @@ impl Vault {
         self.run(&arguments)
     }
 
-    fn seeds(&self) -> Vec<String> {
+    /// The files of keys, and the seed in each.
+    fn seeds(&self) -> Vec<(String, String)> {
         let Ok(folder) = fs::read_dir(self.dir().join("keys")) else { return Vec::new() };
         let text = |path: PathBuf| fs::read_to_string(path).unwrap();
-        folder.map(|entry| text(entry.unwrap().path())[..64].to_owned()).collect()
+        let entry = |entry: fs::DirEntry| {
+            (entry.file_name().into_string().unwrap(), text(entry.path())[..64].to_owned())
+        };
+        folder.map(|found| entry(found.unwrap())).collect()
     }
 
     fn key_files(&self) -> Vec<String> {
@@ -255,6 +263,25 @@ fn change_that_a_crash_cut_off_is_mended_or_forgotten() {
 fn write_private(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn edges_are_given_the_edge_key_that_signs() {
+    let vault = Vault::new(&[]);
+    let first_line = |name: &str| {
+        let text = fs::read_to_string(vault.dir().join("keys").join(name)).unwrap();
+        text.lines().next().unwrap().to_owned()
+    };
+    let given = |seed: &str| {
+        let text = vault.run(&["edge-env", "--dir", "data"]).unwrap();
+        text.lines().any(|line| line == format!("LATCHKEY_EDGE_KEY={seed}"))
+    };
+    let first = first_line("edge");
+    assert!(given(&first));
+    // The second signs a minute later: edges have to read of it first.
+    vault.signer("rotate --dir data --role edge").unwrap();
+    assert_ne!(first_line("edge-2"), first);
+    assert!(given(&first));
 }
 
 #[test]
