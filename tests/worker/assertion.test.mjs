@@ -97,6 +97,10 @@ test('what a caller says of itself never reaches the origin', async () => {
   await jwtVerify(told.at(-1)['latchkey-assertion'], keys, expected());
 });
 
+test('of a request that passes without anybody being let in nothing is asserted', async () => {
+  for (const headers of [{}, bearer('alpha_member')]) assert.equal(await asserted(headers, '/v1/public'), undefined);
+});
+
 test('it is said again to the same caller, and to no other', async () => {
   const again = await until(async () => {
     const [one, other] = [await asserted(bearer('alpha_member')), await asserted(bearer('alpha_member'))];

@@ -228,7 +228,7 @@ test('the status tells counters to the push token alone', async () => {
   assert.deepEqual(Object.keys(open).sort(), ['age_ms', 'generation', 'health', 'stale', 'version']);
   assert.equal(open.health, 'fresh');
   const { details } = await worker.edgeStatus();
-  assert.ok(details.answers.allowed > 0 && details.rules > 0);
+  assert.ok(details.answers.allowed > 0 && details.rules.count > 0);
   assert.equal((await worker.request('/.latchkey/status', { method: 'POST' })).status, 405);
 });
 

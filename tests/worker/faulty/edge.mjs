@@ -2,7 +2,7 @@
 // each be told to be slow, to lose, to replay or to lie, and say how often they were asked and how often they did so. For
 // tests/worker alone. What is between the hub and its relays is hub.mjs's.
 //
-// `PUT /.test/faults` takes {"cache":"hang", …}; `GET /.test/counts` tells and forgets; `PUT /.test/planted` plants an entry in
+// `PUT /.test/faults` takes {"cache":"hang","hub objects":"status", …}; `GET /.test/counts` tells and forgets; `PUT /.test/planted` plants an entry in
 // the cache, as another isolate of the data centre would; `GET /.test/relay` asks a relay many times at once.
 
 import Edge from '../../../wasm/edge/build/index.js';
@@ -74,7 +74,7 @@ async function asked(stub, who, request) {
   const [, what] = new URL(request.url).pathname.split('/');
   count(`${who} ${what}`);
   if (request.method !== 'GET') return stub.fetch(request);
-  const answer = (await misdeed(who)) ?? (await stub.fetch(request));
+  const answer = (await misdeed(who)) ?? (await misdeed(`${who} ${what}`)) ?? (await stub.fetch(request));
   if (what !== 'head' || !answer.ok) return answer;
   const bytes = new Uint8Array(await answer.arrayBuffer());
   if (ordered(who) !== 'replay') return served(bytes);
