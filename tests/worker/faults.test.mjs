@@ -310,6 +310,23 @@ test('a claim of an object that nobody fulfils delays by its time and no more', 
   assert.ok(told['hub objects'] > 0 && told['put claim of an object'] > 0, JSON.stringify(told));
 });
 
+test('an object that cannot be had is asked for now and then, and comes when it can be had', async () => {
+  await order({ 'hub objects': 'status', kv: 'reject' });
+  await counts();
+  pulse.edition = 'restored';
+  const told = {};
+  const begun = Date.now();
+  while (Date.now() - begun < 4000) {
+    assert.equal((await worker.whoami('beta_member')).status, 200);
+    await sleep(40);
+  }
+  await add(told);
+  // A look is every 250 ms; each would ask for it, and many times, were it not left alone.
+  assert.ok(told['fault hub objects'] > 0 && told['hub objects'] <= 8, JSON.stringify(told));
+  await order({});
+  await serves(14, 'beta_member');
+});
+
 test('a hub that always takes longer than an answer waits leaves no edge cold', async () => {
   await pulse.stop();
   await worker.stop();
