@@ -284,12 +284,49 @@ impl Reader<'_> {
     }
 }
 
-/// Whether some reader would take a field for this one: readers fold case, some of them beyond ASCII.
+/// Whether some reader would take a field for this one: readers fold case, some of them beyond ASCII. Names that rules read
+/// are ASCII, so of Unicode's mappings those count that lead there.
 fn reads_as(field: &Option<String>, name: &str) -> bool {
-    let fold = |text: &str| -> String {
-        text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
-    };
-    field.as_ref().is_some_and(|field| fold(field) == fold(name))
+    let Some(field) = field else { return false };
+    let mut rest = name.bytes().map(|byte| byte.to_ascii_lowercase());
+    let mut bytes =
+        field.chars().flat_map(|character| match FOLDED.iter().find(|(one, _)| *one == character) {
+            Some((_, folded)) => Folded::Text(folded.bytes()),
+            None => Folded::One(Some(character)),
+        });
+    bytes.all(|byte| rest.next() == Some(byte)) && rest.next().is_none()
+}
+
+/// Characters whose capital, made small again, is ASCII, and what that is.
+const FOLDED: [(char, &str); 11] = [
+    ('\u{131}', "i"),
+    ('\u{df}', "ss"),
+    ('\u{17f}', "s"),
+    ('\u{212a}', "k"),
+    ('\u{fb00}', "ff"),
+    ('\u{fb01}', "fi"),
+    ('\u{fb02}', "fl"),
+    ('\u{fb03}', "ffi"),
+    ('\u{fb04}', "ffl"),
+    ('\u{fb05}', "st"),
+    ('\u{fb06}', "st"),
+];
+
+/// What a character is folded to; what leads nowhere near ASCII is a byte that no name has.
+enum Folded {
+    Text(core::str::Bytes<'static>),
+    One(Option<char>),
+}
+
+impl Iterator for Folded {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        match self {
+            Self::Text(bytes) => bytes.next(),
+            Self::One(one) => one.take().map(|one| u8::try_from(one).unwrap_or(u8::MAX).to_ascii_lowercase()),
+        }
+    }
 }
 
 impl fmt::Display for BodyFault {
@@ -330,6 +367,19 @@ mod tests {
         }
         let kelvin = "{\"key\":\"a\",\"\u{212a}ey\":\"b\"}";
         assert_eq!(find_text(kelvin.as_bytes(), Extent::Whole, "key"), Err(BodyFault::Several));
+    }
+
+    #[test]
+    fn every_character_that_unicode_folds_to_ascii_is_folded() {
+        for character in (0..=0x10_ffff).filter_map(char::from_u32) {
+            let folded: String = character.to_uppercase().flat_map(char::to_lowercase).collect();
+            if folded.is_ascii() {
+                assert!(reads_as(&Some(character.into()), &folded), "{character:?}");
+            } else {
+                let listed = FOLDED.iter().any(|(one, _)| *one == character);
+                assert!(!listed && !reads_as(&Some(character.into()), "k"), "{character:?}");
+            }
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@
 use crate::matcher::{Contends, Matcher, PARAMETERS_MAX, SEGMENTS_MAX, Texts};
 use crate::path::{Characters, Path, PathError, decode, is_plain};
 use alloc::borrow::Cow;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::fmt;
 use latchkey_core::{Permission, PermissionSet, Role, UnixMillis, UnixSeconds};
 use latchkey_snapshot::manifest::RULES_MAX;
@@ -25,10 +25,10 @@ pub struct Routes {
     /// The names of each rule's parameters, in their order.
     names: Vec<Vec<String>>,
     cors: Option<Cors>,
-    /// By the whole host.
-    hosts: BTreeMap<String, Table>,
-    /// By what follows a parameter that is the first label.
-    domains: BTreeMap<String, Table>,
+    /// By the whole host, ascending.
+    hosts: Vec<(String, Table)>,
+    /// By what follows a parameter that is the first label, ascending.
+    domains: Vec<(String, Table)>,
     /// Of every host.
     others: Table,
     matchers: Vec<Matcher>,
@@ -138,8 +138,8 @@ impl Routes {
             rules: rules.to_vec(),
             names,
             cors,
-            hosts: BTreeMap::new(),
-            domains: BTreeMap::new(),
+            hosts: Vec::new(),
+            domains: Vec::new(),
             others: Table::default(),
             matchers: Vec::new(),
             plain,
@@ -195,12 +195,13 @@ impl Routes {
         if (!self.hosts.is_empty() || !self.domains.is_empty())
             && let Some(host) = host.map(bare_host)
         {
-            let of_host = self.hosts.get(&*host).and_then(|table| self.find_in(table, method, path, None));
+            let of_host =
+                table_of(&self.hosts, &host).and_then(|table| self.find_in(table, method, path, None));
             if of_host.is_some() {
                 return of_host;
             }
             if let Some((label, domain)) = host.split_once('.')
-                && let Some(table) = self.domains.get(domain)
+                && let Some(table) = table_of(&self.domains, domain)
                 && let Some(route) = self.find_in(table, method, path, Some(label.into()))
             {
                 return Some(route);
@@ -245,31 +246,60 @@ impl Routes {
     }
 
     fn add_tables(&mut self) -> Result<(), RouteError> {
-        let mut by_host: BTreeMap<Host<'_>, BTreeMap<&str, BTreeMap<&str, u16>>> = BTreeMap::new();
-        for (index, rule) in self.rules.iter().enumerate() {
-            let host = rule.host.as_deref().map_or(Host::Every, Host::of);
-            let patterns = by_host.entry(host).or_default().entry(&rule.method).or_default();
-            // At most RULES_MAX, which fits.
-            if patterns.insert(&rule.pattern, index as u16).is_some() {
-                return Err(RouteError { rule: index, what: RouteFault::Twice });
+        let mut entries: Vec<Entry<'_>> = self.rules.iter().enumerate().map(Entry::of).collect();
+        entries.sort_unstable_by(Entry::compare);
+        let like = |one: &Entry<'_>, other: &Entry<'_>| one.key() == other.key();
+        let repeated = entries.chunk_by(like).filter_map(|same| same.get(1)).map(|again| again.rule).min();
+        if let Some(rule) = repeated {
+            return Err(RouteError { rule: usize::from(rule), what: RouteFault::Twice });
+        }
+        let mut matchers = Vec::new();
+        for of_host in entries.chunk_by(|one, other| one.host == other.host) {
+            let table = Table::of(of_host, &mut matchers)?;
+            match of_host.first().map(|entry| entry.host) {
+                Some(Host::Of(host)) => self.hosts.push((host.into(), table)),
+                Some(Host::Below(domain)) => self.domains.push((domain.into(), table)),
+                Some(Host::Every) | None => self.others = table,
             }
         }
-        let (mut matchers, mut known) = (Vec::new(), BTreeMap::new());
-        for (host, by_method) in by_host {
-            let table = Table::of(by_method, &mut matchers, &mut known)?;
-            match host {
-                Host::Every => self.others = table,
-                Host::Of(host) => drop(self.hosts.insert(host.into(), table)),
-                Host::Below(domain) => drop(self.domains.insert(domain.into(), table)),
-            }
-        }
-        self.matchers = matchers;
+        self.matchers = matchers.into_iter().map(|(_, matcher)| matcher).collect();
         Ok(())
     }
 }
 
-/// Which requests a rule is for, by their host.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+fn table_of<'r>(tables: &'r [(String, Table)], host: &str) -> Option<&'r Table> {
+    let at = tables.binary_search_by(|(known, _)| known.as_str().cmp(host)).ok()?;
+    tables.get(at).map(|(_, table)| table)
+}
+
+/// A rule by what it is looked for.
+struct Entry<'a> {
+    host: Host<'a>,
+    method: &'a str,
+    pattern: &'a str,
+    rule: u16,
+}
+
+impl<'a> Entry<'a> {
+    fn of((index, rule): (usize, &'a Rule)) -> Self {
+        let host = rule.host.as_deref().map_or(Host::Every, Host::of);
+        // At most RULES_MAX, which fits.
+        Self { host, method: &rule.method, pattern: &rule.pattern, rule: index as u16 }
+    }
+
+    fn key(&self) -> (Host<'a>, &'a str, &'a str) {
+        (self.host, self.method, self.pattern)
+    }
+
+    /// Not in line: it would stand in the edge's code some dozen times.
+    #[inline(never)]
+    fn compare(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key()).then(self.rule.cmp(&other.rule))
+    }
+}
+
+/// Which requests a rule is for, by their host; in this order they are told apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Host<'a> {
     Every,
     Of(&'a str),
@@ -288,21 +318,20 @@ impl<'a> Host<'a> {
 impl Table {
     /// One matcher for all methods that have the same patterns.
     fn of<'a>(
-        by_method: BTreeMap<&'a str, BTreeMap<&'a str, u16>>,
-        matchers: &mut Vec<Matcher>,
-        known: &mut BTreeMap<Vec<&'a str>, usize>,
+        entries: &[Entry<'a>],
+        matchers: &mut Vec<(Vec<&'a str>, Matcher)>,
     ) -> Result<Self, RouteError> {
         let mut methods = Vec::new();
-        for (name, patterns) in by_method {
-            let set: Vec<&str> = patterns.keys().copied().collect();
-            let matcher = match known.get(&set) {
-                Some(matcher) => *matcher,
-                None => {
-                    matchers.push(build_matcher(&patterns)?);
-                    *known.entry(set).or_insert(matchers.len() - 1)
-                }
-            };
-            methods.push(Method { name: name.into(), matcher, rules: patterns.into_values().collect() });
+        for of_method in entries.chunk_by(|one, other| one.method == other.method) {
+            let Some(first) = of_method.first() else { continue };
+            let patterns: Vec<&str> = of_method.iter().map(|entry| entry.pattern).collect();
+            let known = matchers.iter().position(|(known, _)| *known == patterns);
+            let matcher = known.unwrap_or(matchers.len());
+            if known.is_none() {
+                matchers.push((patterns, build_matcher(of_method)?));
+            }
+            let rules = of_method.iter().map(|entry| entry.rule).collect();
+            methods.push(Method { name: first.method.into(), matcher, rules });
         }
         Ok(Self(methods))
     }
@@ -321,11 +350,11 @@ fn bare_host(host: &str) -> Cow<'_, str> {
     }
 }
 
-fn build_matcher(patterns: &BTreeMap<&str, u16>) -> Result<Matcher, RouteError> {
+fn build_matcher(entries: &[Entry<'_>]) -> Result<Matcher, RouteError> {
     let mut matcher = Matcher::new();
-    for (ordinal, (pattern, rule)) in patterns.iter().enumerate() {
-        let conflict = |Contends| RouteError { rule: usize::from(*rule), what: RouteFault::Conflict };
-        matcher.insert(pattern, ordinal as u16).map_err(conflict)?;
+    for (ordinal, entry) in entries.iter().enumerate() {
+        let conflict = |Contends| RouteError { rule: usize::from(entry.rule), what: RouteFault::Conflict };
+        matcher.insert(entry.pattern, ordinal as u16).map_err(conflict)?;
     }
     Ok(matcher)
 }
@@ -473,7 +502,7 @@ fn check_pattern<'a>(pattern: &'a str, plain: &mut Characters) -> Result<Vec<Par
         return Err(RouteFault::PatternLength);
     }
     let body = pattern.strip_prefix('/').ok_or(RouteFault::NotAbsolute)?;
-    let (mut parameters, mut names) = (Vec::new(), BTreeSet::new());
+    let mut parameters: Vec<Parameter<'_>> = Vec::new();
     if body.is_empty() {
         return Ok(parameters);
     }
@@ -481,11 +510,11 @@ fn check_pattern<'a>(pattern: &'a str, plain: &mut Characters) -> Result<Vec<Par
         if at == SEGMENTS_MAX {
             return Err(RouteFault::TooManySegments);
         }
-        if parameters.last().is_some_and(|last: &Parameter<'_>| last.catch_all) {
+        if parameters.last().is_some_and(|last| last.catch_all) {
             return Err(RouteFault::CatchAll);
         }
         let Some(parameter) = check_segment(segment, plain)? else { continue };
-        if !names.insert(parameter.name) {
+        if parameters.iter().any(|known| known.name == parameter.name) {
             return Err(RouteFault::ParameterTwice(parameter.name.into()));
         }
         parameters.push(parameter);

@@ -102,7 +102,7 @@ impl Exceptions {
     #[must_use]
     pub fn plus(&self, begun: &Self) -> Self {
         ExceptionClass::ALL.into_iter().fold(Self::default(), |joined, class| {
-            joined.with(class, self.numbers(class).iter().chain(begun.numbers(class)).copied())
+            joined.set(class, union(self.numbers(class), begun.numbers(class)))
         })
     }
 
@@ -111,7 +111,7 @@ impl Exceptions {
     pub fn minus(&self, lifted: &Self) -> Self {
         ExceptionClass::ALL.into_iter().fold(Self::default(), |left, class| {
             let stays = |number: &u32| !lifted.holds(class, *number);
-            left.with(class, self.numbers(class).iter().copied().filter(stays))
+            left.set(class, self.numbers(class).iter().copied().filter(stays).collect())
         })
     }
 
@@ -135,10 +135,15 @@ impl Exceptions {
         self.numbers(class).binary_search(&number).is_ok()
     }
 
-    fn with(mut self, class: ExceptionClass, numbers: impl Iterator<Item = u32>) -> Self {
+    fn with(self, class: ExceptionClass, numbers: impl Iterator<Item = u32>) -> Self {
         let mut numbers: Vec<u32> = numbers.collect();
         numbers.sort_unstable();
         numbers.dedup();
+        self.set(class, numbers)
+    }
+
+    /// Of numbers that ascend.
+    fn set(mut self, class: ExceptionClass, numbers: Vec<u32>) -> Self {
         self.numbers[class as usize - 1] = numbers;
         self
     }
@@ -173,6 +178,21 @@ fn read_numbers(cursor: &mut Cursor<'_>) -> Result<Vec<u32>, ParseError> {
     let numbers: Vec<u32> = words.iter().map(|word| u32::from_le_bytes(*word)).collect();
     before.ensure("exceptions", numbers.is_sorted_by(|a, b| a < b), Fault::NotAscending)?;
     Ok(numbers)
+}
+
+/// What is in either list; both ascend.
+fn union(one: &[u32], other: &[u32]) -> Vec<u32> {
+    let (mut one, mut other) = (one.iter().copied().peekable(), other.iter().copied().peekable());
+    let next = || {
+        let least = match (one.peek(), other.peek()) {
+            (Some(a), Some(b)) => *a.min(b),
+            (a, b) => *a.or(b)?,
+        };
+        one.next_if_eq(&least);
+        other.next_if_eq(&least);
+        Some(least)
+    };
+    core::iter::from_fn(next).collect()
 }
 
 impl fmt::Display for ExceptionClass {

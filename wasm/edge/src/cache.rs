@@ -68,7 +68,7 @@ pub(crate) async fn get(isolate: &Isolate, key: Key<'_>, len_max: usize) -> Opti
         Some(Ok(found)) => found,
         fault => {
             rest.begin(now());
-            console_warn!("the cache is left alone for a while: {:?}", fault.and_then(Result::err));
+            console_warn!("the cache is left alone for a while: {}", why(fault));
             None
         }
     }
@@ -81,9 +81,14 @@ pub(crate) async fn put(isolate: &Isolate, key: Key<'_>, bytes: &Uint8Array) {
         Some(Ok(())) => {}
         fault => {
             rest.begin(now());
-            console_warn!("the cache is left alone for a while: {:?}", fault.and_then(Result::err));
+            console_warn!("the cache is left alone for a while: {}", why(fault));
         }
     }
+}
+
+/// Why nothing came of it.
+pub(crate) fn why<T>(fault: Option<Result<T>>) -> String {
+    fault.and_then(Result::err).map_or_else(|| "it took too long".to_owned(), |error| error.to_string())
 }
 
 async fn look(url: String, len_max: usize) -> Result<Option<Vec<u8>>> {

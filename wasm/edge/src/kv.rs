@@ -4,6 +4,7 @@
 //! KV keeps what it found near the reader for `cacheTtl` seconds, and keeps that it found nothing as long. So none is
 //! set: the shortest there is, a minute, is the default.
 
+use crate::cache::why;
 use crate::cache::{call, within};
 use crate::isolate::{Isolate, now};
 use latchkey_push::Target;
@@ -27,7 +28,7 @@ pub(crate) async fn get(isolate: &Isolate, env: &Env, target: &Target) -> Option
         Some(Ok(found)) => found,
         fault => {
             rest.begin(now());
-            console_warn!("KV is left alone for a while: {:?}", fault.and_then(Result::err));
+            console_warn!("KV is left alone for a while: {}", why(fault));
             None
         }
     }

@@ -195,7 +195,7 @@ async fn fetch(isolate: &Isolate, env: &Env, wanted: &Wanted, errand: Errand, pi
             let taken = isolate.with_mut(|gate| gate.accept_object(wanted, bytes, now()));
             match (&taken, named) {
                 (Some(Ok(())), Some(named)) => isolate.assertions().take(named),
-                (Some(Err(refusal)), _) => worker::console_warn!("an object was refused: {refusal:?}"),
+                (Some(Err(refusal)), _) => worker::console_warn!("an object was refused: {refusal}"),
                 _ => {}
             }
             (matches!(taken, Some(Ok(_))), copy)

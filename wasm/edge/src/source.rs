@@ -154,7 +154,7 @@ async fn hand_in(isolate: &Isolate, env: &Env, head: &[u8], until: UnixMillis) -
                 let _ = isolate.with_mut(|gate| gate.accept_root(&root));
             }
             Err(refusal) => {
-                worker::console_warn!("a head was refused: {refusal:?}");
+                worker::console_warn!("a head was refused: {refusal}");
                 return HandedIn::Refused;
             }
         }
