@@ -40,6 +40,7 @@ mod service_accounts;
 mod settings;
 mod store;
 mod tombstones;
+mod untrusted;
 mod usage;
 mod usage_stage;
 mod whoami;
