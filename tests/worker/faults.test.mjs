@@ -129,6 +129,15 @@ test('the hub learns which peppers the readers of a relay hold', async () => {
   assert.equal(without_at, null);
 });
 
+test('the hub learns where the readers of a relay stand', async () => {
+  const begun = Date.now();
+  await until(async () => {
+    await worker.whoami('alpha_member');
+    const last = (await worker.hubStatus()).edges.at(-1);
+    return last?.reported_at > begun && last.oldest_generation === 10 ? true : undefined;
+  });
+});
+
 test('a revocation arrives through the relay', async () => {
   pulse.options = { inline: [{ generation: 11, tag: fixture.keys.alpha_admin.tag }] };
   await until(async () => ((await worker.whoami('alpha_admin')).json.code === 'revoked' ? true : undefined));

@@ -65,7 +65,8 @@ pub use project::{
     SwitchExternal, Visibility,
 };
 pub use publishing::{
-    GateHeadQuery, PublishHold, PublishQuery, Publishing, PublishingKey, PublishingSink, PublishingWait,
+    GateHeadQuery, PublishHold, PublishQuery, Publishing, PublishingEdges, PublishingKey, PublishingReport,
+    PublishingSink, PublishingWait,
 };
 pub use ready::Ready;
 pub use resource::{

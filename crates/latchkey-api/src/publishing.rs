@@ -61,6 +61,28 @@ pub struct PublishingSink {
     pub last_error: Option<String>,
     /// How far its clock is off ours, in milliseconds, as far as the exchange's delay does not explain it.
     pub clock_off_ms: u64,
+    /// Where edges behind it stood within the last minute, if any told: a sample, and no proof.
+    pub edges: Option<PublishingEdges>,
+}
+
+/// Where edges stood within the last minute whose answers were not marked as stale, as they told their hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PublishingEdges {
+    /// The lowest generation that one of them answered from.
+    pub oldest_generation: u64,
+    /// When that was told last, in Unix milliseconds.
+    pub reported_at_ms: u64,
+    /// How many reads of the head told something.
+    pub reports: u64,
+}
+
+/// What an edge told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PublishingReport {
+    /// The generation that it answered from.
+    pub generation: u64,
+    /// When, in Unix milliseconds.
+    pub reported_at_ms: u64,
 }
 
 /// What became of a wait.
@@ -69,8 +91,11 @@ pub struct PublishingWait {
     /// The generation that was waited for.
     pub generation: u64,
     /// Whether every sink holds it and the freshness bound has passed since: no edge answers without it any more,
-    /// unless it marks the answer as stale.
+    /// unless it marks the answer as stale. `false` when an edge contradicts it.
     pub reached: bool,
+    /// What an edge told within the last minute, after the bound had passed, that contradicts it: it answered without the
+    /// change, and did not mark the answers as stale.
+    pub contradicted: Option<PublishingReport>,
 }
 
 /// The query of `GET /v1/operator/publish`.

@@ -19,7 +19,7 @@ use crate::verdict::{Ask, Outcome, Pass, Refusal, Step, Verdict};
 use crate::witness::Witnesses;
 use alloc::vec::Vec;
 use core::fmt;
-use latchkey_core::{GenerationSecret, MintSecret, Pepper, UnixMillis};
+use latchkey_core::{Generation, GenerationSecret, MintSecret, Pepper, UnixMillis};
 use latchkey_snapshot::head::Statement;
 use latchkey_snapshot::{
     Binding, Entry, Exceptions, Found, Manifest, ObjectRef, OrganizationNames, Page, ProjectNames, Query,
@@ -269,6 +269,12 @@ impl Gate {
             objects_refused: self.tally.objects_refused,
             counts: self.tally.counts(),
         }
+    }
+
+    /// The generation that it serves, if its answers are [`Health::Fresh`].
+    pub fn fresh_generation(&self, now: UnixMillis) -> Option<Generation> {
+        let is_fresh = self.health(self.clock.tick(now)) == Health::Fresh;
+        self.serving.as_ref().filter(|_| is_fresh).map(|serving| serving.statement.generation)
     }
 
     fn health(&self, now: UnixMillis) -> Health {

@@ -1,7 +1,7 @@
 //! `latchkey publish`: how far publishing has come, the receipt for a change, and holding grants back.
 
 use crate::api::Api;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use latchkey_api::{PublishHold, Publishing};
 
@@ -57,6 +57,13 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             }
             let is_held = status.waited.is_some() && status.held_since.is_some();
             ensure!(!is_held, "an operator holds grants back: of that change only what refuses goes out");
+            if let Some(report) = status.waited.and_then(|waited| waited.contradicted) {
+                bail!(
+                    "contradicted: an edge told at {} that it answers from generation {}, and not marked as stale",
+                    report.reported_at_ms,
+                    report.generation
+                );
+            }
             let is_reached = status.waited.is_none_or(|waited| waited.reached);
             ensure!(is_reached, "the time is up, and not every sink has held it for the freshness bound");
             Ok(())
@@ -92,6 +99,12 @@ fn print(status: &Publishing) {
         println!("{}: published {}, as of {}", sink.name, sink.published, sink.as_of_ms);
         if let Some(error) = &sink.last_error {
             println!("  {error}");
+        }
+        if let Some(edges) = &sink.edges {
+            println!(
+                "  edges told {} times within a minute, the lowest generation {} last at {}",
+                edges.reports, edges.oldest_generation, edges.reported_at_ms
+            );
         }
         if sink.clock_off_ms > 0 {
             println!("  its clock is {} ms off", sink.clock_off_ms);

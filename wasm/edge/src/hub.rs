@@ -5,7 +5,7 @@ use crate::isolate::Isolate;
 use core::time::Duration;
 use futures_util::future::{Either, select};
 use futures_util::pin_mut;
-use latchkey_push::{Target, peppers, relay};
+use latchkey_push::{Target, peppers, relay, standing};
 use worker::js_sys::{Function, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -79,6 +79,9 @@ async fn read_within(
     let request = web_sys::Request::new_with_str_and_init(&format!("{BASE}/{target}"), &init)?;
     if target == Target::Head {
         request.headers().set(peppers::HEADER, isolate.peppers())?;
+        if let Some(generation) = isolate.standing() {
+            request.headers().set(standing::HEADER, &generation.0.to_string())?;
+        }
     }
     let response = fetch(isolate, env, place, &request).await?;
     let bytes = body(&response, target.len_max()).await?;

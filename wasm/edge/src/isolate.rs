@@ -5,7 +5,7 @@ use crate::flight::Flights;
 use crate::settings::{self, Settings, SettingsError};
 use crate::usage::Report;
 use core::cell::{Cell, OnceCell, RefCell};
-use latchkey_core::{Pepper, UnixMillis};
+use latchkey_core::{Generation, Pepper, UnixMillis};
 use latchkey_gate::Gate;
 use latchkey_push::peppers::PepperSet;
 use latchkey_push::relay;
@@ -175,6 +175,11 @@ impl Isolate {
 
     pub(crate) fn note_newest(&self, as_of: UnixMillis) {
         self.0.newest.set(self.0.newest.get().max(as_of));
+    }
+
+    /// The generation that answers come from, as the hub is told; `None` while they are marked as stale, or there are none.
+    pub(crate) fn standing(&self) -> Option<Generation> {
+        self.with(|gate| gate.fresh_generation(now())).flatten()
     }
 
     /// Asks the gate. `work` awaits nothing, so borrows never meet; if they did, there would be no answer.

@@ -12,6 +12,7 @@ use futures_util::pin_mut;
 use latchkey_core::UnixMillis;
 use latchkey_push::peppers::PepperSet;
 use latchkey_push::relay::{self, READERS, Relays};
+use latchkey_push::standing::{self, Report};
 use std::rc::Rc;
 use worker::js_sys::Uint8Array;
 use worker::{Delay, Env, Method, Request, RequestInit, Result, State};
@@ -29,9 +30,21 @@ pub(crate) struct Feed {
     env: Env,
     relays: Vec<Rc<Reader>>,
     newest: Rc<RefCell<Rc<[u8]>>>,
-    /// Sets of peppers that relays told and the hub has not noted.
-    told: Rc<RefCell<Vec<PepperSet>>>,
+    /// What relays told and the hub has not noted.
+    told: Rc<RefCell<Told>>,
 }
+
+/// What relays told of their readers.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// The sets of peppers that they hold.
+    pub(crate) sets: Vec<PepperSet>,
+    /// Where they stand, a report from each time that a relay was handed a head.
+    pub(crate) reports: Vec<Report>,
+}
+
+/// Reports that are kept for the hub; it asks with every head.
+const REPORTS_MAX: usize = 64;
 
 struct Reader {
     hint: &'static str,
@@ -77,31 +90,27 @@ impl Feed {
         &self.state
     }
 
-    /// The sets of peppers that relays told since this was asked last.
-    pub(crate) fn take_told(&self) -> Vec<PepperSet> {
+    /// What relays told since this was asked last.
+    pub(crate) fn take_told(&self) -> Told {
         self.told.try_borrow_mut().map(|mut told| core::mem::take(&mut *told)).unwrap_or_default()
     }
 }
 
 /// Hands heads over until the relay has the newest one, or cannot be reached.
-async fn keep_up(
-    env: &Env,
-    name: &str,
-    reader: &Reader,
-    newest: &RefCell<Rc<[u8]>>,
-    told: &RefCell<Vec<PepperSet>>,
-) {
+async fn keep_up(env: &Env, name: &str, reader: &Reader, newest: &RefCell<Rc<[u8]>>, told: &RefCell<Told>) {
     loop {
         let Ok(head) = newest.try_borrow().map(|head| Rc::clone(&head)) else { return };
         reader.busy_until.set(now().plus_ms(BUDGET_MS));
         let sending = send(env, name, reader.hint, &head);
         let delay = Delay::from(Duration::from_millis(BUDGET_MS));
         pin_mut!(sending, delay);
-        let Either::Left((Ok(sets), _)) = select(sending, delay).await else { return };
+        let Either::Left((Ok(heard), _)) = select(sending, delay).await else { return };
         if let Ok(mut told) = told.try_borrow_mut() {
-            told.extend(sets);
-            told.sort_unstable();
-            told.dedup();
+            told.sets.extend(heard.sets);
+            told.sets.sort_unstable();
+            told.sets.dedup();
+            let room = REPORTS_MAX.saturating_sub(told.reports.len());
+            told.reports.extend(heard.reports.into_iter().take(room));
         }
         if newest.try_borrow().is_ok_and(|newest| Rc::ptr_eq(&newest, &head)) {
             return;
@@ -109,8 +118,8 @@ async fn keep_up(
     }
 }
 
-/// Hands a head over; the sets of peppers of those who read at the relay.
-async fn send(env: &Env, name: &str, hint: &str, head: &[u8]) -> Result<Vec<PepperSet>> {
+/// Hands a head over; what the relay tells of its readers.
+async fn send(env: &Env, name: &str, hint: &str, head: &[u8]) -> Result<Told> {
     let mut init = RequestInit::new();
     init.with_method(Method::Put).with_body(Some(Uint8Array::from(head).into()));
     let request = Request::new_with_init("https://relay/head", &init)?;
@@ -120,5 +129,8 @@ async fn send(env: &Env, name: &str, hint: &str, head: &[u8]) -> Result<Vec<Pepp
         return Err(worker::Error::from("the relay did not take it"));
     }
     let sets = response.headers().get(READERS)?.unwrap_or_default();
-    Ok(sets.split(' ').filter(|set| !set.is_empty()).map(|set| PepperSet::parse(Some(set))).collect())
+    let sets = sets.split(' ').filter(|set| !set.is_empty()).map(|set| PepperSet::parse(Some(set)));
+    let standing = response.headers().get(standing::READERS)?;
+    let reports = standing::parse_told(standing.as_deref(), now()).into_iter().collect();
+    Ok(Told { sets: sets.collect(), reports })
 }

@@ -20,10 +20,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use feed::Feed;
 use kv::Kv;
-use latchkey_core::UnixMillis;
+use latchkey_core::{Generation, UnixMillis};
 use latchkey_push::ledger::{HeadJudgement, RootJudgement};
 use latchkey_push::peppers::{self, PepperSet, Reports};
 use latchkey_push::relay::hub_name;
+use latchkey_push::standing::{self, Report, Standings};
 use latchkey_push::{Ledger, Refusal, Target, Token};
 use latchkey_snapshot::ObjectDigest;
 use respond::Problem;
@@ -51,6 +52,8 @@ pub struct Hub {
     courier: Courier,
     ledger: RefCell<Option<Ledger>>,
     reports: RefCell<Option<Reports>>,
+    /// In memory only: a hub that begins anew knows nothing against anybody.
+    standings: RefCell<Standings>,
     feed: Feed,
     kv: Kv,
 }
@@ -80,6 +83,7 @@ impl DurableObject for Hub {
             courier: Courier::default(),
             ledger: RefCell::new(None),
             reports: RefCell::new(None),
+            standings: RefCell::default(),
             kv: Kv::new(&env),
             feed: Feed::new(state, env),
         }
@@ -155,6 +159,10 @@ impl Hub {
         if target == Target::Head {
             let header = request.headers().get(peppers::HEADER).ok().flatten();
             self.note_peppers([PepperSet::parse(header.as_deref())]);
+            let header = request.headers().get(standing::HEADER).ok().flatten();
+            let report = standing::parse(header.as_deref()).map(|generation| Report::new(generation, now()));
+            let newest = self.with_ledger(settings, |ledger| Ok(newest_of(ledger)))?;
+            self.note_standings(report, newest);
         }
         respond::bytes(bytes.ok_or(Problem::NOT_FOUND)?)
     }
@@ -173,6 +181,25 @@ impl Hub {
         if let Err(problem) = noted {
             worker::console_error!("the peppers of a reader were not noted: {}", problem.code);
         }
+    }
+
+    /// Notes where readers of the head stand. Nobody stands ahead of the hub.
+    fn note_standings(&self, reports: impl IntoIterator<Item = Report>, newest: Generation) {
+        let Ok(mut standings) = self.standings.try_borrow_mut() else { return };
+        for report in reports.into_iter().filter(|report| report.generation <= newest) {
+            standings.note(report, now());
+        }
+    }
+
+    fn standings(&self) -> Vec<Report> {
+        self.standings.try_borrow().map(|standings| standings.list(now())).unwrap_or_default()
+    }
+
+    /// Notes what relays told.
+    fn note_told(&self, newest: Generation) {
+        let told = self.feed.take_told();
+        self.note_peppers(told.sets);
+        self.note_standings(told.reports, newest);
     }
 
     async fn push(&self, settings: &Settings, rest: &str, request: Request) -> Result<Response, Problem> {
@@ -218,13 +245,13 @@ impl Hub {
         })?;
         let missing = judged.map_err(|refusal| self.refuse(&refusal))?;
         // What relays told stays theirs to tell for a moment, never longer than to the next head.
-        let told = self.feed.take_told();
-        self.note_peppers(told);
+        let newest = self.with_ledger(settings, |ledger| Ok(newest_of(ledger)))?;
+        self.note_told(newest);
         self.wake().await;
         if !missing.is_empty() {
             return Err(Problem::missing(&missing));
         }
-        self.with_ledger(settings, |ledger| respond::head(ledger, now))
+        self.with_ledger(settings, |ledger| respond::head(ledger, &self.standings(), now))
     }
 
     async fn push_root(
@@ -282,11 +309,11 @@ impl Hub {
     fn status(&self, settings: &Settings) -> Result<Response, Problem> {
         // The ledger's first use makes the tables.
         self.with_ledger(settings, |ledger| {
-            self.note_peppers(self.feed.take_told());
+            self.note_told(newest_of(ledger));
             let conflicts = self.storage.conflicts()?;
             let usage = self.storage.usage_account()?;
             let peppers = self.with_reports(|reports| Ok(reports.list()))?;
-            respond::status(ledger, conflicts, usage, &peppers, now())
+            respond::status(ledger, conflicts, usage, &peppers, &self.standings(), now())
         })
     }
 
@@ -356,6 +383,10 @@ impl Hub {
             None => Err(Problem::STORAGE),
         }
     }
+}
+
+fn newest_of(ledger: &Ledger) -> Generation {
+    ledger.head().map_or(Generation(0), |head| head.statement.generation)
 }
 
 fn now() -> UnixMillis {

@@ -13,6 +13,7 @@ use futures_util::pin_mut;
 use latchkey_core::UnixMillis;
 use latchkey_push::peppers::{self, PepperSet};
 use latchkey_push::relay::{self, OBJECTS_BYTES_MAX};
+use latchkey_push::standing::{self, Hearsay};
 use latchkey_push::{Target, shared};
 use latchkey_snapshot::{ObjectDigest, Root};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,11 +49,26 @@ pub struct Relay {
     asked: RefCell<BTreeMap<ObjectDigest, UnixMillis>>,
     /// The sets of peppers of those who read since the hub was told.
     readers: RefCell<BTreeSet<PepperSet>>,
+    /// Where they stand.
+    standing: RefCell<Hearsay>,
 }
 
 struct Held {
     bytes: Vec<u8>,
     fed: UnixMillis,
+}
+
+/// What a reader of the head says of itself, unread.
+struct Reader {
+    peppers: Option<String>,
+    standing: Option<String>,
+}
+
+impl Reader {
+    fn of(request: &Request) -> Self {
+        let header = |name| request.headers().get(name).ok().flatten();
+        Self { peppers: header(peppers::HEADER), standing: header(standing::HEADER) }
+    }
 }
 
 /// Objects in memory; the one that was asked for longest ago makes room.
@@ -74,6 +90,7 @@ impl DurableObject for Relay {
             objects: RefCell::default(),
             asked: RefCell::default(),
             readers: RefCell::default(),
+            standing: RefCell::default(),
         }
     }
 
@@ -107,25 +124,26 @@ impl Relay {
         self.keep_head(bytes);
         let mut readers = self.readers.try_borrow_mut().map_err(|_| Problem::STORAGE)?;
         let told: Vec<String> = core::mem::take(&mut *readers).iter().map(PepperSet::to_token).collect();
-        Ok(respond::fed(&told.join(" "))?)
+        let standing = self.standing.try_borrow_mut().ok().and_then(|mut hearsay| hearsay.take(now()));
+        Ok(respond::fed(&told.join(" "), standing.as_deref())?)
     }
 
     async fn head(&self, request: &Request) -> Result<Response, Problem> {
-        let header = request.headers().get(peppers::HEADER).ok().flatten();
+        let reader = Reader::of(request);
         if let Some(bytes) = self.fed_head() {
-            self.note(PepperSet::parse(header.as_deref()));
+            self.note(&reader);
             return respond::bytes(bytes);
         }
         // One asks; the others wait for it, so that a hub that is slow does not get all of them.
         while now() < self.asking.get() && self.asking.get() <= now().plus_ms(ASKING_MS) {
             Delay::from(Duration::from_millis(LOOK_EVERY_MS)).await;
             if let Some(bytes) = self.fed_head() {
-                self.note(PepperSet::parse(header.as_deref()));
+                self.note(&reader);
                 return respond::bytes(bytes);
             }
         }
         self.asking.set(now().plus_ms(ASKING_MS));
-        let asked = self.ask(Target::Head, header.as_deref(), HEAD_BUDGET_MS).await;
+        let asked = self.ask(Target::Head, Some(&reader), HEAD_BUDGET_MS).await;
         self.asking.set(UnixMillis(0));
         let bytes = asked?.ok_or(Problem::NOT_FOUND)?;
         self.keep_head(bytes.clone());
@@ -204,11 +222,16 @@ impl Relay {
         }
     }
 
-    fn note(&self, set: PepperSet) {
+    fn note(&self, reader: &Reader) {
+        if let Some(generation) = standing::parse(reader.standing.as_deref())
+            && let Ok(mut hearsay) = self.standing.try_borrow_mut()
+        {
+            hearsay.note(generation, now());
+        }
         if let Ok(mut readers) = self.readers.try_borrow_mut()
             && readers.len() < READERS_MAX
         {
-            readers.insert(set);
+            readers.insert(PepperSet::parse(reader.peppers.as_deref()));
         }
     }
 
@@ -216,13 +239,17 @@ impl Relay {
     async fn ask(
         &self,
         target: Target,
-        peppers: Option<&str>,
+        reader: Option<&Reader>,
         budget_ms: u64,
     ) -> Result<Option<Vec<u8>>, Problem> {
         let hub = self.hub.as_deref().ok_or(Problem::NOT_CONFIGURED)?;
         let headers = Headers::new();
-        if let Some(peppers) = peppers {
-            headers.set(peppers::HEADER, peppers)?;
+        let told =
+            reader.map(|reader| [(peppers::HEADER, &reader.peppers), (standing::HEADER, &reader.standing)]);
+        for (name, value) in told.into_iter().flatten() {
+            if let Some(value) = value {
+                headers.set(name, value)?;
+            }
         }
         let mut init = RequestInit::new();
         init.with_method(Method::Get).with_headers(headers);

@@ -5,6 +5,7 @@ use latchkey_core::UnixMillis;
 use latchkey_push::ledger::Fault;
 use latchkey_push::peppers::Report;
 use latchkey_push::relay::READERS;
+use latchkey_push::standing;
 use latchkey_push::{Ledger, Refusal};
 use latchkey_snapshot::ObjectDigest;
 use serde::Serialize;
@@ -123,10 +124,13 @@ pub(crate) fn taken() -> Result<Response> {
     Ok(ResponseBuilder::new().with_status(204).with_headers(uncached()?).empty())
 }
 
-/// 204 to the hub that handed a head to a relay: with the peppers of the relay's readers.
-pub(crate) fn fed(readers: &str) -> Result<Response> {
+/// 204 to the hub that handed a head to a relay: with the peppers of the relay's readers, and where they stand.
+pub(crate) fn fed(readers: &str, standing: Option<&str>) -> Result<Response> {
     let headers = uncached()?;
     headers.set(READERS, readers)?;
+    if let Some(standing) = standing {
+        headers.set(standing::READERS, standing)?;
+    }
     Ok(ResponseBuilder::new().with_status(204).with_headers(headers).empty())
 }
 
@@ -158,19 +162,39 @@ struct Taken {
     generation: Option<u64>,
     as_of: Option<u64>,
     now: u64,
+    edges: Vec<Standing>,
 }
 
-/// 200: the head is held; `now` lets the pusher compare clocks.
-pub(crate) fn head(ledger: &Ledger, now: UnixMillis) -> Result<Response, Problem> {
-    Ok(json(200, "application/json", &held(ledger, now))?)
+#[derive(Serialize)]
+struct Standing {
+    oldest_generation: u64,
+    reported_at: u64,
+    reports: u64,
 }
 
-fn held(ledger: &Ledger, now: UnixMillis) -> Taken {
+/// 200: the head is held; `now` lets the pusher compare clocks, `edges` tells where its readers stood.
+pub(crate) fn head(
+    ledger: &Ledger,
+    edges: &[standing::Report],
+    now: UnixMillis,
+) -> Result<Response, Problem> {
+    Ok(json(200, "application/json", &held(ledger, edges, now))?)
+}
+
+fn held(ledger: &Ledger, edges: &[standing::Report], now: UnixMillis) -> Taken {
     let head = ledger.head();
     Taken {
         generation: head.map(|head| head.statement.generation.0),
         as_of: head.map(|head| head.as_of.0),
         now: now.0,
+        edges: edges
+            .iter()
+            .map(|report| Standing {
+                oldest_generation: report.generation.0,
+                reported_at: report.at.0,
+                reports: report.reads,
+            })
+            .collect(),
     }
 }
 
@@ -226,6 +250,7 @@ pub(crate) fn status(
     conflicts: u64,
     usage: usage::Account,
     peppers: &[Report],
+    edges: &[standing::Report],
     now: UnixMillis,
 ) -> Result<Response, Problem> {
     let head = ledger.head();
@@ -234,7 +259,7 @@ pub(crate) fn status(
         installation: ledger.installation().0.iter().map(|byte| format!("{byte:02x}")).collect(),
         root_version: ledger.root_version(),
         head_root_version: head.map(|head| head.root_version),
-        held: held(ledger, now),
+        held: held(ledger, edges, now),
         use_by: head.map(|head| head.statement.use_by.0),
         inline: head.map_or(0, |head| head.inline.len()),
         pending: ledger.awaited().map(|(generation, missing)| Pending { generation: generation.0, missing }),

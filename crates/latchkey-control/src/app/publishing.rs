@@ -4,10 +4,11 @@ use super::Control;
 use super::ask::Ask;
 use super::error::AppError;
 use crate::iam::{Demand, OperatorAct};
-use crate::publish::{EndingKey, FRESHNESS_BOUND_MS, PublishStatus, SinkStatus};
+use crate::publish::{EdgeReport, EndingKey, FRESHNESS_BOUND_MS, PublishStatus, SinkStatus};
 use crate::store::{Change, Write};
 use latchkey_api as api;
-use latchkey_core::Generation;
+use latchkey_core::{Generation, UnixMillis};
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// How long a wait lasts at most, in seconds. A whole request has a minute.
@@ -50,7 +51,7 @@ pub async fn waited(control: &Control, wait: Wait) -> api::PublishingWait {
         Some(())
     };
     let reached = tokio::time::timeout(wait.timeout, reach).await.is_ok_and(|reached| reached.is_some());
-    api::PublishingWait { generation: wait.generation.0, reached }
+    api::PublishingWait { generation: wait.generation.0, reached, contradicted: None }
 }
 
 /// How far publishing has come.
@@ -65,9 +66,14 @@ pub fn status(
     ask.permit(Demand::Operator(OperatorAct::Publishing))?;
     let status = control.publishing().borrow().clone();
     let held_since = ask.view.publish_held_since()?;
-    // A head covers what is held back, but does not say it.
-    let waited = waited
-        .map(|waited| api::PublishingWait { reached: waited.reached && held_since.is_none(), ..waited });
+    let now = control.clock().now();
+    let waited = waited.map(|waited| {
+        let contradicted =
+            status.contradiction(Generation(waited.generation), now).filter(|_| waited.reached);
+        // A head covers what is held back, but does not say it.
+        let reached = waited.reached && held_since.is_none() && contradicted.is_none();
+        api::PublishingWait { reached, contradicted: contradicted.as_ref().map(report), ..waited }
+    });
     Ok(api::Publishing {
         committed: ask.view.generation()?.0,
         stated: status.stated.0,
@@ -80,7 +86,7 @@ pub fn status(
         error: status.error,
         refused_keys: status.refused_keys,
         ending_keys: status.ending_keys.iter().map(ending_key).collect(),
-        sinks: status.sinks.iter().map(sink).collect(),
+        sinks: status.sinks.iter().map(|status| sink(status, now)).collect(),
         waited,
     })
 }
@@ -122,7 +128,22 @@ fn ending_key(key: &EndingKey) -> api::PublishingKey {
     }
 }
 
-fn sink(sink: &SinkStatus) -> api::PublishingSink {
+fn report(report: &EdgeReport) -> api::PublishingReport {
+    api::PublishingReport { generation: report.generation.0, reported_at_ms: report.at.0 }
+}
+
+/// The lowest of the last minute, and how many reads told something.
+fn edges(sink: &SinkStatus, now: UnixMillis) -> Option<api::PublishingEdges> {
+    let reports = sink.recent_reports(now).fold(0u64, |sum, report| sum.saturating_add(report.reports));
+    let lowest = sink.recent_reports(now).min_by_key(|report| (report.generation, Reverse(report.at)))?;
+    Some(api::PublishingEdges {
+        oldest_generation: lowest.generation.0,
+        reported_at_ms: lowest.at.0,
+        reports,
+    })
+}
+
+fn sink(sink: &SinkStatus, now: UnixMillis) -> api::PublishingSink {
     api::PublishingSink {
         name: sink.name.clone(),
         published: sink.published.0,
@@ -130,6 +151,7 @@ fn sink(sink: &SinkStatus) -> api::PublishingSink {
         as_of_ms: sink.as_of.0,
         last_error: sink.last_error.clone(),
         clock_off_ms: sink.clock_off_ms,
+        edges: edges(sink, now),
     }
 }
 

@@ -10,7 +10,7 @@ use super::edition::Edition;
 use super::heads::{Heads, HeadsError, SignedHead};
 use super::keyring::{Keyring, replaced};
 use super::lines::Stands;
-use super::sink::{Sink, SinkError};
+use super::sink::{EdgeReport, Sink, SinkError, Told};
 use super::status::Board;
 use crate::outside::Clock;
 use latchkey_core::{Generation, UnixMillis};
@@ -358,9 +358,10 @@ impl Desk {
         let head = self.heads.sign(&keyring, &edition, standing.as_of).await.map_err(Delay::Heads)?;
         let sent_at = self.clock.now();
         match self.sink.put_head(&head.bytes, &edition.named).await {
-            Ok(its_clock) => {
-                self.compare_clocks(sent_at, its_clock);
+            Ok(told) => {
+                self.compare_clocks(sent_at, told.now);
                 self.taken(&mut standing, &edition, &head);
+                self.note_edges(sent_at, told);
                 Ok(Pushed::Taken)
             }
             Err(error) => {
@@ -386,14 +387,24 @@ impl Desk {
         });
     }
 
+    /// Notes where edges stood, by our clock: never later than it was.
+    fn note_edges(&self, sent_at: UnixMillis, told: Told) {
+        let now = told.now.unwrap_or_default();
+        let ours = |report: EdgeReport| {
+            let ago_ms = now.since_ms(report.at);
+            EdgeReport { at: UnixMillis(sent_at.0.saturating_sub(ago_ms)), ..report }
+        };
+        let edges = told.edges.into_iter().filter(|report| report.at <= now).map(ours).collect();
+        self.board.sink(self.index, |status| status.edges = edges);
+    }
+
     fn taken(&self, standing: &mut Standing, edition: &Arc<Edition>, head: &SignedHead) {
         standing.edition = Some(Arc::clone(edition));
         self.stands.note(self.index, edition.line);
         let not_brought = standing.not_brought.clone();
         (standing.as_of, standing.told) = (head.as_of, head.inline);
         self.board.sink(self.index, |status| {
-            status.mark(head.covers, self.clock.now());
-            status.statement = edition.generation;
+            status.mark(head.covers, edition.generation, self.clock.now());
             status.as_of = head.as_of;
             if status.last_error.is_some() && not_brought.is_none() {
                 tracing::info!(sink = status.name, "the sink takes heads again");

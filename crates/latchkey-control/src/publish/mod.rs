@@ -42,12 +42,15 @@ pub use rebuild::{Beside, Canaries, RebuildError, Rebuilt};
 pub use setback::{Setback, SetbackError};
 pub use sink::object_store::{ObjectStoreSink, ObjectStoreSource, S3Credentials, S3Error, S3Place};
 pub use sink::{
-    Held, Named, Sink, SinkError, directory::DirectorySink, edge::EdgeError, edge::EdgeSink,
-    edge::PepperReport, edge::PepperReports, gates::GateToken, gates::Gates, gates::TooManyWaits,
+    EdgeReport, Held, Named, Sink, SinkError, Told, directory::DirectorySink, edge::EdgeError,
+    edge::EdgeSink, edge::PepperReport, edge::PepperReports, gates::GateToken, gates::Gates,
+    gates::TooManyWaits,
 };
 pub use source::long_poll::{LongPollError, LongPollSource};
 pub use source::{DirectorySource, Source, SourceError};
-pub use status::{FRESHNESS_BOUND_MS, PublishStatus, Published, SinkStatus};
+pub use status::{
+    FRESHNESS_BOUND_MS, Mark, PublishStatus, Published, REPORT_AGE_MS, REPORT_DELAY_MS, SinkStatus,
+};
 
 #[cfg(test)]
 mod tests;

@@ -32,8 +32,8 @@ pub trait Sink: Send + Sync + 'static {
     /// Takes an immutable object.
     fn put_object<'a>(&'a self, object: &'a Object) -> Answer<'a, ()>;
 
-    /// Takes a head, if it holds all the `named` objects. Answers what its own clock said, if it has one.
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>>;
+    /// Takes a head, if it holds all the `named` objects. Answers what it tells besides.
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Told>;
 
     /// Whether it takes an object only once a head was offered to it that names the object.
     fn takes_only_named(&self) -> bool {
@@ -80,6 +80,26 @@ pub struct Held {
     /// Its head's generation and `as_of`, if it holds one that was signed under its newest root. Any other is outranked by
     /// the next one.
     pub head: Option<(Generation, UnixMillis)>,
+}
+
+/// What a sink that took a head tells besides. None of it is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Told {
+    /// Its own clock, if it has one.
+    pub now: Option<UnixMillis>,
+    /// Where edges that read from it stood within the last minute, by that clock, if they tell.
+    pub edges: Vec<EdgeReport>,
+}
+
+/// Where edges stood whose answers were not marked as stale: the lowest generation of some of their reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EdgeReport {
+    /// The lowest generation that one of them answered from.
+    pub generation: Generation,
+    /// The last of the reads that told it.
+    pub at: UnixMillis,
+    /// How many reads there were.
+    pub reports: u64,
 }
 
 /// Why a sink did not take something.

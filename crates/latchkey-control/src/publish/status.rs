@@ -1,6 +1,7 @@
 //! How far publishing has come, for operators and for whoever waits for their own change.
 
 use super::keyring::EndingKey;
+use super::sink::EdgeReport;
 use latchkey_core::{Generation, UnixMillis};
 use tokio::sync::watch;
 
@@ -54,11 +55,29 @@ pub struct SinkStatus {
     /// How far its clock is off ours, as far as the exchange's own delay does not explain it.
     pub clock_off_ms: u64,
     /// When it came to hold a generation, the newest last: as far back as the freshness bound may still run.
-    pub marks: Vec<(Generation, UnixMillis)>,
+    pub marks: Vec<Mark>,
+    /// Where edges behind it stood, as they tell, by our clock.
+    pub edges: Vec<EdgeReport>,
+}
+
+/// When a sink came to hold a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Every change up to this one.
+    pub published: Generation,
+    /// The generation of the statement in that head, which edges answer from: refusals that ride in the head are beyond it.
+    pub statement: Generation,
+    /// When it took the head.
+    pub at: UnixMillis,
 }
 
 /// An answer that is not marked as stale knows every change that sinks have held for so long (DESIGN §4).
 pub const FRESHNESS_BOUND_MS: u64 = 5_000;
+
+/// How long after the freshness bound a report may still come that an edge sent within it: a look at the head may take 2 s.
+pub const REPORT_DELAY_MS: u64 = 2_000;
+/// How long a report tells something.
+pub const REPORT_AGE_MS: u64 = 60_000;
 
 impl PublishStatus {
     /// The newest change that every sink holds.
@@ -70,6 +89,13 @@ impl PublishStatus {
     pub fn reached(&self, generation: Generation) -> Option<UnixMillis> {
         let all: Option<Vec<UnixMillis>> = self.sinks.iter().map(|sink| sink.reached(generation)).collect();
         all?.into_iter().max()
+    }
+
+    /// The newest report of an edge that contradicts the receipt for a change: its answers were not marked as stale, and
+    /// came from a generation before that change, when the freshness bound had passed.
+    pub fn contradiction(&self, generation: Generation, now: UnixMillis) -> Option<EdgeReport> {
+        let found = self.sinks.iter().filter_map(|sink| sink.contradiction(generation, now));
+        found.max_by_key(|report| report.at)
     }
 
     /// What an operator has to look after, if anything.
@@ -85,21 +111,36 @@ impl PublishStatus {
 
 impl SinkStatus {
     /// Notes that every change up to this one is there now.
-    pub(super) fn mark(&mut self, published: Generation, now: UnixMillis) {
-        self.published = published;
-        if self.marks.last().is_none_or(|(last, _)| *last < published) {
-            self.marks.push((published, now));
+    pub(super) fn mark(&mut self, published: Generation, statement: Generation, now: UnixMillis) {
+        (self.published, self.statement) = (published, statement);
+        if self.marks.last().is_none_or(|last| last.published < published) {
+            self.marks.push(Mark { published, statement, at: now });
         }
         let is_past = |at: UnixMillis| at.plus_ms(FRESHNESS_BOUND_MS) <= now;
-        while self.marks.len() > MARKS_MAX || self.marks.get(1).is_some_and(|(_, at)| is_past(*at)) {
+        while self.marks.len() > MARKS_MAX || self.marks.get(1).is_some_and(|mark| is_past(mark.at)) {
             self.marks.remove(0);
         }
     }
 
     /// The moment by which it held the change, if it does.
     fn reached(&self, generation: Generation) -> Option<UnixMillis> {
-        let mut marks = self.marks.iter();
-        marks.find(|(mark, _)| *mark >= generation).map(|(_, at)| *at)
+        self.mark_of(generation).map(|mark| mark.at)
+    }
+
+    fn mark_of(&self, generation: Generation) -> Option<&Mark> {
+        self.marks.iter().find(|mark| mark.published >= generation)
+    }
+
+    /// The reports of the last minute.
+    pub fn recent_reports(&self, now: UnixMillis) -> impl Iterator<Item = &EdgeReport> {
+        self.edges.iter().filter(move |report| now.since_ms(report.at) <= REPORT_AGE_MS)
+    }
+
+    fn contradiction(&self, generation: Generation, now: UnixMillis) -> Option<EdgeReport> {
+        let mark = self.mark_of(generation)?;
+        let since = mark.at.plus_ms(FRESHNESS_BOUND_MS + REPORT_DELAY_MS);
+        let contradicts = |report: &&EdgeReport| report.generation < mark.statement && report.at > since;
+        self.recent_reports(now).filter(contradicts).max_by_key(|report| report.at).copied()
     }
 }
 
@@ -119,6 +160,7 @@ impl Board {
             last_error: None,
             clock_off_ms: 0,
             marks: Vec::new(),
+            edges: Vec::new(),
         };
         let status = PublishStatus { sinks: sinks.map(sink).collect(), ..PublishStatus::default() };
         Self(watch::Sender::new(status))
@@ -184,7 +226,7 @@ mod tests {
     }
 
     fn mark(sink: &mut SinkStatus, generation: u64, at: u64) {
-        sink.mark(Generation(generation), UnixMillis(at));
+        sink.mark(Generation(generation), Generation(generation), UnixMillis(at));
     }
 
     #[test]
@@ -213,5 +255,34 @@ mod tests {
         assert_eq!(sink.marks.len(), MARKS_MAX);
         // What was forgotten counts as there only since what is kept.
         assert!(sink.reached(Generation(3)).unwrap() > UnixMillis(10_000));
+    }
+
+    fn report(generation: u64, at: u64) -> EdgeReport {
+        EdgeReport { generation: Generation(generation), at: UnixMillis(at), reports: 1 }
+    }
+
+    #[test]
+    fn report_contradicts_only_below_the_statement_and_after_the_bound() {
+        let mut sink = sink();
+        let past = 1_000 + FRESHNESS_BOUND_MS + REPORT_DELAY_MS;
+        sink.edges = vec![report(1, past + 1)];
+        assert_eq!(
+            sink.contradiction(Generation(5), UnixMillis(past + 2)),
+            None,
+            "the sink does not hold it"
+        );
+        // The head covers 5 and 6, of which no statement says anything but that of 4.
+        sink.mark(Generation(6), Generation(4), UnixMillis(1_000));
+        let mut told = |reports: &[EdgeReport], now| {
+            sink.edges = reports.to_vec();
+            sink.contradiction(Generation(5), UnixMillis(now))
+        };
+        assert_eq!(told(&[report(4, past + 1)], past + 2), None, "that is where it should stand");
+        assert_eq!(told(&[report(3, past)], past + 2), None, "it may have been on its way");
+        assert_eq!(told(&[report(3, past + 1)], past + 2), Some(report(3, past + 1)));
+        // An older and lower one does not hide it.
+        assert_eq!(told(&[report(1, past), report(3, past + 1)], past + 2), Some(report(3, past + 1)));
+        assert_eq!(told(&[report(3, past + 1)], past + 1 + REPORT_AGE_MS), Some(report(3, past + 1)));
+        assert_eq!(told(&[report(3, past + 1)], past + 2 + REPORT_AGE_MS), None, "it tells nothing of now");
     }
 }

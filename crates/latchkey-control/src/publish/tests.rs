@@ -398,12 +398,12 @@ impl Sink for Repeating {
         &'a self,
         _head: &'a [u8],
         named: &'a super::Named,
-    ) -> super::sink::Answer<'a, Option<UnixMillis>> {
+    ) -> super::sink::Answer<'a, super::Told> {
         let put = self.put.lock().unwrap();
         let lacking = named.objects().map(|object| object.reference.digest());
         let lacking: Vec<_> = lacking.filter(|digest| !put.contains(digest)).collect();
         let outcome = match lacking.is_empty() {
-            true => Ok(None),
+            true => Ok(super::Told::default()),
             false => Err(super::SinkError::Missing([lacking.clone(), lacking].concat())),
         };
         Box::pin(async { outcome })

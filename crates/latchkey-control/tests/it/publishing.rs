@@ -2,7 +2,9 @@
 
 use latchkey_api::{PublishHold, Publishing};
 use latchkey_control::outside::Clock;
-use latchkey_control::publish::{FRESHNESS_BOUND_MS, PublishStatus, Published, SinkStatus};
+use latchkey_control::publish::{
+    EdgeReport, FRESHNESS_BOUND_MS, Mark, PublishStatus, Published, REPORT_DELAY_MS, SinkStatus,
+};
 use latchkey_core::{Generation, UnixMillis};
 use latchkey_testkit::{Stage, StageConfig};
 use std::time::Duration;
@@ -18,7 +20,8 @@ fn status(marks: [(u64, UnixMillis); 2]) -> PublishStatus {
         as_of: at,
         last_error: None,
         clock_off_ms: 0,
-        marks: vec![(Generation(generation), at)],
+        marks: vec![Mark { published: Generation(generation), statement: Generation(generation), at }],
+        edges: Vec::new(),
     };
     PublishStatus { sinks: marks.map(sink).to_vec(), ..PublishStatus::default() }
 }
@@ -59,6 +62,47 @@ async fn wait_ends_once_every_sink_holds_it_and_the_bound_has_passed() {
     let waited = ask(&stage, &format!("?wait={newest}")).await.waited.unwrap();
     assert!(waited.reached && began.elapsed() < Duration::from_millis(10));
     assert_eq!(ask(&stage, "").await.waited, None);
+}
+
+#[tokio::test]
+async fn report_of_an_edge_contradicts_a_receipt_and_never_makes_one() {
+    let (stage, board) = stage().await;
+    stage.operator().post("/v1/organizations", organization()).await.expect(201);
+    let newest = stage.control.check_ready().unwrap().0;
+    let now = stage.clock.now();
+    let report = |generation, at| EdgeReport { generation: Generation(generation), at, reports: 3 };
+    let told = |generation, at| {
+        let mut status = status([(newest, now), (newest, now)]);
+        status.sinks[1].edges = vec![report(generation, at)];
+        status
+    };
+    stage.clock.advance_secs(20);
+    let late = now.plus_ms(FRESHNESS_BOUND_MS + REPORT_DELAY_MS + 1);
+    for (generation, at, reached) in
+        [(newest - 1, late, false), (newest, late, true), (newest - 1, now.plus_ms(100), true)]
+    {
+        board.send_replace(told(generation, at));
+        let answer = ask(&stage, &format!("?wait={newest}")).await;
+        let waited = answer.waited.unwrap();
+        assert_eq!(waited.reached, reached, "{generation} at {at:?}");
+        let contradicted = waited.contradicted.map(|report| (report.generation, report.reported_at_ms));
+        assert_eq!(contradicted, (!reached).then_some((generation, at.0)));
+        let edges = answer.sinks[1].edges.unwrap();
+        assert_eq!((edges.oldest_generation, edges.reported_at_ms, edges.reports), (generation, at.0, 3));
+        assert_eq!(answer.sinks[0].edges, None);
+    }
+    // Edges that know all of it make no receipt for a sink that says nothing of it.
+    let mut lacking = told(newest, late);
+    lacking.sinks[1].marks.clear();
+    board.send_replace(lacking);
+    tokio::time::pause();
+    let waited = ask(&stage, &format!("?wait={newest}&timeout_s=1")).await.waited.unwrap();
+    assert_eq!((waited.reached, waited.contradicted), (false, None));
+    // A minute later the report says nothing any more.
+    board.send_replace(told(newest - 1, late));
+    stage.clock.advance_secs(60);
+    let answer = ask(&stage, &format!("?wait={newest}")).await;
+    assert!(answer.waited.unwrap().reached && answer.sinks[1].edges.is_none());
 }
 
 #[tokio::test]

@@ -64,6 +64,16 @@ fn answer_is_stale_until_grace_and_refused_after_it() {
 }
 
 #[test]
+fn gate_names_its_generation_only_while_its_answers_are_fresh() {
+    let (stage, shell, _) = staged();
+    let generation = shell.gate.status(stage.now).generation;
+    assert!(generation.is_some());
+    assert_eq!(shell.gate.fresh_generation(after(ASK_AFTER_MS)), generation);
+    assert_eq!(shell.gate.fresh_generation(after(ASK_AFTER_MS + 1)), None);
+    assert_eq!(Stage::new().gate().fresh_generation(after(0)), None, "it has none");
+}
+
+#[test]
 fn no_grace_means_no_stale_answer() {
     let mut stage = Stage::new();
     let key = stage.add_key(1, Role::Member);

@@ -7,6 +7,7 @@ mod edge;
 mod gates;
 mod leaks;
 mod native;
+mod publish;
 mod restore;
 mod served;
 mod signer;

@@ -5,7 +5,7 @@
 //! head names them, and on disk: their folder is synced before the head is written. Whoever compares the head and
 //! replaces it holds the lock on `lock`, so of several writers, in one process or in many, none moves it back.
 
-use super::{Answer, Bundle, Held, Named, Sink, SinkError};
+use super::{Answer, Bundle, Held, Named, Sink, SinkError, Told};
 use crate::publish::Keyrings;
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::build::Object;
@@ -98,13 +98,13 @@ impl Sink for DirectorySink {
         })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Told> {
         let (head, named) = (head.to_vec(), named.clone());
         self.on_disk(move |shelf| {
             shelf.check_complete(&named)?;
             let _lock = shelf.lock()?;
             shelf.check_order(&head)?;
-            shelf.put("", HEAD, &head).map(|()| None)
+            shelf.put("", HEAD, &head).map(|()| Told::default())
         })
     }
 

@@ -1,6 +1,6 @@
 //! The Worker's push route over HTTP. The protocol is described in docs/operations.md, "Publishing".
 
-use super::{Answer, Held, Named, Sink, SinkError};
+use super::{Answer, EdgeReport, Held, Named, Sink, SinkError, Told};
 use latchkey_core::{Generation, UnixMillis};
 use latchkey_snapshot::ObjectDigest;
 use latchkey_snapshot::build::Object;
@@ -91,12 +91,13 @@ impl EdgeSink {
         }
     }
 
-    /// Pushes a head. The answer may tell the hub's clock; a refusal as older is completed from its status.
-    async fn push_head(&self, head: &[u8]) -> Result<Option<UnixMillis>, SinkError> {
+    /// Pushes a head. The answer may tell the hub's clock, and where edges stand; a refusal as older is completed from its
+    /// status.
+    async fn push_head(&self, head: &[u8]) -> Result<Told, SinkError> {
         match self.put("head", head.to_vec(), HEAD_TIMEOUT).await {
             Ok(response) => {
                 let bytes = body(response).await?;
-                Ok(serde_json::from_slice(&bytes).ok().and_then(|taken: TakenBody| taken.now).map(UnixMillis))
+                Ok(serde_json::from_slice(&bytes).map(TakenBody::told).unwrap_or_default())
             }
             Err(SinkError::Older { held: None }) => {
                 Err(SinkError::Older { held: self.status().await.ok().and_then(|status| status.head) })
@@ -164,7 +165,7 @@ impl Sink for EdgeSink {
         Box::pin(async move { self.put(&path, object.bytes.to_vec(), OBJECT_TIMEOUT).await.map(drop) })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
+    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a Named) -> Answer<'a, Told> {
         Box::pin(self.push_head(head))
     }
 
@@ -201,6 +202,30 @@ struct PepperBody {
 #[derive(Deserialize)]
 struct TakenBody {
     now: Option<u64>,
+    /// Read on its own: nonsense in it costs no more than the reports.
+    #[serde(default)]
+    edges: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct ReportBody {
+    oldest_generation: u64,
+    reported_at: u64,
+    reports: u64,
+}
+
+impl TakenBody {
+    fn told(self) -> Told {
+        let edges: Vec<ReportBody> = serde_json::from_value(self.edges).unwrap_or_default();
+        let is_bounded = edges.len() <= REPORTS_MAX;
+        let report = |body: ReportBody| EdgeReport {
+            generation: Generation(body.oldest_generation),
+            at: UnixMillis(body.reported_at),
+            reports: body.reports,
+        };
+        let edges = edges.into_iter().filter(|_| is_bounded).map(report).collect();
+        Told { now: self.now.map(UnixMillis), edges }
+    }
 }
 
 /// What a 409 or 422 says. Fields that we do not know are the future's.
@@ -319,6 +344,8 @@ impl std::error::Error for EdgeError {}
 
 const PUSH_PATH: &str = "/.latchkey/push/";
 const OCTETS: &str = "application/octet-stream";
+/// A minute in steps of 5 s, and what is between.
+const REPORTS_MAX: usize = 16;
 const ANSWER_LEN_MAX: usize = 64 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A head that takes longer is signed anew: an old one confirms nothing.

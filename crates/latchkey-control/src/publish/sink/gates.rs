@@ -5,9 +5,8 @@
 //! served that a sink would not take: a head that one of our roots vouches for, above the one before it, after all
 //! it names. It is kept in memory and costs none: the bundles are the publisher's own, and roots stand in the keyring.
 
-use super::{Answer, Bundle, Held, Named, Sink, SinkError};
+use super::{Answer, Bundle, Held, Named, Sink, SinkError, Told};
 use crate::publish::Keyrings;
-use latchkey_core::UnixMillis;
 use latchkey_snapshot::build::Object;
 use latchkey_snapshot::{Head, ObjectDigest, UnverifiedHead};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -185,8 +184,8 @@ impl Sink for Gates {
         Box::pin(async { Ok(()) })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
-        Box::pin(async move { self.take_head(head, named).map(|()| None) })
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Told> {
+        Box::pin(async move { self.take_head(head, named).map(|()| Told::default()) })
     }
 }
 

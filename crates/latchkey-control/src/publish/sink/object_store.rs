@@ -5,7 +5,7 @@
 //! whose condition does not hold is found out before the first head, and gets none.
 
 use super::directory::{HEAD, OBJECTS, ROOTS};
-use super::{Answer, Held, Named, Sink, SinkError};
+use super::{Answer, Held, Named, Sink, SinkError, Told};
 use crate::publish::Keyrings;
 use crate::publish::source::{Source, SourceError};
 use ::object_store::aws::AmazonS3Builder;
@@ -403,8 +403,8 @@ impl Sink for ObjectStoreSink {
         Box::pin(self.put_one(object))
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
-        Box::pin(async move { self.put_head_now(head, named).await.map(|()| None) })
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Told> {
+        Box::pin(async move { self.put_head_now(head, named).await.map(|()| Told::default()) })
     }
 
     fn sweep<'a>(&'a self, named: &'a HashSet<ObjectDigest>, now: UnixMillis) -> Answer<'a, usize> {

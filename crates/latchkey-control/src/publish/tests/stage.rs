@@ -6,7 +6,7 @@ use crate::iam::{
     authorize_first_operator,
 };
 use crate::outside::{Clock, NoSeed, Seeds};
-use crate::publish::sink::Answer;
+use crate::publish::sink::{Answer, Told};
 use crate::publish::{
     ChainLimits, Held, Keyring, Keys, Named, Publisher, Schedule, Settings, Sink, SinkError,
 };
@@ -496,10 +496,10 @@ impl Sink for Hub {
         self.takes_only_named.load(Ordering::SeqCst)
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
+    fn put_head<'a>(&'a self, head: &'a [u8], _named: &'a Named) -> Answer<'a, Told> {
         Box::pin(async {
             self.may_answer()?;
-            self.take(head).map(|()| None)
+            self.take(head).map(|()| Told::default())
         })
     }
 }

@@ -45,7 +45,7 @@ async fn head_never_goes_back_whoever_wrote_the_one_that_is_there() {
         assert_eq!(other.put_head(&head, &nothing).await, Err(older.clone()));
     }
     // The same again is no news; another of the same rank is refused.
-    assert_eq!(other.put_head(&held, &nothing).await, Ok(None));
+    assert_eq!(other.put_head(&held, &nothing).await, Ok(Told::default()));
     let forked = crate::publish::tests::stage::head_bytes_until(1, 7, NOW.plus_ms(5), 60);
     assert_eq!(other.put_head(&forked, &nothing).await, Err(older));
     assert_eq!(fs::read(folder.path().join("head")).unwrap(), held);

@@ -31,7 +31,7 @@ async fn everything_goes_to_its_path_with_the_token() {
     let object = Object { reference: ObjectRef::to(b"page"), bytes: b"page"[..].into() };
     sink.put_root(2, b"root").await.unwrap();
     sink.put_object(&object).await.unwrap();
-    assert_eq!(sink.put_head(b"head", &Named::default()).await, Ok(None));
+    assert_eq!(sink.put_head(b"head", &Named::default()).await, Ok(Told::default()));
     let seen = seen.lock().unwrap();
     let paths: Vec<&str> = seen.iter().map(|(_, path, ..)| path.as_str()).collect();
     let digest = object.reference.digest();
@@ -79,7 +79,8 @@ async fn digest_that_is_none_is_no_list_of_missing_objects() {
 async fn clock_and_status_are_read() {
     let (sink, _) =
         hub(200, "{\"generation\":4,\"as_of\":7,\"now\":8,\"root_version\":1,\"extra\":[]}").await;
-    assert_eq!(sink.put_head(b"head", &Named::default()).await, Ok(Some(UnixMillis(8))));
+    let told = Told { now: Some(UnixMillis(8)), edges: Vec::new() };
+    assert_eq!(sink.put_head(b"head", &Named::default()).await, Ok(told));
     let held = Held { root_version: 1, head: Some((Generation(4), UnixMillis(7))) };
     assert_eq!(sink.held().await, Ok(held));
     let (sink, _) = hub(200, "{\"generation\":null,\"as_of\":null,\"root_version\":1}").await;
@@ -112,6 +113,30 @@ async fn peppers_of_edges_are_read_and_an_old_hub_names_none() {
     assert_eq!(sink.peppers().await, Ok(PepperReports { now: UnixMillis(9), peppers: reports }));
     let (sink, _) = hub(200, "<html>").await;
     assert!(matches!(sink.peppers().await, Err(SinkError::Unavailable(_))));
+}
+
+async fn told(body: &'static str) -> Vec<(u64, u64, u64)> {
+    let told = hub(200, body).await.0.put_head(b"head", &Named::default()).await.unwrap();
+    told.edges.iter().map(|report| (report.generation.0, report.at.0, report.reports)).collect()
+}
+
+#[tokio::test]
+async fn reports_of_edges_are_read_and_nonsense_is_none() {
+    let report = "{\"oldest_generation\":4,\"reported_at\":90,\"reports\":2}";
+    let body = format!("{{\"now\":100000,\"edges\":[{report},{report}]}}").leak();
+    assert_eq!(told(body).await, [(4, 90, 2); 2]);
+    // As many as there can be, and one more.
+    let reports = [report; REPORTS_MAX + 1].join(",");
+    assert_eq!(told(format!("{{\"edges\":[{reports}]}}").leak()).await, []);
+    let one_less = [report; REPORTS_MAX].join(",");
+    assert_eq!(told(format!("{{\"edges\":[{one_less}]}}").leak()).await.len(), REPORTS_MAX);
+    for edges in ["null", "7", "[7]", "[{}]", "[{\"oldest_generation\":-4,\"reported_at\":90,\"reports\":2}]"]
+    {
+        let body = format!("{{\"now\":8,\"edges\":{edges}}}").leak();
+        assert_eq!(told(body).await, [], "{edges}");
+        let clock = hub(200, body).await.0.put_head(b"head", &Named::default()).await.unwrap().now;
+        assert_eq!(clock, Some(UnixMillis(8)), "{edges}: the clock is told all the same");
+    }
 }
 
 #[test]
