@@ -116,10 +116,10 @@ pub struct PublishQuery {
 pub struct GateHeadQuery {
     /// The head that the gate has: the BLAKE3 digest of its bytes, 64 lower-case hexadecimal characters. The answer waits
     /// for another one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// How long to wait at most, in seconds: 1 to 50; 20 if absent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<u64>,
 }
 

@@ -12,6 +12,12 @@ fn golden_openapi() {
     check_golden("openapi.json", openapi::text());
 }
 
+/// What need not be asked for has no default of another type than its own.
+#[test]
+fn no_default_is_null() {
+    assert!(!openapi::text().contains("\"default\": null"));
+}
+
 #[tokio::test]
 async fn document_is_served_to_anybody() {
     let reply = Stage::new().await.anonymous().get("/openapi.json").await.expect(200);
