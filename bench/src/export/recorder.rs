@@ -2,7 +2,7 @@
 
 use latchkey_control::outside::Clock;
 use latchkey_control::publish::sink::Answer;
-use latchkey_control::publish::{Held, Named, Sink, SinkError};
+use latchkey_control::publish::{self, Held, Named, Sink, SinkError};
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::ObjectDigest;
 use latchkey_snapshot::build::Object;
@@ -80,7 +80,7 @@ impl Sink for Recorder {
         })
     }
 
-    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
+    fn put_head<'a>(&'a self, head: &'a [u8], named: &'a Named) -> Answer<'a, publish::Told> {
         Box::pin(async {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let digests = named.objects().map(|object| object.reference.digest());
@@ -89,7 +89,7 @@ impl Sink for Recorder {
                 return Err(SinkError::Missing(missing));
             }
             state.1.heads.push((self.clock.now(), head.to_vec()));
-            Ok(None)
+            Ok(publish::Told::default())
         })
     }
 }

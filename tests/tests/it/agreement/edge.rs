@@ -3,7 +3,7 @@
 use latchkey_control::outside::Clock;
 use latchkey_control::publish::sink::Answer;
 use latchkey_control::publish::{
-    ChainLimits, Held, Keyring, Keyrings, Keys, Named, Publisher, Schedule, Settings, Sink,
+    ChainLimits, Held, Keyring, Keyrings, Keys, Named, Publisher, Schedule, Settings, Sink, Told,
 };
 use latchkey_core::{Generation, MintSecret, Pepper, Prefix, UnixMillis, UnixSeconds};
 use latchkey_gate::{
@@ -83,7 +83,7 @@ impl Sink for Hub {
         Box::pin(async { Ok(()) })
     }
 
-    fn put_head<'a>(&'a self, bytes: &'a [u8], named: &'a Named) -> Answer<'a, Option<UnixMillis>> {
+    fn put_head<'a>(&'a self, bytes: &'a [u8], named: &'a Named) -> Answer<'a, Told> {
         let mut objects = self.objects.lock().unwrap();
         for object in named.objects() {
             objects.insert(object.reference.digest(), object.bytes.clone());
@@ -92,7 +92,7 @@ impl Sink for Hub {
         let (generation, as_of) = (head.statement.generation, head.as_of);
         let pushed = Pushed { bytes: bytes.to_vec(), generation, as_of, statement: head.statement };
         self.heads.send_modify(|heads| heads.push(pushed));
-        Box::pin(async { Ok(None) })
+        Box::pin(async { Ok(Told::default()) })
     }
 }
 
