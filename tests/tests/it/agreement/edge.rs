@@ -129,7 +129,7 @@ impl Publication {
                     chain_bytes_min: 1_000,
                     chain_bytes_max: 1_000,
                     base_age_secs: 3_600,
-                    previous_secs: 8,
+                    previous_secs: 20,
                 },
             },
         };
