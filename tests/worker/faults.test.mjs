@@ -320,6 +320,8 @@ test('a claim of an object that nobody fulfils delays by its time and no more', 
 });
 
 test('an object that cannot be had is asked for now and then, and comes when it can be had', async () => {
+  const held = new Set(['first', 'chained', 'third'].flatMap((name) => objects(name).map(({ digest }) => digest)));
+  const wanted = objects('restored').filter(({ digest }) => !held.has(digest)).length;
   await order({ 'hub objects': 'status', kv: 'reject' });
   await counts();
   pulse.edition = 'restored';
@@ -330,8 +332,10 @@ test('an object that cannot be had is asked for now and then, and comes when it 
     await sleep(40);
   }
   await add(told);
-  // A look is every 250 ms; each would ask for it, and many times, were it not left alone.
-  assert.ok(told['fault hub objects'] > 0 && told['hub objects'] <= 8, JSON.stringify(told));
+  // A look is every 250 ms and would ask for each were it not left alone: for 0.75 to 1 s, for 1.5 to 2 s, for 3 s at
+  // least. So each is asked for three times, and once more where a relay was asked before the hub.
+  const most = 4 * wanted;
+  assert.ok(told['fault hub objects'] > 0 && told['hub objects'] <= most, JSON.stringify({ most, ...told }));
   await order({});
   await serves(14, 'beta_member');
 });
