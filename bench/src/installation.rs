@@ -2,7 +2,7 @@
 
 use crate::world::{self, NOW};
 use anyhow::{Result, anyhow};
-use latchkey_control::publish::{Keyring, Keys, Schedule, Settings};
+use latchkey_control::publish::{Keyring, Keys, Routing, Rulebook, Schedule, Settings};
 use latchkey_core::{Generation, OrganizationNumber, Permission, ResourceType, UnixMillis, UnixSeconds};
 use latchkey_snapshot::build::{
     Built, Content, Edition, HeadContent, Object, RootContent, Signer, StatementContent,
@@ -102,8 +102,7 @@ impl Signers {
             installation: INSTALLATION,
             prefix: world::prefix()?,
             keyring: keyring.subscribe(),
-            cors: None,
-            rules: rules(),
+            rules: Rulebook::of(Routing { rules: rules(), cors: None }),
             canaries: Vec::new(),
             grace_secs: GRACE_SECS,
             schedule,

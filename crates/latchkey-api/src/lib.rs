@@ -27,6 +27,7 @@ pub mod resource;
 pub mod restore;
 pub mod revealed;
 pub mod role;
+pub mod rule_set;
 pub mod service_account;
 pub mod settings;
 pub mod timestamp;
@@ -76,6 +77,7 @@ pub use resource::{
 pub use restore::{ConfirmRestore, ConfirmedRestore, HeldQuery, HeldReason, HeldThing};
 pub use revealed::Revealed;
 pub use role::Role;
+pub use rule_set::{RuleSet, RuleSetText};
 pub use service_account::{
     CreateServiceAccount, CreatedServiceAccount, RotateServiceToken, ServiceAccount, ServiceToken,
 };

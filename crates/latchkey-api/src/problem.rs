@@ -93,6 +93,10 @@ codes! {
     NetworkNotAllowed = "network_not_allowed", "the key may not be used from this network";
     /// What was asked is so already.
     NothingToDo = "nothing_to_do", "that is so already";
+    /// The server has no file of route rules.
+    NoRulesFile = "no_rules_file", "the server has no file of route rules";
+    /// The server's file of route rules is wrong; those in force stay.
+    RulesRefused = "rules_refused", "the server's file of route rules is wrong, and those in force stay";
     /// Signing people in by an operator is switched off in this installation.
     OperatorSignInOff = "operator_sign_in_off", "signing in by an operator is switched off";
     /// This control plane has no key to sign tokens for edges with.

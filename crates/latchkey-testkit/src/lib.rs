@@ -11,6 +11,7 @@ mod frozen;
 mod gates;
 mod golden;
 mod outside;
+mod rules;
 mod stage;
 
 pub use actor::{Actor, Reply};
@@ -19,4 +20,5 @@ pub use frozen::FrozenStage;
 pub use gates::{GATE_OBJECT, GATE_TOKEN, gate_head};
 pub use golden::check_golden;
 pub use outside::{ManualClock, SeededSeeds};
+pub use rules::ScriptedRules;
 pub use stage::{Stage, StageConfig};

@@ -3,10 +3,12 @@
 use crate::actor::Actor;
 use crate::gates::gates;
 use crate::outside::{ManualClock, SeededSeeds};
+use crate::rules::{ChangingRules, ScriptedRules};
 use axum::Router;
 use latchkey_api::organization::CreatedOrganization;
 use latchkey_api::{CreatedKey, CreatedSession};
-use latchkey_control::app::{AppError, Control, ControlConfig, EdgeTokens, operators};
+use latchkey_control::app::rules::RulesFile;
+use latchkey_control::app::{AppError, Control, ControlConfig, EdgeTokens, RulesDesk, operators};
 use latchkey_control::http::{Bounds, Limits};
 use latchkey_control::iam::person::PROVIDER_OPERATOR;
 use latchkey_control::iam::{
@@ -45,11 +47,13 @@ pub struct StageConfig {
     pub bounds: Bounds,
     /// How far publishing has come, if somebody publishes.
     pub publishing: Option<watch::Receiver<PublishStatus>>,
+    /// What stands for the server's file of route rules; without one, one that says something else at every reading.
+    pub rules: Option<ScriptedRules>,
 }
 
 impl Default for StageConfig {
     fn default() -> Self {
-        Self { operator_sign_in: true, seed: 1, bounds: Bounds::default(), publishing: None }
+        Self { operator_sign_in: true, seed: 1, bounds: Bounds::default(), publishing: None, rules: None }
     }
 }
 
@@ -203,10 +207,15 @@ fn control(store: Store, clock: &ManualClock, config: &StageConfig) -> Control {
     let prefix = Prefix::parse("lk_test").expect("a prefix");
     let audit = CheckpointSigner::new("stage.test/audit", &[8; 32]).expect("a log's name");
     let chosen = ControlConfig { operator_sign_in: config.operator_sign_in, ..ControlConfig::new(prefix) };
+    let rules: Arc<dyn RulesFile> = match &config.rules {
+        Some(scripted) => Arc::new(scripted.clone()),
+        None => Arc::new(ChangingRules),
+    };
     let edge_tokens = EdgeTokens::fixed(Installation([7; 16]), Signer::from_seed(&[9; 32]));
     let control = Control::new(store, Arc::new(clock.clone()), MintSecret::new([7; 32]), audit, chosen)
         .with_edge_tokens(edge_tokens)
-        .with_gates(gates());
+        .with_gates(gates())
+        .with_rules(RulesDesk::new(rules));
     match &config.publishing {
         Some(publishing) => control.with_publishing(publishing.clone()),
         None => control,

@@ -78,6 +78,8 @@ enum RoutesCommand {
     },
     /// Says what the rules make of a request, and why.
     Test(Box<routes::TrialArguments>),
+    #[command(flatten)]
+    InForce(routes::Command),
 }
 
 #[derive(Subcommand)]
@@ -100,6 +102,7 @@ fn main() -> ExitCode {
         }
         Command::Routes(RoutesCommand::Check { file }) => routes::check(&file, SystemClock.now().seconds()),
         Command::Routes(RoutesCommand::Test(arguments)) => routes::try_out(&arguments, SystemClock.now()),
+        Command::Routes(RoutesCommand::InForce(command)) => routes::look_back(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Signer(command) => signer::run(&command),
         Command::Publish(command) => publish::run(&command),

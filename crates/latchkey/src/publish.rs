@@ -37,6 +37,16 @@ pub(crate) struct Server {
     url: String,
 }
 
+impl Server {
+    /// Its API.
+    ///
+    /// # Errors
+    /// As of [`Api::new`].
+    pub(crate) fn api(&self) -> Result<Api> {
+        Api::new(&self.url)
+    }
+}
+
 /// Does it.
 ///
 /// # Errors
@@ -48,7 +58,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
                 Some(wait) => format!("wait={}&timeout_s={timeout_secs}", plain(wait)?),
                 None => String::new(),
             };
-            let bytes = Api::new(&server.url)?.get("/v1/operator/publish", &query)?;
+            let bytes = server.api()?.get("/v1/operator/publish", &query)?;
             let status: Publishing = serde_json::from_slice(&bytes).context("the API's answer")?;
             if *json {
                 println!("{}", String::from_utf8_lossy(&bytes));
@@ -74,7 +84,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
 }
 
 fn hold(server: &Server, act: &str) -> Result<()> {
-    let bytes = Api::new(&server.url)?.act(&format!("/v1/operator/publish/{act}"))?;
+    let bytes = server.api()?.act(&format!("/v1/operator/publish/{act}"))?;
     let held: PublishHold = serde_json::from_slice(&bytes).context("the API's answer")?;
     match held.held_since {
         Some(_) => println!("grants are held back"),

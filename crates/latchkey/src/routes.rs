@@ -1,11 +1,16 @@
 //! Route rules as an operator writes them: TOML, checked field by field, every error with its line and column.
 //! See examples/routes.toml. Trying them out is in `trial`.
 
+mod history;
 mod trial;
 
+pub(crate) use history::{Command, run as look_back};
 pub(crate) use trial::{TrialArguments, run as try_out};
 
 use anyhow::{Context, Result, bail};
+use latchkey_control::app::rules::{RulesFile, RulesRead};
+use latchkey_control::outside::Clock;
+use latchkey_control::publish;
 use latchkey_core::{Permission, ResourceType, UnixSeconds};
 use latchkey_gate::{Routes, SHADOW_SECS_MAX};
 use latchkey_snapshot::build::routing_digest;
@@ -15,7 +20,8 @@ use serde::Deserialize;
 use std::fmt;
 use std::fs;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use toml::Spanned;
 
 /// Bytes a file of rules may have at most.
@@ -36,7 +42,7 @@ pub(crate) struct Routing {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct RawFile {
     cors: Option<RawCors>,
     #[serde(default)]
     route: Vec<Spanned<RawRoute>>,
@@ -117,16 +123,43 @@ pub(crate) fn check(path: &Path, now: UnixSeconds) -> Result<()> {
 /// # Errors
 /// The first thing that is wrong, with line and column.
 pub(crate) fn load(path: &Path, now: UnixSeconds) -> Result<Routing> {
+    parse_in(path, &read_text(path)?, now)
+}
+
+fn read_text(path: &Path) -> Result<String> {
     let cannot = || format!("cannot read `{}`", path.display());
     let len = fs::metadata(path).with_context(cannot)?.len();
     if len > FILE_LEN_MAX {
         bail!("`{}` has {len} bytes; a file of rules has at most {FILE_LEN_MAX}", path.display());
     }
-    let text = fs::read_to_string(path).with_context(cannot)?;
-    parse(&text, now).map_err(|flaw| {
-        let (line, column) = position(&text, flaw.at.start);
+    fs::read_to_string(path).with_context(cannot)
+}
+
+fn parse_in(path: &Path, text: &str, now: UnixSeconds) -> Result<Routing> {
+    parse(text, now).map_err(|flaw| {
+        let (line, column) = position(text, flaw.at.start);
         anyhow::anyhow!("`{}`, line {line}, column {column}: {}", path.display(), flaw.what)
     })
+}
+
+/// The server's own file.
+pub(crate) struct File {
+    /// Where it is, if there is one.
+    pub(crate) path: Option<PathBuf>,
+    /// Against which the ends of shadows are held.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl RulesFile for File {
+    fn read(&self) -> Result<Option<RulesRead>, String> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let read = || {
+            let text = read_text(path)?;
+            let Routing { rules, cors, .. } = parse_in(path, &text, self.clock.now().seconds())?;
+            Ok(RulesRead { routing: publish::Routing { rules, cors }, text })
+        };
+        read().map(Some).map_err(|error: anyhow::Error| format!("{error:#}"))
+    }
 }
 
 impl Routing {
@@ -141,7 +174,7 @@ impl Routing {
 }
 
 fn parse(text: &str, now: UnixSeconds) -> Result<Routing, Flaw> {
-    let file: File = toml::from_str(text)
+    let file: RawFile = toml::from_str(text)
         .map_err(|error| Flaw { at: error.span().unwrap_or_default(), what: error.message().to_owned() })?;
     let (mut rules, mut places) = (Vec::new(), Vec::new());
     for route in &file.route {

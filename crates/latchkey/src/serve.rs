@@ -3,10 +3,10 @@
 use crate::config::{Arguments, Config, LogFormat};
 use crate::installation::{Folder, GATE_TOKEN, Installation, Made};
 use crate::keys::{KeyWatch, key_names};
-use crate::routes::{self, Routing};
-use anyhow::{Context, Result, anyhow};
+use crate::routes;
+use anyhow::{Context, Result, anyhow, bail};
 use latchkey_control::app::caretaker::Caretaker;
-use latchkey_control::app::{Control, ControlConfig, EdgeTokens};
+use latchkey_control::app::{AppError, Control, ControlConfig, EdgeTokens, RulesDesk};
 use latchkey_control::http::{self, Limits};
 use latchkey_control::outside::{Clock, SystemClock, SystemSeeds};
 use latchkey_control::publish::{
@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
@@ -44,15 +44,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     start_log(config.log)?;
     let folder = Folder::new(&config.dir);
     let installation = folder.load()?;
-    let rules = config.routes.as_deref();
-    let now = SystemClock.now().seconds();
-    let routing = rules.map(|path| routes::load(path, now)).transpose()?.unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(&config, &folder, installation, routing))
+    runtime.block_on(serve(&config, &folder, installation))
 }
 
-async fn serve(config: &Config, folder: &Folder, installation: Installation, routing: Routing) -> Result<()> {
+async fn serve(config: &Config, folder: &Folder, installation: Installation) -> Result<()> {
     let (clock, seeds) = (Arc::new(SystemClock), Arc::new(SystemSeeds));
+    let rules = RulesDesk::new(Arc::new(routes::File { path: config.routes.clone(), clock: clock.clone() }));
     let path = folder.database();
     let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
     let store = Arc::new(store);
@@ -60,14 +58,14 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rou
         tracing::warn!("`keys/offline-*` replace every other key: move them off this machine");
     }
     let keys = KeyWatch::new(folder.clone(), installation.keys, clock.now().seconds())?;
+    settle_rules(&rules, &store).await?;
     let gates = gates(folder, keys.keyrings())?;
     let sinks = sinks(config, &installation.push_token, keys.keyrings(), &gates)?;
     let settings = Settings {
         installation: installation.name,
         prefix: installation.prefix,
         keyring: keys.keyrings(),
-        rules: routing.rules,
-        cors: routing.cors,
+        rules: rules.book(),
         canaries: config.canaries.clone(),
         grace_secs: config.grace_secs,
         schedule: Schedule::default(),
@@ -82,7 +80,7 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rou
     };
     let control = Arc::new(
         Control::new(
-            store,
+            Arc::clone(&store),
             clock.clone(),
             installation.mint.clone(),
             installation.audit.clone(),
@@ -90,12 +88,14 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rou
         )
         .with_edge_tokens(EdgeTokens { installation: installation.name, signer: keys.session_signer() })
         .with_publishing(publisher.watch())
-        .with_gates(Arc::clone(&gates)),
+        .with_gates(Arc::clone(&gates))
+        .with_rules(rules.clone()),
     );
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     // Whoever is told where the API is may ask for the stop at once.
     let asked = asked_to_stop()?;
+    let rereading = tokio::spawn(reread_rules(rules, store, signal(SignalKind::hangup())?));
     announce(config, listener.local_addr()?)?;
     let caretaker = tokio::spawn(take_care(Arc::clone(&control)));
     let key_watch = tokio::spawn(keys.run(publisher.refused_keys(), clock));
@@ -119,11 +119,36 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation, rou
     }
     caretaker.abort();
     key_watch.abort();
+    rereading.abort();
+    // It has the store: what is stopped with the publisher comes after.
+    let _ = rereading.await;
     // Not borrowed while it is waited for: the store's writer notes every change there.
     let last = *newest.borrow();
     settle(publisher, last).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Puts in force what the file of route rules says, unless it is so already.
+async fn settle_rules(rules: &RulesDesk, store: &Store) -> Result<()> {
+    match rules.settle(store).await {
+        Ok(Some(set)) => {
+            tracing::info!(number = set.number, rules = set.rules, "other route rules are in force")
+        }
+        Ok(None) => {}
+        Err(AppError::RulesRefused(why)) => bail!("{why}"),
+        Err(error) => bail!("the route rules cannot be put in force: {error:?}"),
+    }
+    Ok(())
+}
+
+/// Reads the route rules again whenever SIGHUP asks for it. Those in force stay if the file is wrong.
+async fn reread_rules(rules: RulesDesk, store: Arc<Store>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        if let Err(error) = settle_rules(&rules, &store).await {
+            tracing::error!(%error, "the route rules were read again and refused: those in force stay");
+        }
+    }
 }
 
 /// Does what comes due as time passes, at the start and every minute from then on.

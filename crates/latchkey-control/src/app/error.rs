@@ -48,6 +48,8 @@ pub enum AppError {
     KeyNeeded,
     /// The key is narrowed to networks that the caller is not in (K7).
     NetworkNotAllowed,
+    /// The server's file of route rules is wrong, with where.
+    RulesRefused(String),
     /// Publishing needs an operator.
     PublishingFailed,
     /// The storage failed: ours.
@@ -101,6 +103,8 @@ pub enum Conflict {
     KeyExpired,
     /// What was asked is there already, or done already.
     NothingToDo,
+    /// The server has no file of route rules.
+    NoRulesFile,
 }
 
 /// Why a genuine credential is refused.

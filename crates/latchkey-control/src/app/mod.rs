@@ -39,6 +39,7 @@ mod render;
 pub mod reports;
 pub mod resources;
 pub mod restore;
+pub mod rules;
 pub mod service_accounts;
 pub mod sessions;
 pub mod settings;
@@ -49,6 +50,7 @@ pub mod whoami;
 pub use ask::{Ask, Asker};
 pub use error::{AppError, Conflict, Ended};
 pub use manners::{Answered, Manners};
+pub use rules::RulesDesk;
 
 use crate::outside::Clock;
 use crate::publish::{Gates, PublishStatus};
@@ -95,6 +97,7 @@ pub struct Control {
     edge_tokens: Option<EdgeTokens>,
     publishing: watch::Receiver<PublishStatus>,
     gates: Option<Arc<Gates>>,
+    rules: Option<RulesDesk>,
     config: ControlConfig,
     backup_slot: backups::BackupSlot,
 }
@@ -150,6 +153,7 @@ impl Control {
             // Nobody publishes: nothing is reached, and nothing is wrong.
             publishing: watch::Sender::new(PublishStatus::default()).subscribe(),
             gates: None,
+            rules: None,
             config,
             backup_slot: backups::BackupSlot::default(),
         }
@@ -165,6 +169,17 @@ impl Control {
     #[must_use]
     pub fn with_gates(self, gates: Arc<Gates>) -> Self {
         Self { gates: Some(gates), ..self }
+    }
+
+    /// The control plane that can read the route rules again.
+    #[must_use]
+    pub fn with_rules(self, rules: RulesDesk) -> Self {
+        Self { rules: Some(rules), ..self }
+    }
+
+    /// Where the route rules are read, if they are here.
+    pub const fn rules(&self) -> Option<&RulesDesk> {
+        self.rules.as_ref()
     }
 
     /// What native gates read, if they may here.

@@ -145,6 +145,8 @@ pub(super) const fn status(code: Code) -> StatusCode {
         | Code::UsageSettled
         | Code::KeyExpired
         | Code::NothingToDo
+        | Code::NoRulesFile
+        | Code::RulesRefused
         | Code::SlugTaken
         | Code::ResourceTaken
         | Code::KeyRevoked => StatusCode::CONFLICT,
@@ -189,6 +191,7 @@ fn of_app(error: AppError) -> Problem {
         AppError::OperatorSignInOff => bare(Code::OperatorSignInOff),
         AppError::KeyNeeded => bare(Code::KeyNeeded),
         AppError::NetworkNotAllowed => bare(Code::NetworkNotAllowed),
+        AppError::RulesRefused(what) => detailed(Code::RulesRefused, what),
         AppError::PublishingFailed => bare(Code::PublishingFailed),
         AppError::Store(error) => of_store(&error),
     }
@@ -218,6 +221,7 @@ const fn of_conflict(conflict: Conflict) -> Code {
         Conflict::UsageSettled => Code::UsageSettled,
         Conflict::KeyExpired => Code::KeyExpired,
         Conflict::NothingToDo => Code::NothingToDo,
+        Conflict::NoRulesFile => Code::NoRulesFile,
     }
 }
 

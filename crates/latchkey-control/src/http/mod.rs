@@ -31,6 +31,7 @@ mod reply;
 mod resources;
 mod restore;
 mod route;
+mod rules;
 mod server;
 mod service_accounts;
 mod settings;
@@ -175,6 +176,22 @@ fn operator() -> Vec<Route> {
             .does("publish.release", "Lets out what was held back.")
             .needs(Needs::Operator(OperatorAct::Publishing))
             .shows::<api::PublishHold>(),
+        Route::get("/v1/operator/routes", rules::list)
+            .does("routes.list", "The sets of route rules that were put in force, the newest first.")
+            .needs(Needs::Operator(OperatorAct::Rules))
+            .lists::<api::RuleSet>(),
+        Route::get("/v1/operator/routes/{number}", rules::read)
+            .does("routes.read", "One of them, with the text that it was read from.")
+            .needs(Needs::Operator(OperatorAct::Rules))
+            .shows::<api::RuleSetText>(),
+        Route::post("/v1/operator/routes/apply", rules::apply)
+            .does(
+                "routes.apply",
+                "Reads the server's file of route rules again, and puts in force what it says.",
+            )
+            .needs(Needs::Operator(OperatorAct::Rules))
+            .shows::<api::RuleSet>()
+            .codes(&[Code::NothingToDo, Code::NoRulesFile, Code::RulesRefused]),
         Route::post("/v1/operator/organizations/{organization}/import:open", operator::open_import)
             .does("organizations.open_import", "Lets the organization import keys of another system.")
             .needs(Needs::Operator(OperatorAct::Import))

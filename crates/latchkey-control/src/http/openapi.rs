@@ -30,6 +30,7 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("key", "^[0-9A-Za-z]{11}$", "A key's public id."),
     ("level", "^[0-9]{1,2}$", "A tile's level."),
     ("notice", "^note_[0-9A-Za-z]{16}$", "A notice."),
+    ("number", "^[0-9]{1,20}$", "The number of a set of route rules."),
     ("organization", "^org_[0-9A-Za-z]{16}$", "An organization."),
     ("position", "^[0-9]{1,20}$", "An entry's position in the log, from 0."),
     ("project", "^(proj_[0-9A-Za-z]{16}|[a-z0-9-]{3,63})$", "A project: its id or its slug."),

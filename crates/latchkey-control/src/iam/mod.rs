@@ -14,6 +14,7 @@ pub mod permit;
 pub mod person;
 pub mod project;
 pub mod resource;
+pub mod rule_set;
 pub mod session;
 pub mod text;
 pub mod token;
@@ -35,6 +36,7 @@ pub use permit::{
 pub use person::{Contact, Identity, User};
 pub use project::{Collaboration, Project, SlugHolder, Visibility};
 pub use resource::{Cluster, ClusterLogin, ClusterOidc, Resource, ResourceDetail};
+pub use rule_set::RuleSet;
 pub use session::{OperatorToken, Session, UsageToken};
 pub use text::{Email, Name, TextError};
 pub use token::{PlainToken, TokenDigest, TokenKind};

@@ -94,6 +94,8 @@ pub enum OperatorAct {
     Backup,
     /// See and confirm what a restore holds.
     Restore,
+    /// Put the route rules of the server's file in force, and read those that were.
+    Rules,
 }
 
 impl OperatorAct {
@@ -111,6 +113,7 @@ impl OperatorAct {
             Self::Publishing => "operator.publishing",
             Self::Backup => "operator.backup",
             Self::Restore => "operator.restore",
+            Self::Rules => "operator.rules",
         }
     }
 }

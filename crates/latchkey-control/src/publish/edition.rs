@@ -7,6 +7,7 @@ use super::keyring::{Keyring, TooFewSigners};
 use super::lines::Stands;
 use super::picture::{Picture, Withheld};
 use super::publisher::Settings;
+use super::rulebook::Routing;
 use super::sink::Named;
 use super::status::Published;
 use super::succession::{self, Breach};
@@ -59,6 +60,8 @@ pub(super) enum EditionError {
     Build(BuildError),
     /// The build broke off in a way that it should not.
     Panicked,
+    /// The state names route rules that nobody has read here.
+    UnknownRules,
     /// A base was held back, and there is nothing left that deltas could go on from.
     HeldBack(Breach),
 }
@@ -88,6 +91,14 @@ pub(super) struct Builder {
     built: u64,
 }
 
+/// What a base says beside the records and the exceptions.
+#[derive(Clone, Copy)]
+struct Beside<'a> {
+    keyring: &'a Arc<Keyring>,
+    canaries: &'a [Canary],
+    routing: &'a Arc<Routing>,
+}
+
 /// What one build leaves to the next.
 struct Work {
     picture: Picture,
@@ -95,6 +106,8 @@ struct Work {
     keyring: Arc<Keyring>,
     /// The canaries that the base names.
     canaries: Vec<Canary>,
+    /// The route rules that the base says.
+    routing: Arc<Routing>,
     line: Line,
     /// The lines before, the newest first.
     before: Vec<Carried>,
@@ -213,10 +226,12 @@ impl Builder {
         };
         let exceptions = picture.exceptions();
         let canaries = canaries::expected(view, keyring.pepper(), &self.shop.settings.canaries)?;
-        let line = self.base(&mut picture, &keyring, &exceptions, &canaries, issued)?;
+        let routing = self.routing(view)?;
+        let beside = Beside { keyring: &keyring, canaries: &canaries, routing: &routing };
+        let line = self.base(&mut picture, &exceptions, beside, issued)?;
         succession::check_canaries(&line).map_err(EditionError::HeldBack)?;
         let (before, owed) = (Vec::new(), Touched::default());
-        Ok(Work { picture, keyring, canaries, line, before, owed })
+        Ok(Work { picture, keyring, canaries, routing, line, before, owed })
     }
 
     /// What changed, as a delta; or a new base, where that is better and the old one leads to it.
@@ -234,22 +249,27 @@ impl Builder {
         work.owed.extend(&work.picture.content.take_touched());
         let exceptions = work.picture.exceptions();
         let canaries = canaries::expected(view, work.keyring.pepper(), &self.shop.settings.canaries)?;
+        let routing = self.routing(view)?;
         let mut is_to_be_left = !work.follow(&self.moment(&work.picture, &exceptions), limits);
         let has_other_keys = !names_same_keys(&work.keyring, &now_in_force);
         // What was held back stays so, but no key that may be a thief's is believed any longer for it.
-        let is_to_be_reissued = has_other_keys || (!is_held_back && canaries != work.canaries);
+        let says_otherwise = canaries != work.canaries || routing != work.routing;
+        let is_to_be_reissued = has_other_keys || (!is_held_back && says_otherwise);
         if is_to_be_reissued && !is_to_be_left {
-            is_to_be_left = !self.reissue(&mut work, &exceptions, (&now_in_force, &canaries), view)?;
+            let said = if is_held_back { Arc::clone(&work.routing) } else { Arc::clone(&routing) };
+            let beside = Beside { keyring: &now_in_force, canaries: &canaries, routing: &said };
+            is_to_be_left = !self.reissue(&mut work, &exceptions, beside, view)?;
         }
         let wants_base = is_to_be_left || work.line.is_long(limits) || work.line.is_old(issued, limits);
         if wants_base && !is_held_back {
-            let base = self.base(&mut work.picture, &now_in_force, &exceptions, &canaries, issued)?;
+            let beside = Beside { keyring: &now_in_force, canaries: &canaries, routing: &routing };
+            let base = self.base(&mut work.picture, &exceptions, beside, issued)?;
             match succession::check(&work.line, &base, &work.owed) {
                 Ok(()) => {
                     let is_kept = !is_to_be_left && !work.line.is_too_long_to_keep(limits);
                     let until = issued.plus_secs(if is_kept { limits.previous_secs } else { 0 });
                     work.lay(base, (!is_to_be_left).then_some(until));
-                    (work.keyring, work.canaries) = (now_in_force, canaries);
+                    (work.keyring, work.canaries, work.routing) = (now_in_force, canaries, routing);
                 }
                 Err(breach) => self.shop.hold_back(breach, view)?,
             }
@@ -258,34 +278,41 @@ impl Builder {
         Ok(work)
     }
 
-    /// Says the manifests of all lines anew, with these keys and canaries, over the pages that sinks hold: no delta can
+    /// What the route rules say that are in force in this view.
+    fn routing(&self, view: &ReadView) -> Result<Arc<Routing>, EditionError> {
+        let named = view.newest_rule_set()?;
+        self.shop.settings.rules.in_force(named.as_ref()).ok_or(EditionError::UnknownRules)
+    }
+
+    /// Says the manifests of all lines anew, with these keys, canaries and rules, over the pages that sinks hold: no delta can
     /// say them, an edge adopts no chain under which a canary answers otherwise than its base says, and a key that may be
     /// a thief's must not be believed until a base is everywhere. Returns whether it could be said.
     fn reissue(
         &self,
         work: &mut Work,
         exceptions: &Exceptions,
-        (keyring, canaries): (&Arc<Keyring>, &[Canary]),
+        beside: Beside<'_>,
         view: &ReadView,
     ) -> Result<bool, EditionError> {
-        let reissued = self.reissued(&work.line, work, exceptions, (keyring, canaries));
+        let reissued = self.reissued(&work.line, work, exceptions, beside);
         let Some(mut line) = reissued else { return Ok(false) };
-        let mut said = canaries.to_vec();
+        let mut said = beside.canaries.to_vec();
         if let Err(breach) = succession::check_canaries(&line) {
             self.shop.hold_back(breach, view)?;
             said.clone_from(&work.canaries);
-            match self.reissued(&work.line, work, exceptions, (keyring, &said)) {
+            match self.reissued(&work.line, work, exceptions, Beside { canaries: &said, ..beside }) {
                 Some(other) => line = other,
                 None => return Ok(false),
             }
         }
         // Edges that stand on what was said before must not go on with that.
         let older = work.before.iter().filter_map(|one| {
-            let line = self.reissued(&one.line, work, exceptions, (keyring, &said))?;
+            let line = self.reissued(&one.line, work, exceptions, Beside { canaries: &said, ..beside })?;
             Some(Carried { line, until: UnixSeconds(0) })
         });
         work.before = older.collect();
-        (work.line, work.keyring, work.canaries) = (line, Arc::clone(keyring), said);
+        (work.keyring, work.routing) = (Arc::clone(beside.keyring), Arc::clone(beside.routing));
+        (work.line, work.canaries) = (line, said);
         Ok(true)
     }
 
@@ -294,10 +321,10 @@ impl Builder {
         line: &Line,
         work: &Work,
         exceptions: &Exceptions,
-        (keyring, canaries): (&Keyring, &[Canary]),
+        beside: Beside<'_>,
     ) -> Option<Line> {
         let before = Manifest::parse(&line.manifest(), &line.base().first()?.bytes).ok()?;
-        let edition = self.content(line.began(), line.began_with(), keyring, canaries);
+        let edition = self.content(line.began(), line.began_with(), beside);
         let manifest = edition.over(before.sections).ok()?;
         let now = self.moment(&work.picture, exceptions);
         line.reissued(manifest, &work.picture.content, &now, &self.shop.settings.schedule.chain).ok()
@@ -306,13 +333,12 @@ impl Builder {
     fn base(
         &self,
         picture: &mut Picture,
-        keyring: &Keyring,
         exceptions: &Exceptions,
-        canaries: &[Canary],
+        beside: Beside<'_>,
         issued: UnixSeconds,
     ) -> Result<Line, EditionError> {
         let generation = picture.generation();
-        let built = picture.content.build(&self.content(generation, exceptions, keyring, canaries))?;
+        let built = picture.content.build(&self.content(generation, exceptions, beside))?;
         tracing::debug!(%generation, dirty_pages = built.dirty_pages, objects = built.objects.len(), "a base");
         Ok(Line::on(self.shop.stands.next(), built, &self.moment(picture, exceptions), issued))
     }
@@ -322,10 +348,10 @@ impl Builder {
         &'a self,
         generation: Generation,
         exceptions: &'a Exceptions,
-        keyring: &'a Keyring,
-        canaries: &'a [Canary],
+        beside: Beside<'a>,
     ) -> build::Edition<'a> {
         let settings = &self.shop.settings;
+        let Beside { keyring, canaries, routing } = beside;
         build::Edition {
             installation: settings.installation,
             generation,
@@ -336,8 +362,8 @@ impl Builder {
             session_keys: keyring.session_keys(),
             edge_keys: keyring.edge_keys(),
             canaries,
-            cors: settings.cors.as_ref(),
-            rules: &settings.rules,
+            cors: routing.cors.as_ref(),
+            rules: &routing.rules,
         }
     }
 
@@ -494,6 +520,7 @@ impl fmt::Display for EditionError {
             Self::Store(error) => write!(f, "the state cannot be read: {error}"),
             Self::Build(error) => write!(f, "the state cannot be built: {error}"),
             Self::Panicked => f.write_str("the build broke off; it starts over from the whole state"),
+            Self::UnknownRules => f.write_str("the state names route rules that are not in memory"),
             Self::HeldBack(breach) => write!(f, "a base is held back: {breach}"),
         }
     }

@@ -24,6 +24,7 @@ mod published;
 mod publisher;
 mod rebuild;
 mod records;
+mod rulebook;
 mod setback;
 pub mod sink;
 pub mod source;
@@ -39,6 +40,7 @@ pub use keyring::{EndingKey, Keyring, KeyringError, Keyrings, Keys};
 pub use published::{PublishedError, PublishedState, Snapshot};
 pub use publisher::{PublishError, Publisher, Schedule, Settings};
 pub use rebuild::{Beside, Canaries, RebuildError, Rebuilt};
+pub use rulebook::{Routing, Rulebook};
 pub use setback::{Setback, SetbackError};
 pub use sink::object_store::{ObjectStoreSink, ObjectStoreSource, S3Credentials, S3Error, S3Place};
 pub use sink::{

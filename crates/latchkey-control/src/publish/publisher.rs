@@ -8,12 +8,13 @@ use super::heads::{Gap, Heads, read_bookmark};
 use super::keyring::{Keyrings, replaced};
 use super::lines::Stands;
 use super::press::Press;
+use super::rulebook::Rulebook;
 use super::sink::Sink;
 use super::status::{Board, PublishStatus};
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::store::{Store, StoreError, View};
 use latchkey_core::{Dice, Generation, KeyId, Prefix};
-use latchkey_snapshot::{Cors, Installation, Rule};
+use latchkey_snapshot::Installation;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +29,8 @@ pub struct Settings {
     pub prefix: Prefix,
     /// Roots, signing keys and pepper; they may be replaced while it runs.
     pub keyring: Keyrings,
-    /// What routes need.
-    pub rules: Vec<Rule>,
-    /// Which pages in browsers may call through edges, if any may.
-    pub cors: Option<Cors>,
+    /// What the sets of route rules say that the state names.
+    pub rules: Rulebook,
     /// Keys whose look-ups every base says, so that edges notice one that is wrong; at most
     /// [`CANARY_KEYS_MAX`](super::CANARY_KEYS_MAX).
     pub canaries: Vec<KeyId>,
@@ -317,6 +316,6 @@ impl std::error::Error for PublishError {}
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Settings({} rules, {:?})", self.rules.len(), self.keyring.borrow())
+        write!(f, "Settings({:?})", self.keyring.borrow())
     }
 }

@@ -3,6 +3,7 @@
 mod gaps;
 mod published;
 mod rotation;
+mod rules;
 mod setback;
 pub(in crate::publish) mod stage;
 

@@ -12,12 +12,13 @@ use crate::iam::key::lasts_longer;
 use crate::iam::{
     Amount, BatchOutcome, Budget, BudgetScope, Collaboration, Departure, Held, HeldPlace, Identity,
     Invitation, InvitedInto, Key, KeyProof, Membership, Notice, OperatorToken, Organization, OwnershipOffer,
-    Project, Resource, Session, SlugHolder, UsageBatch, UsagePlace, UsageToken, User,
+    Project, Resource, RuleSet, Session, SlugHolder, UsageBatch, UsagePlace, UsageToken, User,
 };
 use latchkey_core::{
     Generation, KeyId, OrganizationNumber, Permission, ProjectNumber, Slug, UnixMillis, UserId,
 };
 use redb::{AccessGuard, ReadableTable};
+use std::sync::Arc;
 
 /// A decided change: its audit entry, the rows it puts, and the reply once they are durable.
 #[derive(Debug)]
@@ -125,6 +126,8 @@ pub enum Change {
     KeyUse(KeyId, UnixMillis),
     /// The price of a request with this permission, in millionths of the currency unit.
     Price(Permission, u64),
+    /// A set of route rules, and its text.
+    RuleSet(RuleSet, Arc<str>),
     RemoveMembership(OrganizationNumber, UserId),
     RemoveCollaboration(ProjectNumber, UserId),
     RemoveDeparture(OrganizationNumber, UserId),
@@ -197,6 +200,7 @@ impl Change {
                 tables.prices.insert(permission.number(), micros)?;
                 Ok([None, None])
             }
+            Self::RuleSet(set, text) => put_rule_set(tables, set, text).map(none),
             Self::HoldPublishing(since) => {
                 tables.counters.insert(counter::PUBLISH_HELD_SINCE, since.0)?;
                 Ok([None, None])
@@ -470,6 +474,14 @@ fn note_key_use(tables: &mut WriteTables, key: KeyId, at: UnixMillis) -> Result<
     }
     let newest = tables.counters.get(counter::NEWEST_USE)?.map_or(0, |newest| newest.value());
     tables.counters.insert(counter::NEWEST_USE, newest.max(at.0))?;
+    Ok(())
+}
+
+/// Numbers are given once, and what one names never changes.
+fn put_rule_set(tables: &mut WriteTables, set: &RuleSet, text: &str) -> Result<(), StoreError> {
+    let is_taken = tables.rule_sets.insert(set.number, encode(set)?.as_slice())?.is_some();
+    same(!is_taken, "rule_sets")?;
+    tables.rule_texts.insert(set.number, text)?;
     Ok(())
 }
 

@@ -43,8 +43,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use writer::{Chore, Job, UseCase, Writer};
 
 /// The format that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 3;
-/// The oldest format that is brought up to this one: 3 has a table more.
+pub const FORMAT_VERSION: u32 = 4;
+/// The oldest format that is brought up to this one: 3 has a table more, 4 two.
 const FORMAT_VERSION_MIN: u32 = 2;
 /// Writes that may wait for the writer before callers have to.
 pub const QUEUE_WRITES_MAX: usize = 4096;

@@ -8,12 +8,13 @@ use super::images::{NarrowingImage, budget_place, budget_scope, narrowing, narro
 use super::outbox::{Effect, Touch, Touched};
 use crate::iam::{
     Cluster, ClusterLogin, ClusterOidc, Collaboration, Contact, Email, JoinMethod, Key, KeyPolicy, KeyProof,
-    Membership, Name, OperatorToken, Organization, Project, Resource, ResourceDetail, Session, Settings,
-    SlugHolder, TokenDigest, User, Visibility,
+    Membership, Name, OperatorToken, Organization, Project, Resource, ResourceDetail, RuleSet, Session,
+    Settings, SlugHolder, TokenDigest, User, Visibility,
 };
 use latchkey_core::{
-    ExpiryMinute, IdentityId, ImportedDigest, KeyDigest, KeyId, OrganizationId, OrganizationNumber,
-    ProjectId, ProjectNumber, ResourceId, ResourceType, Role, SessionId, Slug, UnixMillis, UserId,
+    ExpiryMinute, Generation, IdentityId, ImportedDigest, KeyDigest, KeyId, OrganizationId,
+    OrganizationNumber, ProjectId, ProjectNumber, ResourceId, ResourceType, Role, SessionId, Slug,
+    UnixMillis, UserId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -299,6 +300,23 @@ impl Row for Session {
             expires_at: UnixMillis(image.expires_ms),
             revoked_at: image.revoked_ms.map(UnixMillis),
         })
+    }
+}
+
+impl Row for RuleSet {
+    type Image = (u64, [u8; 32], u32, [u8; 32], u64, u64);
+    const TABLE: &'static str = "rule_sets";
+
+    fn image(&self) -> Self::Image {
+        let Self { number, version, rules, text_digest, applied_at, generation } = self;
+        (*number, *version, *rules, *text_digest, applied_at.0, generation.0)
+    }
+
+    fn from_image(
+        (number, version, rules, text_digest, applied_ms, generation): Self::Image,
+    ) -> Option<Self> {
+        let (applied_at, generation) = (UnixMillis(applied_ms), Generation(generation));
+        Some(Self { number, version, rules, text_digest, applied_at, generation })
     }
 }
 

@@ -181,6 +181,10 @@ tables! {
     // Permission -> price of a request, in millionths of the currency unit
     prices: u8 => u64;
 
+    // Number -> a set of route rules that was put in force, and the text that it was read from
+    rule_sets: u64 => Row;
+    rule_texts: u64 => &'static str;
+
     // Digest of caller, route and idempotency key -> the reply, for a day (see `replays`).
     replays: Digest => Row;
     // (kept at, digest)

@@ -12,8 +12,8 @@ use super::rows::{Row, decode};
 use super::tables::{Tables, counter};
 use crate::iam::{
     Amount, Budget, BudgetScope, Collaboration, Departure, Email, Held, HeldPlace, Identity, Invitation, Key,
-    Membership, Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource, Session, SlugHolder,
-    TokenDigest, UsageBatch, UsagePlace, UsageToken, User,
+    Membership, Notice, OperatorToken, Organization, OwnershipOffer, Project, Resource, RuleSet, Session,
+    SlugHolder, TokenDigest, UsageBatch, UsagePlace, UsageToken, User,
 };
 use latchkey_core::{
     Generation, IdentityId, ImportedDigest, InvitationId, KeyId, OrganizationId, OrganizationNumber,
@@ -183,6 +183,13 @@ pub trait View: AuditView {
     fn publish_releases(&self) -> Answer<u64>;
     /// Since when an operator holds grants back from edges.
     fn publish_held_since(&self) -> Answer<Option<UnixMillis>>;
+    /// The set of route rules that was put in force last, if ever one was.
+    fn newest_rule_set(&self) -> Answer<Option<RuleSet>>;
+    fn rule_set(&self, number: u64) -> Answer<Option<RuleSet>>;
+    /// The text that it was read from.
+    fn rule_text(&self, number: u64) -> Answer<Option<String>>;
+    /// The sets before this one, or all, the newest first.
+    fn rule_sets(&self, before: Option<u64>, limit: usize) -> Answer<Vec<RuleSet>>;
     /// What a restore holds there, if it does.
     fn held(&self, organization: OrganizationNumber, place: HeldPlace) -> Answer<Option<Held>>;
     /// What restores hold, by organization and place; of one organization, or of all.
@@ -509,6 +516,23 @@ impl<T: Tables> View for T {
     fn publish_held_since(&self) -> Answer<Option<UnixMillis>> {
         let since = count(self, counter::PUBLISH_HELD_SINCE)?;
         Ok((since > 0).then_some(UnixMillis(since)))
+    }
+
+    fn newest_rule_set(&self) -> Answer<Option<RuleSet>> {
+        Tables::rule_sets(self).last()?.map(|(_, set)| decode(set.value())).transpose()
+    }
+
+    fn rule_set(&self, number: u64) -> Answer<Option<RuleSet>> {
+        row(Tables::rule_sets(self).get(number)?)
+    }
+
+    fn rule_text(&self, number: u64) -> Answer<Option<String>> {
+        Ok(self.rule_texts().get(number)?.map(|text| text.value().to_owned()))
+    }
+
+    fn rule_sets(&self, before: Option<u64>, limit: usize) -> Answer<Vec<RuleSet>> {
+        let sets = Tables::rule_sets(self).range(..before.unwrap_or(u64::MAX))?.rev().take(limit);
+        sets.map(|set| decode(set?.1.value())).collect()
     }
 
     fn membership(&self, organization: OrganizationNumber, user: &UserId) -> Answer<Option<Membership>> {

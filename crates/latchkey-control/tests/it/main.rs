@@ -35,6 +35,7 @@ mod refusals;
 mod reports;
 mod resources;
 mod rotation;
+mod rules;
 mod secrets;
 mod service_accounts;
 mod settings;

@@ -9,6 +9,7 @@ mod leaks;
 mod native;
 mod publish;
 mod restore;
+mod rules;
 mod served;
 mod signer;
 mod snapshot;

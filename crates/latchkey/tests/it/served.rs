@@ -180,6 +180,12 @@ impl Installation {
         self.server = None;
     }
 
+    /// Sends the server a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.server.as_ref().unwrap().child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success());
+    }
+
     /// Asks the server to stop, and waits until it has.
     pub(crate) fn stop(&mut self) {
         let mut server = self.server.take().unwrap();

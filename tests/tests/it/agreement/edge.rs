@@ -3,7 +3,8 @@
 use latchkey_control::outside::Clock;
 use latchkey_control::publish::sink::Answer;
 use latchkey_control::publish::{
-    ChainLimits, Held, Keyring, Keyrings, Keys, Named, Publisher, Schedule, Settings, Sink, Told,
+    ChainLimits, Held, Keyring, Keyrings, Keys, Named, Publisher, Routing, Rulebook, Schedule, Settings,
+    Sink, Told,
 };
 use latchkey_core::{Generation, MintSecret, Pepper, Prefix, UnixMillis, UnixSeconds};
 use latchkey_gate::{
@@ -115,8 +116,7 @@ impl Publication {
             installation: INSTALLATION,
             prefix: Prefix::parse("lk_test").unwrap(),
             keyring: keyring(root.clone()),
-            rules,
-            cors: None,
+            rules: Rulebook::of(Routing { rules, cors: None }),
             canaries: Vec::new(),
             grace_secs: 900,
             schedule: Schedule {

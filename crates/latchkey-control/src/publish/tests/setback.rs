@@ -284,8 +284,8 @@ fn check_rebuilt(stage: &Stage, published: &Snapshot) {
         prefix: settings.prefix,
         session_keys: &[],
         edge_keys: &[],
-        cors: settings.cors.as_ref(),
-        rules: &settings.rules,
+        cors: None,
+        rules: &[],
         grace_secs: settings.grace_secs,
         canaries: Canaries::Of(&settings.canaries),
     };

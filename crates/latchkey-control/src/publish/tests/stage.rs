@@ -8,7 +8,8 @@ use crate::iam::{
 use crate::outside::{Clock, NoSeed, Seeds};
 use crate::publish::sink::{Answer, Told};
 use crate::publish::{
-    ChainLimits, Held, Keyring, Keys, Named, Publisher, Schedule, Settings, Sink, SinkError,
+    ChainLimits, Held, Keyring, Keys, Named, Publisher, Routing, Rulebook, Schedule, Settings, Sink,
+    SinkError,
 };
 use crate::store::{AuditEntry, Change, Store, StoreError, Write};
 use latchkey_core::key::Prefix;
@@ -124,8 +125,7 @@ impl Stage {
             installation: INSTALLATION,
             prefix: Prefix::parse("lk").unwrap(),
             keyring: self.keyring.subscribe(),
-            cors: None,
-            rules: Vec::new(),
+            rules: Rulebook::of(Routing::default()),
             canaries: Vec::new(),
             grace_secs: 900,
             schedule,
@@ -367,6 +367,12 @@ impl Hub {
             self.wanted.lock().unwrap().insert(digest);
             SinkError::Missing(vec![digest])
         })
+    }
+
+    /// The manifest that a head leads to.
+    pub(crate) fn manifest(&self, head: &Head) -> Manifest {
+        let manifest = &head.statement.manifest;
+        Manifest::parse(manifest, &self.object(manifest.digest()).unwrap()).unwrap()
     }
 
     /// Whether what its head leads to says anything of key `n`.

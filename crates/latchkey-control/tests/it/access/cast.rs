@@ -438,6 +438,7 @@ impl Cast<'_> {
         let body = json!({ "name": "edges" });
         let made = self.stage.operator().post("/v1/operator/usage-tokens", body).await.expect(201);
         let mut own = Things::new();
+        self.stage.operator().act("/v1/operator/routes/apply").await.expect(200);
         own.insert("usage-token", made.json().pointer("/usage_token/id").unwrap().to_string());
         self.add("usage-credential", "red", "what brings usage", Some(text(&made, "/token")), own.clone());
         let hold = |_: &dyn View, ctx: &mut Ctx| {
