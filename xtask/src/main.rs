@@ -4,6 +4,7 @@ mod bench;
 mod dev;
 mod fuzz;
 mod golden;
+mod peers;
 mod repo;
 mod setup;
 mod step;
@@ -34,6 +35,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Writes the golden files anew: who may do what, and the OpenAPI document.
     Golden,
+    /// Runs the tests with real proxies that ask a gate.
+    Peers(worker_tests::Arguments),
     /// Installs what the other commands need; quick when all is there.
     Setup,
     /// Sets everything up and runs every test; what CI runs.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Golden => golden::run(),
+        Command::Peers(arguments) => peers::run_some(&arguments),
         Command::Setup => setup::all(),
         Command::Test(arguments) => test::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),

@@ -118,14 +118,14 @@ fn wasm_std_dir() -> PathBuf {
     Path::new(DEBIAN_PREFIX).join("lib/rustlib").join(WASM_TARGET).join("lib")
 }
 
-fn debian_program(name: &str) -> PathBuf {
+fn debian_compiler(name: &str) -> PathBuf {
     Path::new(DEBIAN_PREFIX).join("bin").join(name)
 }
 
 /// What the target's standard library is made with; it fits only the compiler that built it.
 fn wasm_std_recipe() -> Result<String> {
     let output =
-        Command::new(debian_program("rustc")).arg("-vV").output().context("`rustc-web` is not installed")?;
+        Command::new(debian_compiler("rustc")).arg("-vV").output().context("`rustc-web` is not installed")?;
     Ok(format!("{}{WASM_STD_FLAGS}\n", String::from_utf8_lossy(&output.stdout)))
 }
 
@@ -166,7 +166,7 @@ fn build_wasm_std() -> Result<()> {
         package.join("Cargo.toml"),
         "[package]\nname = \"scratch\"\nversion = \"0.0.0\"\nedition = \"2024\"\n",
     )?;
-    let mut cargo = Command::new(debian_program("cargo"));
+    let mut cargo = Command::new(debian_compiler("cargo"));
     step::run(
         "building the wasm32 standard library",
         own_environment(&mut cargo)
@@ -181,7 +181,7 @@ fn build_wasm_std() -> Result<()> {
             ])
             .env("RUSTFLAGS", WASM_STD_FLAGS)
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("RUSTC", debian_program("rustc"))
+            .env("RUSTC", debian_compiler("rustc"))
             .current_dir(package),
     )?;
     install_wasm_std(&package.join("target").join(WASM_TARGET).join("release/deps"), package)
@@ -201,6 +201,32 @@ fn install_wasm_std(built: &Path, scratch: &Path) -> Result<()> {
         "installing the standard library",
         as_root("install")?.args(["-D", "-m", "644", "-t"]).arg(wasm_std_dir()).args(libraries).arg(stamp),
     )
+}
+
+/// A program that Debian's package of the same name brings, installed when it is not.
+///
+/// # Errors
+/// It is not there, and could not be installed.
+pub(crate) fn debian_program(name: &str) -> Result<PathBuf> {
+    // A user's PATH may lack the directory for servers.
+    let found =
+        || on_path(name).or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|path| path.is_file()));
+    if let Some(found) = found() {
+        return Ok(found);
+    }
+    let _lock = repo::lock("apt")?;
+    if let Some(found) = found() {
+        return Ok(found);
+    }
+    if !Path::new("/usr/bin/apt-get").exists() {
+        bail!("`{name}` is not installed, and this system has no apt-get");
+    }
+    step::run("apt-get update", as_root("apt-get")?.args(["-q", "update"]))?;
+    step::run(
+        &format!("apt-get install {name}"),
+        as_root("apt-get")?.args(["-q", "-y", "--no-install-recommends", "install", name]),
+    )?;
+    found().with_context(|| format!("the package `{name}` brought no such program"))
 }
 
 /// A command that runs as root: itself when we are root, else through `sudo -n`.

@@ -28,6 +28,7 @@ const STAGES: &[(&str, Act)] = &[
     ("schemathesis", schemathesis),
     ("s3", s3),
     ("worker", worker),
+    ("peers", peers),
     ("story", story),
 ];
 
@@ -111,6 +112,11 @@ fn fuzz() -> Result<()> {
 
 fn worker() -> Result<()> {
     crate::worker_tests::run()
+}
+
+/// Real proxies ask the gates.
+fn peers() -> Result<()> {
+    crate::peers::run()
 }
 
 /// The story runs in a process of its own, as a person would run it.

@@ -8,13 +8,13 @@ use crate::{repo, setup, step, wasm};
 use anyhow::{Context, Result, bail};
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Which of them to run.
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Only the files of tests/worker whose names contain this word.
+    /// Only the files whose names contain this word.
     file: Option<String>,
 }
 
@@ -33,19 +33,27 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn run_some(arguments: &Arguments) -> Result<()> {
     setup::npm()?;
     wasm::build()?;
-    let files = files(arguments)?;
+    let files = files("tests/worker", arguments)?;
     if arguments.file.is_none() {
         push_protocol()?;
     }
+    node_tests(&files, &[])
+}
+
+/// Runs files of tests with the fixture; the scripts must be built.
+///
+/// # Errors
+/// A test failed.
+pub(crate) fn node_tests(files: &[PathBuf], variables: &[(&str, &Path)]) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let fixture = scratch.path().join("fixture.json");
     fs::write(&fixture, serde_json::to_vec(&fixture::installation()?)?)?;
     let mut node = Command::new(setup::node());
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(files);
     node.env("LATCHKEY_FIXTURE", fixture).env("LATCHKEY_XTASK", env::current_exe()?);
-    node.env(wasm::PREBUILT, "1").env_remove("NODE_OPTIONS");
+    node.env(wasm::PREBUILT, "1").env_remove("NODE_OPTIONS").envs(variables.iter().copied());
     let status = node.current_dir(repo::root()).stdin(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { bail!("a test of tests/worker failed") }
+    if status.success() { Ok(()) } else { bail!("one of these tests failed") }
 }
 
 /// The push protocol's own tests, which need no Worker.
@@ -56,8 +64,12 @@ fn push_protocol() -> Result<()> {
     step::run("testing latchkey-push", &mut cargo)
 }
 
-fn files(arguments: &Arguments) -> Result<Vec<PathBuf>> {
-    let directory = repo::root().join("tests/worker");
+/// The files of a directory that are asked for.
+///
+/// # Errors
+/// There is none.
+pub(crate) fn files(directory: &str, arguments: &Arguments) -> Result<Vec<PathBuf>> {
+    let directory = repo::root().join(directory);
     let wanted = arguments.file.as_deref().unwrap_or_default();
     let entries = fs::read_dir(&directory).with_context(|| format!("no `{}`", directory.display()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
@@ -66,5 +78,8 @@ fn files(arguments: &Arguments) -> Result<Vec<PathBuf>> {
         name.ends_with(".test.mjs") && name.contains(wanted)
     });
     files.sort();
-    if files.is_empty() { bail!("no file of tests/worker has that in its name") } else { Ok(files) }
+    if files.is_empty() {
+        bail!("no file of `{}` has that in its name", directory.display());
+    }
+    Ok(files)
 }

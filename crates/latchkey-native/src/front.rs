@@ -213,7 +213,7 @@ impl Native {
         let client = forward.client_header.as_deref().and_then(|name| address_in(headers, name));
         let facts = Facts { method, host, target, client, headers, model: OnceLock::new() };
         match self.mind.decide(&facts, Question::Route, None).await {
-            Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
+            Decision::Refused(refusal, standing) => respond::refused_to_proxy(refusal, standing),
             Decision::OutOfReach(standing) => respond::out_of_reach(standing),
             Decision::Passed(_, standing) => respond::passed(standing),
             Decision::Admitted(grant, names, _, standing) => {

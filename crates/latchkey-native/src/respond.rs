@@ -68,8 +68,33 @@ pub(crate) fn out_of_reach(standing: Option<Standing>) -> Reply {
     refused(Refusal::Unavailable(Unavailable::OutOfReach), standing)
 }
 
+/// The gate's refusal, for a proxy that may keep back its body: a header has it too.
+pub(crate) fn refused_to_proxy(refusal: Refusal, standing: Option<Standing>) -> Reply {
+    let (status, permission) = class(refusal);
+    let text = problem_text(status, refusal.code(), &refusal.to_string(), permission);
+    let mut reply = refused(refusal, standing);
+    // JSON of ASCII words is a header's value.
+    reply.headers_mut().extend(HeaderValue::try_from(text).ok().map(|text| (PROBLEM, text)));
+    reply
+}
+
 /// The gate's refusal.
 pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Reply {
+    let (status, permission) = class(refusal);
+    let mut reply = problem(status, refusal.code(), &refusal.to_string(), permission);
+    let headers = reply.headers_mut();
+    let challenge = match refusal {
+        Refusal::Unauthenticated(_) => Some("Bearer"),
+        Refusal::OutOfForce(_) => Some("Bearer error=\"invalid_token\""),
+        _ => None,
+    };
+    headers.extend(challenge.map(|challenge| (WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
+    headers.extend(refusal.retry_after_secs().map(|secs| (RETRY_AFTER, HeaderValue::from(secs))));
+    told(reply, standing)
+}
+
+/// A refusal's status, and the permission that it names.
+fn class(refusal: Refusal) -> (StatusCode, Option<&'static str>) {
     let status = match refusal.class() {
         Class::BadRequest => StatusCode::BAD_REQUEST,
         Class::Unauthenticated => StatusCode::UNAUTHORIZED,
@@ -83,16 +108,7 @@ pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Reply {
         Refusal::Forbidden(permission) => Some(permission.as_str()),
         _ => None,
     };
-    let mut reply = problem(status, refusal.code(), &refusal.to_string(), permission);
-    let headers = reply.headers_mut();
-    let challenge = match refusal {
-        Refusal::Unauthenticated(_) => Some("Bearer"),
-        Refusal::OutOfForce(_) => Some("Bearer error=\"invalid_token\""),
-        _ => None,
-    };
-    headers.extend(challenge.map(|challenge| (WWW_AUTHENTICATE, HeaderValue::from_static(challenge))));
-    headers.extend(refusal.retry_after_secs().map(|secs| (RETRY_AFTER, HeaderValue::from(secs))));
-    told(reply, standing)
+    (status, permission)
 }
 
 /// 200: who a key is.
@@ -245,6 +261,10 @@ fn plain(status: StatusCode, code: &str, title: &str) -> Reply {
 
 /// An error body, `application/problem+json` (RFC 9457).
 fn problem(status: StatusCode, code: &str, title: &str, permission: Option<&str>) -> Reply {
+    new(status, "application/problem+json", problem_text(status, code, title, permission).into())
+}
+
+fn problem_text(status: StatusCode, code: &str, title: &str, permission: Option<&str>) -> String {
     let mut body = json!({
         "type": format!("urn:latchkey:problem:{code}"),
         "title": title,
@@ -254,7 +274,7 @@ fn problem(status: StatusCode, code: &str, title: &str, permission: Option<&str>
     if let Some(permission) = permission {
         body["permission"] = permission.into();
     }
-    json_reply(status, "application/problem+json", &body)
+    body.to_string()
 }
 
 fn json_reply(status: StatusCode, content_type: &'static str, body: &Value) -> Reply {
@@ -268,3 +288,6 @@ fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }
+
+/// Where a proxy finds a refusal's body.
+const PROBLEM: HeaderName = HeaderName::from_static("latchkey-problem");
