@@ -49,8 +49,11 @@ pub(crate) enum Admission {
 }
 
 impl<'a> Case<'a> {
-    /// The rule of the request, which is noted.
+    /// The rule of the request, which is noted if it is one of the manifest.
     fn route(&mut self, serving: &'a Serving) -> Decided<Route<'a, 'a>> {
+        if let Some(need) = self.request.need {
+            return Ok(need.route());
+        }
         let route = Gate::find_route(serving, self.request)?;
         let is_in_shadow = route.is_in_shadow(self.now);
         let forwarding = if is_in_shadow { Forwarding::Kept } else { route.rule.forwarding };

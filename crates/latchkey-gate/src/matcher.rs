@@ -43,6 +43,13 @@ pub(crate) struct Texts<'p> {
 }
 
 impl<'p> Texts<'p> {
+    /// These, up to as many as a pattern may have.
+    pub(crate) fn of(texts: impl Iterator<Item = &'p str>) -> Self {
+        let mut all = Self::default();
+        texts.for_each(|text| all.push(text));
+        all
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'p str> {
         self.texts.iter().take(self.len).copied()
     }

@@ -1,5 +1,6 @@
 //! The facts of a request, as a shell hands them over.
 
+use crate::need::Need;
 use crate::shelf::Wanted;
 use crate::tally::Counted;
 use crate::verdict::Unproven;
@@ -12,7 +13,7 @@ use latchkey_snapshot::ObjectDigest;
 /// What is asked about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Whether it may go to the origin, by the route rules.
+    /// Whether it may go to the origin, by the route rules or by what [`Request::need`] says.
     Route,
     /// Who its key is; needs no rule and no permission.
     Whoami,
@@ -41,6 +42,8 @@ pub struct Request<'a> {
     pub headers: &'a dyn Headers,
     /// What the body says, once [`crate::Ask::Body`] asked for it.
     pub body: Body<'a>,
+    /// What the application says that it needs, if no route rule is to say it.
+    pub need: Option<&'a Need>,
 }
 
 impl<'a> Request<'a> {
@@ -57,6 +60,7 @@ impl<'a> Request<'a> {
             client: None,
             headers: &NoHeaders,
             body: Body::Unread,
+            need: None,
         }
     }
 }

@@ -381,7 +381,12 @@ pub(crate) struct Route<'r, 'p> {
     label: Option<String>,
 }
 
-impl<'p> Route<'_, 'p> {
+impl<'r, 'p> Route<'r, 'p> {
+    /// A rule that stands in no manifest.
+    pub(crate) const fn of(rule: &'r Rule, names: &'r [String], texts: Texts<'p>) -> Self {
+        Self { rule, index: u16::MAX, names, texts, label: None }
+    }
+
     /// What the parameter spells.
     pub(crate) fn parameter(&self, name: &str) -> Option<Cow<'p, str>> {
         let (_, text) = self.names.iter().zip(self.texts.iter()).find(|(known, _)| *known == name)?;

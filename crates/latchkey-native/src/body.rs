@@ -5,20 +5,21 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::CONTENT_ENCODING;
 use latchkey_gate::{BODY_SEEN_MAX, Extent, find_text};
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A body of which some may have been looked at.
-pub(crate) struct Upload {
+/// A body of which some may have been looked at. It has no trailers.
+pub struct Upload<B = Incoming> {
     seen: VecDeque<Bytes>,
-    rest: Incoming,
+    rest: B,
 }
 
-impl Upload {
-    pub(crate) fn of(rest: Incoming) -> Self {
+impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
+    pub(crate) const fn of(rest: B) -> Self {
         Self { seen: VecDeque::new(), rest }
     }
 
@@ -49,14 +50,14 @@ impl Upload {
     }
 }
 
-impl Body for Upload {
+impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if let Some(bytes) = self.seen.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
@@ -82,6 +83,12 @@ impl Body for Upload {
             hint.set_upper(upper.saturating_add(seen));
         }
         hint
+    }
+}
+
+impl<B> fmt::Debug for Upload<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upload({} pieces seen)", self.seen.len())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
-use latchkey_gate::{Body, Header, Headers, Request};
+use latchkey_gate::{Body, Header, Headers, Need, Request};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
@@ -16,6 +16,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// What the body says of the model, once it was looked at.
     pub(crate) model: OnceLock<Option<String>>,
+    /// What the application says that it needs, if no rule is to say it.
+    pub(crate) need: Option<&'a Need>,
 }
 
 impl Facts<'_> {
@@ -40,6 +42,7 @@ impl Facts<'_> {
                 Some(None) => Body::Silent,
                 Some(Some(model)) => Body::Says(model),
             },
+            need: self.need,
         }
     }
 

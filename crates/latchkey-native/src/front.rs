@@ -145,7 +145,7 @@ impl Native {
 
     /// `GET /v1/whoami` (IAM K11): who a key is, answered from the snapshot.
     async fn whoami<B>(&self, request: &Request<B>, peer: IpAddr) -> Reply {
-        match self.mind.decide(&self.facts(request, peer), Question::Whoami, None).await {
+        match self.mind.decide(&self.facts(request, peer), Question::Whoami, NO_BODY).await {
             Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
             // Whoami falls under no rule, so nobody is passed on.
             Decision::OutOfReach(standing) | Decision::Passed(_, standing) => respond::out_of_reach(standing),
@@ -194,6 +194,7 @@ impl Native {
             client: self.client.address(request.headers(), peer),
             headers: request.headers(),
             model: OnceLock::new(),
+            need: None,
         }
     }
 
@@ -211,8 +212,8 @@ impl Native {
         let target = one(headers, target).filter(|text| !text.is_empty() && !text.contains(' '));
         let Some((method, target)) = method.zip(target) else { return respond::forward_headers() };
         let client = forward.client_header.as_deref().and_then(|name| address_in(headers, name));
-        let facts = Facts { method, host, target, client, headers, model: OnceLock::new() };
-        match self.mind.decide(&facts, Question::Route, None).await {
+        let facts = Facts { method, host, target, client, headers, model: OnceLock::new(), need: None };
+        match self.mind.decide(&facts, Question::Route, NO_BODY).await {
             Decision::Refused(refusal, standing) => respond::refused_to_proxy(refusal, standing),
             Decision::OutOfReach(standing) => respond::out_of_reach(standing),
             Decision::Passed(_, standing) => respond::passed(standing),
@@ -225,13 +226,13 @@ impl Native {
 }
 
 /// Bytes of a request's target and headers. The buffer that they are read into may grow somewhat beyond its limit.
-fn head_bytes(request: &Request<Incoming>) -> usize {
+pub(crate) fn head_bytes<B>(request: &Request<B>) -> usize {
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     headers.sum::<usize>() + request.uri().path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 /// The one header of a name; two of them are none.
-fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut all = headers.get_all(name).iter();
     match (all.next(), all.next()) {
         (Some(only), None) => only.to_str().ok(),
@@ -316,6 +317,8 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// Where there is no body to look into.
+pub(crate) const NO_BODY: Option<&mut Upload> = None;
 /// What the gate answers itself begins with this; the origin never sees it.
 const OWN_PREFIX: &str = "/.latchkey/";
 const STATUS_PATH: &str = "/.latchkey/status";
@@ -329,10 +332,10 @@ const CONNECTIONS_MAX: usize = 16_384;
 /// How long a request's head may take to arrive, and how long a connection may lie idle.
 const HEAD_READ: Duration = Duration::from_secs(30);
 /// Bytes of a request's head.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long running requests may take once the process is asked to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// How long a stop waits for what was used to be handed over.
-const SETTLE_MAX: Duration = Duration::from_secs(5);
+pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// How long to wait where no connection can be taken, most likely since the process has no file left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -4,23 +4,30 @@
 //! [`Native`] is the start. `mind` holds the gate and does what it asks for; `follow` brings it each new head and the
 //! objects that it leads to, from a [`Source`]; `state` keeps the last good copy on disk. `front` has a route for each
 //! of the gate's own paths, and `gateway` passes on everything else. Only `respond` names status codes.
+//!
+//! [`Guard`] is the same mind within an application, without sockets of its own; `trust` reads what it is deployed with.
 
 mod body;
 mod facts;
 mod follow;
 mod front;
 mod gateway;
+mod guard;
 mod headers;
 mod metrics;
 mod mind;
-mod rates;
 mod respond;
 mod settings;
 mod source;
 mod state;
+mod trust;
 mod usage;
 
+pub use body::Upload;
 pub use front::{Native, NativeError};
+pub use guard::{Arrival, Caller, Exit, Guard, GuardSettings, Judged};
+pub use respond::Reply;
 pub use settings::{Client, Family, Forward, Origin, OriginError, Settings, Token};
 pub use source::Source;
+pub use trust::{Trust, TrustError};
 pub use usage::{Reporter, ReporterError};

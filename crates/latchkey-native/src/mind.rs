@@ -6,18 +6,19 @@
 
 use crate::body::Upload;
 use crate::facts::Facts;
-use crate::rates::Rates;
 use crate::respond::{self, Reply};
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::state::State;
+use hyper::Response;
+use hyper::body::{Body, Bytes};
 use latchkey_core::{OrganizationId, ProjectId, UnixMillis};
 use latchkey_gate::{
     Ask, Attempt, ConfigError, Gate, Grant, HEAD_BUDGET_MS, HeadAccepted, HeadAsk, HeadRefusal, Headers as _,
-    NamesStep, Outcome, Pass, Preflight, PreflightRequest, Question, ROOT_HOPS_MAX, RefreshEnd, Refusal,
-    Standing, Status, Step, Verdict, Wanted,
+    NamesStep, Outcome, Pass, Preflight, PreflightRequest, Question, ROOT_HOPS_MAX, Rates, RefreshEnd,
+    Refusal, Standing, Status, Step, Verdict, Wanted,
 };
-use latchkey_snapshot::{Forwarding, ObjectDigest};
+use latchkey_snapshot::{Forwarding, ObjectDigest, Rate};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(crate) struct Mind {
     gate: RwLock<Gate>,
     pub(crate) source: Source,
     pub(crate) state: Option<State>,
-    rates: Rates,
+    rates: Mutex<Rates>,
     now: fn() -> UnixMillis,
     /// Objects that are on their way: the sender is gone once they are here, or will not come.
     flights: Mutex<HashMap<ObjectDigest, watch::Receiver<()>>>,
@@ -73,7 +74,7 @@ impl Mind {
             gate: RwLock::new(Gate::new(gate)?),
             source,
             state,
-            rates: Rates::default(),
+            rates: Mutex::default(),
             now,
             flights: Mutex::default(),
             looked: Notify::new(),
@@ -100,7 +101,7 @@ impl Mind {
     }
 
     /// Lets a page of this origin read the answer, if it may.
-    pub(crate) fn share(&self, origin: &str, reply: &mut Reply) {
+    pub(crate) fn share<B>(&self, origin: &str, reply: &mut Response<B>) {
         if let Some(cors) = self.read().cors(origin) {
             respond::share(reply.headers_mut(), origin, cors);
         }
@@ -111,11 +112,11 @@ impl Mind {
     }
 
     /// Decides on a request. Whatever had to be waited for, the verdict comes after it. Forward-auth has no body.
-    pub(crate) async fn decide(
+    pub(crate) async fn decide<B: Body<Data = Bytes> + Unpin>(
         self: &Arc<Self>,
         facts: &Facts<'_>,
         question: Question,
-        mut body: Option<&mut Upload>,
+        mut body: Option<&mut Upload<B>>,
     ) -> Decision {
         let mut attempt = Attempt::default();
         loop {
@@ -157,10 +158,14 @@ impl Mind {
             }),
         };
         // Nothing is waited for any more, so a request counts once.
-        if let Some(refusal) = grant.rate.and_then(|rate| self.rates.refusal(rate, now)) {
+        if let Some(refusal) = grant.rate.and_then(|rate| self.count(rate, now)) {
             return Next::Decided(turned_away(&gate.refused_for_rate(refusal, &verdict, attempt)));
         }
         Next::Decided(Decision::Admitted(grant, names, forwarding(&verdict), standing))
+    }
+
+    fn count(&self, rate: Rate, now: UnixMillis) -> Option<Refusal> {
+        self.rates.lock().unwrap_or_else(PoisonError::into_inner).refusal(rate, now)
     }
 
     async fn perform(self: &Arc<Self>, ask: Ask) {

@@ -19,10 +19,17 @@ use serde_json::{Value, json};
 
 /// A body: one of ours, or one that streams through.
 pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
-pub(crate) type Reply = Response<Body>;
+/// An answer.
+pub type Reply = Response<Body>;
 
 /// The status by which an origin goes on to another protocol.
 pub(crate) const SWITCHING: StatusCode = StatusCode::SWITCHING_PROTOCOLS;
+
+/// 503: the application asks about another path than its handler was given.
+pub(crate) fn rewritten() -> Reply {
+    let title = "the path was rewritten after the request was accepted";
+    plain(StatusCode::SERVICE_UNAVAILABLE, "not_configured", title)
+}
 
 /// 404: no such path among the gate's own.
 pub(crate) fn not_found() -> Reply {
@@ -140,9 +147,13 @@ pub(crate) fn verified(grant: &Grant, names: &Names, standing: Option<Standing>)
 
 /// The origin's own response, with the verdict's headers and without what it says in their place.
 pub(crate) fn from_origin(response: Response<Incoming>, standing: Option<Standing>) -> Reply {
-    let mut reply = response.map(BodyExt::boxed);
-    headers::strip(reply.headers_mut());
-    told(reply, standing)
+    returned(response.map(BodyExt::boxed), standing)
+}
+
+/// Whoever's response, with the verdict's headers and without what it says in their place.
+pub(crate) fn returned<B>(mut response: Response<B>, standing: Option<Standing>) -> Response<B> {
+    headers::strip(response.headers_mut());
+    told(response, standing)
 }
 
 /// 200: the proxy may pass the request on; nobody is named.
@@ -244,7 +255,7 @@ pub(crate) fn metrics(text: String) -> Reply {
 }
 
 /// How old the knowledge behind an answer is.
-fn told(mut reply: Reply, standing: Option<Standing>) -> Reply {
+fn told<B>(mut reply: Response<B>, standing: Option<Standing>) -> Response<B> {
     let Some(standing) = standing else { return reply };
     let headers = reply.headers_mut();
     headers.insert("latchkey-generation", HeaderValue::from(standing.generation.0));

@@ -136,6 +136,7 @@ impl Facts {
                 Some(None) => Body::Silent,
                 Some(Some(model)) => Body::Says(model),
             },
+            need: None,
         }
     }
 }

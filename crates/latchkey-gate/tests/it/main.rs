@@ -15,6 +15,7 @@ mod intake;
 mod lost;
 mod memory;
 mod narrowing;
+mod need;
 mod order;
 mod paths;
 mod place;
