@@ -4,6 +4,7 @@ mod bench;
 mod dev;
 mod fuzz;
 mod golden;
+mod library;
 mod peers;
 mod repo;
 mod setup;

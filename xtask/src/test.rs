@@ -29,6 +29,7 @@ const STAGES: &[(&str, Act)] = &[
     ("s3", s3),
     ("worker", worker),
     ("peers", peers),
+    ("library", library),
     ("story", story),
 ];
 
@@ -117,6 +118,11 @@ fn worker() -> Result<()> {
 /// Real proxies ask the gates.
 fn peers() -> Result<()> {
     crate::peers::run()
+}
+
+/// The gate inside applications: each example runs against a real control plane.
+fn library() -> Result<()> {
+    crate::library::run()
 }
 
 /// The story runs in a process of its own, as a person would run it.

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("latchkey-gate", 2),
     ("latchkey-control", 2),
     ("latchkey-native", 3),
+    ("latchkey-tower", 4),
     ("latchkey", 4),
     ("latchkey-testkit", 3),
     ("latchkey-vectors", 3),

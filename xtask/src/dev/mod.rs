@@ -3,7 +3,7 @@
 mod access;
 pub(crate) mod client;
 pub(crate) mod network;
-mod process;
+pub(crate) mod process;
 pub(crate) mod stack;
 mod story;
 mod tour;

@@ -189,22 +189,22 @@ impl Stack {
     }
 }
 
-fn data(dir: &Path) -> PathBuf {
+pub(crate) fn data(dir: &Path) -> PathBuf {
     dir.join("control")
 }
 
-fn operator_token(dir: &Path) -> PathBuf {
+pub(crate) fn operator_token(dir: &Path) -> PathBuf {
     dir.join("operator-token")
 }
 
-fn latchkey(command: &str) -> Result<Command> {
+pub(crate) fn latchkey(command: &str) -> Result<Command> {
     let mut latchkey = Command::new(binary()?);
     latchkey.arg(command);
     Ok(latchkey)
 }
 
 /// `latchkey init`, once; the operator token it prints is kept beside it for the next start.
-fn initialize(dir: &Path) -> Result<()> {
+pub(crate) fn initialize(dir: &Path) -> Result<()> {
     if operator_token(dir).exists() {
         return Ok(());
     }

@@ -1,0 +1,6 @@
+//! The layer around an axum application, fed by a place in memory.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod attacks;
+mod layer;
+mod place;

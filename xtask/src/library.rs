@@ -1,0 +1,172 @@
+//! The gate inside applications: each example of examples/ is started against a real control plane, lets a key in, and
+//! refuses it within the bound once it is revoked.
+
+use crate::dev::client::{Api, text, until};
+use crate::dev::process::Process;
+use crate::dev::stack::{self, build_binary};
+use crate::{repo, setup, step};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Within which a change is known (docs/security.md).
+const BOUND: Duration = Duration::from_secs(5);
+/// How long anything may take to start.
+const START_MAX: Duration = Duration::from_secs(60);
+
+/// An example, and how it is started with the gate's file and the control plane's URL.
+struct Example {
+    name: &'static str,
+    command: fn(env: &Path, control: &str) -> Result<Command>,
+}
+
+const EXAMPLES: &[Example] = &[Example { name: "axum", command: axum }];
+
+/// Builds what is needed and runs every example through its story.
+///
+/// # Errors
+/// Something does not build or start, or an example answers otherwise than it must.
+pub(crate) fn run() -> Result<()> {
+    build_binary()?;
+    build_axum()?;
+    let scratch = tempfile::tempdir()?;
+    let plane = Plane::start(scratch.path())?;
+    for example in EXAMPLES {
+        let told = plane.try_out(example).with_context(|| format!("the example `{}`", example.name))?;
+        println!("ok   {}: {told}", example.name);
+    }
+    Ok(())
+}
+
+fn build_axum() -> Result<()> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--quiet", "--package", "latchkey-tower", "--example", "axum"]);
+    setup::own_environment(command.current_dir(repo::root()));
+    step::run("building the example for axum", &mut command)
+}
+
+fn axum(env: &Path, control: &str) -> Result<Command> {
+    let target = stack::binary()?.parent().context("the binary lies in a directory")?.join("examples/axum");
+    let mut command = Command::new(target);
+    command.arg(env).arg(control);
+    Ok(command)
+}
+
+/// A control plane with an organization and a project.
+struct Plane {
+    dir: PathBuf,
+    env: PathBuf,
+    url: String,
+    owner: Api,
+    project: String,
+    _process: Process,
+}
+
+impl Plane {
+    fn start(dir: &Path) -> Result<Self> {
+        stack::initialize(dir)?;
+        let (ready, env) = (dir.join("control.ready"), dir.join("gate.env"));
+        let mut gate_env = stack::latchkey("gate-env")?;
+        gate_env.arg("--dir").arg(stack::data(dir)).arg("--out").arg(&env);
+        ensure!(gate_env.status()?.success(), "`latchkey gate-env` failed");
+        let mut serve = stack::latchkey("serve")?;
+        serve.arg("--dir").arg(stack::data(dir)).args(["--listen", "127.0.0.1:0", "--operator-sign-in"]);
+        serve.arg("--routes").arg(repo::root().join("examples/routes.toml"));
+        serve.arg("--directory").arg(dir.join("published")).arg("--ready-file").arg(&ready);
+        let mut process = Process::start("the control plane", &mut serve, &dir.join("control.log"))?;
+        let url = until(START_MAX, || {
+            process.check_running()?;
+            let text = fs::read_to_string(&ready)?;
+            Ok(text.strip_suffix('\n').context("not ready yet")?.to_owned())
+        })?;
+        let operator = fs::read_to_string(stack::operator_token(dir))?;
+        let operator = Api::new(&url).holding(operator.trim());
+        let (owner, project) = populate(&operator, &Api::new(&url))?;
+        Ok(Self { dir: dir.to_owned(), env, url, owner, project, _process: process })
+    }
+
+    /// Runs an example and tries it out; returns how long it took.
+    fn try_out(&self, example: &Example) -> Result<String> {
+        let log = self.dir.join(format!("{}.log", example.name));
+        let mut process = Process::start(example.name, &mut (example.command)(&self.env, &self.url)?, &log)?;
+        let url = until(START_MAX, || {
+            process.check_running()?;
+            let text = fs::read_to_string(&log)?;
+            let url = text.lines().find(|line| line.starts_with("http://"));
+            Ok(url.context("not ready yet")?.to_owned())
+        })?;
+        let told = self.story(&Api::new(&url));
+        told.with_context(|| format!("its log ends with\n{}", step::last_lines(&log, 20)))
+    }
+
+    fn story(&self, app: &Api) -> Result<String> {
+        let (id, secret) = self.key()?;
+        let held = app.holding(&secret);
+        let files = "/v1/projects/alpha/files";
+        let first = answered(|| held.get(files), 200, "")?;
+        let told = held.get(files)?.json();
+        ensure!(text(&told, "/project")? == self.project, "the handler was told of another project: {told}");
+        ensure!(text(&told, "/for")? == format!("key {id}"), "the handler was told of another key: {told}");
+        expect(|| app.get(files), 401, "unauthenticated")?;
+        expect(|| held.get("/v1/projects/beta/files"), 404, "not_found")?;
+        expect(|| held.get("/v1/whoami"), 200, "")?;
+        expect(|| app.get("/healthz"), 200, "")?;
+        let evaluate = || held.send("POST", "/internal/evaluate", &[], b"{}".to_vec());
+        expect(evaluate, 200, "")?;
+        expect(|| app.send("POST", "/internal/evaluate", &[], b"{}".to_vec()), 401, "unauthenticated")?;
+        self.owner.send("POST", &format!("/v1/keys/{id}/revoke"), &[], Vec::new())?.success()?;
+        let revoked = answered(|| held.get(files), 401, "revoked")?;
+        ensure!(revoked <= BOUND, "the key was let in for {} ms", revoked.as_millis());
+        expect(evaluate, 401, "revoked")?;
+        Ok(format!(
+            "let in {} ms after it was asked for, refused {} ms after it was revoked",
+            first.as_millis(),
+            revoked.as_millis()
+        ))
+    }
+
+    /// The id and the text of a new key.
+    fn key(&self) -> Result<(String, String)> {
+        let path = format!("/v1/projects/{}/keys", self.project);
+        let made = self.owner.post(&path, &json!({ "name": "tried" }))?.success()?.json();
+        Ok((text(&made, "/key/id")?, text(&made, "/secret")?))
+    }
+}
+
+/// Makes an organization with two projects; the owner, and the first project's id.
+fn populate(operator: &Api, anybody: &Api) -> Result<(Api, String)> {
+    let email = "owner@acme.example";
+    let body = json!({ "name": "Acme", "owner_email": email });
+    let created = operator.post("/v1/organizations", &body)?.success()?.json();
+    let session = operator.post("/v1/operator/sessions", &json!({ "email": email }))?.success()?.json();
+    let owner = anybody.holding(&text(&session, "/token")?);
+    let path = format!("/v1/organizations/{}/projects", text(&created, "/organization/id")?);
+    let make = |name: &str, slug: &str| -> Result<String> {
+        let made = owner.post(&path, &json!({ "name": name, "slug": slug }))?.success()?.json();
+        text(&made, "/id")
+    };
+    let alpha = make("Alpha", "alpha")?;
+    make("Beta", "beta")?;
+    Ok((owner, alpha))
+}
+
+/// Waits until the answer is this, and returns how long that took.
+fn answered(
+    ask: impl Fn() -> Result<crate::dev::client::Reply>,
+    status: u16,
+    code: &str,
+) -> Result<Duration> {
+    let start = Instant::now();
+    until(BOUND * 3, || expect(&ask, status, code).map(|()| start.elapsed()))
+}
+
+fn expect(ask: impl Fn() -> Result<crate::dev::client::Reply>, status: u16, code: &str) -> Result<()> {
+    let reply = ask()?;
+    if reply.status == status && (code.is_empty() || reply.code() == code) {
+        return Ok(());
+    }
+    bail!("it answered {} `{}` where {status} `{code}` was expected", reply.status, reply.code())
+}
