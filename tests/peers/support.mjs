@@ -148,13 +148,15 @@ export async function startProxy(name, command) {
     const port = await freePort();
     const { program, args, options } = command({ port, scratch });
     const running = new Running(program, args, join(scratch, 'log'), options);
+    let last;
     const stop = async () => {
       await running.stop();
+      last = running.said();
       rmSync(scratch, { recursive: true, force: true });
     };
     try {
       await running.until(() => connects(port));
-      return { address: `127.0.0.1:${port}`, stop, said: () => running.said() };
+      return { address: `127.0.0.1:${port}`, stop, said: () => last ?? running.said() };
     } catch (error) {
       await stop();
       if (at === TRIES_MAX) throw error;
@@ -172,10 +174,12 @@ function connects(port) {
   });
 }
 
-/** An example as it is given to users, with each text replaced that must be another here. */
+/** An example as it is given to users, with the token and each text replaced that must be another here. */
 export function example(path, replacements) {
-  let text = readFileSync(join(EXAMPLES, path), 'utf8');
-  for (const [from, to] of Object.entries({ 'the-forward-token-of-the-gate': FORWARD_TOKEN, ...replacements })) {
+  let text = readFileSync(join(EXAMPLES, path), 'utf8').replaceAll('the-forward-token-of-the-gate', `"${FORWARD_TOKEN}"`);
+  // In quotes, which the example may have itself.
+  text = text.replaceAll(`""${FORWARD_TOKEN}""`, `"${FORWARD_TOKEN}"`);
+  for (const [from, to] of Object.entries(replacements)) {
     if (!text.includes(from)) throw new Error(`examples/${path} has no \`${from}\``);
     text = text.replaceAll(from, to);
   }

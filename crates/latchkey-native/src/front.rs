@@ -5,9 +5,9 @@ use crate::facts::Facts;
 use crate::gateway::{Gateway, Unreachable};
 use crate::mind::{Decision, Mind, Rest};
 use crate::respond::{self, Reply};
-use crate::settings::{Client, Forward, Settings, address_in};
+use crate::settings::{Client, Family, Forward, Settings, address_in};
 use crate::usage::Report;
-use crate::{follow, metrics};
+use crate::{ext_authz, follow, metrics};
 use hyper::body::Incoming;
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::server::conn::http1;
@@ -27,10 +27,10 @@ use tokio::task::JoinSet;
 
 /// A native gate, ready to serve.
 pub struct Native {
-    mind: Arc<Mind>,
-    report: Arc<Report>,
+    pub(crate) mind: Arc<Mind>,
+    pub(crate) report: Arc<Report>,
     gateway: Option<Gateway>,
-    forward: Option<Forward>,
+    pub(crate) forward: Option<Forward>,
     client: Client,
 }
 
@@ -67,12 +67,13 @@ impl Native {
         Ok(Self { mind, report: Report::to(reporter), gateway, forward, client })
     }
 
-    /// Serves until `stop` is over; then the requests that run, for a while, and what was used is handed over. Metrics have
-    /// a listener of their own, if there is one.
+    /// Serves until `stop` is over; then the requests that run, for a while, and what was used is handed over. Metrics and
+    /// Envoy's gRPC have listeners of their own, if there are any.
     pub async fn serve(
         self,
         listener: TcpListener,
         metrics: Option<TcpListener>,
+        ext_authz: Option<TcpListener>,
         stop: impl Future<Output = ()>,
     ) {
         let native = Arc::new(self);
@@ -87,7 +88,8 @@ impl Native {
                 let native = Arc::clone(&native);
                 async move { native.scrape(&request) }
             };
-            behind.spawn(async move { listen(metrics, answer, std::future::pending()).await });
+            let serve = move |stream, peer, stopped| connection(stream, peer, answer.clone(), stopped);
+            behind.spawn(async move { listen(metrics, serve, std::future::pending()).await });
         }
         let (stopped, is_stopped) = oneshot::channel::<()>();
         let report = tokio::spawn(Arc::clone(&native.report).hand_over(async {
@@ -99,7 +101,24 @@ impl Native {
             let native = Arc::clone(&answering);
             async move { native.answer(request, peer.ip()).await }
         };
-        listen(listener, answer, stop).await;
+        let serve = move |stream, peer, stopped| connection(stream, peer, answer.clone(), stopped);
+        let (stopping, calls_stopped) = oneshot::channel::<()>();
+        let calls = ext_authz.map(|listener| {
+            let native = Arc::clone(&native);
+            let serve = move |stream, _, stopped| ext_authz::connection(Arc::clone(&native), stream, stopped);
+            tokio::spawn(listen(listener, serve, async {
+                let _ = calls_stopped.await;
+            }))
+        });
+        let stop = async {
+            stop.await;
+            drop(stopping);
+        };
+        listen(listener, serve, stop).await;
+        if let Some(calls) = calls {
+            // It drains no longer than the requests did.
+            let _ = calls.await;
+        }
         drop(stopped);
         let _ = tokio::time::timeout(SETTLE_MAX, report).await;
         behind.shutdown().await;
@@ -115,7 +134,8 @@ impl Native {
         let page = one(request.headers(), ORIGIN.as_str()).map(str::to_owned);
         let mut reply = match request.uri().path() {
             STATUS_PATH => self.status(request.method()),
-            VERIFY_PATH => self.verify(request.headers()).await,
+            VERIFY_PATH => self.verify(&request).await,
+            path if self.asks_behind(path) => self.verify(&request).await,
             WHOAMI_PATH if request.method() == Method::GET => self.whoami(&request, peer).await,
             path if path.starts_with(OWN_PREFIX) => respond::not_found(),
             _ => self.pass(request, peer).await,
@@ -198,31 +218,65 @@ impl Native {
         }
     }
 
+    /// Whether a proxy asks about what is behind our own path.
+    fn asks_behind(&self, path: &str) -> bool {
+        let is_told_so = self.forward.as_ref().is_some_and(|forward| forward.family == Family::Envoy);
+        is_told_so && path.strip_prefix(VERIFY_PATH).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Whether these headers are of a proxy that was told the token.
+    pub(crate) fn trusts(&self, headers: &HeaderMap) -> bool {
+        let given = one(headers, TOKEN_HEADER);
+        self.forward.as_ref().zip(given).is_some_and(|(forward, given)| forward.token.is(given.as_bytes()))
+    }
+
     /// Forward-auth for a proxy that asks before it passes a request on. The proxy proves itself with a token; the
     /// original request is read from one family of headers, and the others are ignored.
-    async fn verify(&self, headers: &HeaderMap) -> Reply {
+    async fn verify<B>(&self, request: &Request<B>) -> Reply {
+        let headers = request.headers();
         let Some(forward) = &self.forward else { return respond::not_found() };
-        if !one(headers, TOKEN_HEADER).is_some_and(|token| forward.token.is(token.as_bytes())) {
+        if !self.trusts(headers) {
             return respond::forward_token();
         }
-        let (method, target, host) = forward.family.headers();
-        // A host that stands twice is none that any rule has.
-        let host = one(headers, host);
-        let method = one(headers, method).filter(|text| is_method(text));
-        let target = one(headers, target).filter(|text| !text.is_empty() && !text.contains(' '));
-        let Some((method, target)) = method.zip(target) else { return respond::forward_headers() };
-        let client = forward.client_header.as_deref().and_then(|name| address_in(headers, name));
+        let Some((method, target, host)) = original(forward.family, request) else {
+            return respond::forward_headers();
+        };
+        let client = match &forward.client {
+            Client::Header(name) => address_in(headers, name),
+            Client::Peer | Client::Unknown => None,
+        };
         let facts = Facts { method, host, target, client, headers, model: OnceLock::new(), need: None };
         match self.mind.decide(&facts, Question::Route, NO_BODY).await {
-            Decision::Refused(refusal, standing) => respond::refused_to_proxy(refusal, standing),
+            // nginx is the one that keeps a body back.
+            Decision::Refused(refusal, standing) if forward.family == Family::Original => {
+                respond::refused_to_proxy(refusal, standing)
+            }
+            Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
             Decision::OutOfReach(standing) => respond::out_of_reach(standing),
-            Decision::Passed(_, standing) => respond::passed(standing),
-            Decision::Admitted(grant, names, _, standing) => {
+            Decision::Passed(forwarding, standing) => {
+                forward.family.answer(respond::passed(standing), headers, forwarding)
+            }
+            Decision::Admitted(grant, names, forwarding, standing) => {
                 self.report.record(&grant, self.mind.now());
-                respond::verified(&grant, &names, standing)
+                forward.family.answer(respond::verified(&grant, &names, standing), headers, forwarding)
             }
         }
     }
+}
+
+/// Method, target and host of the original request; `None` where they are not there, or twice. A host that stands twice
+/// is none that any rule has.
+fn original<B>(family: Family, request: &Request<B>) -> Option<(&str, &str, Option<&str>)> {
+    let headers = request.headers();
+    let (method, target, host) = match family.headers() {
+        Some((method, target, host)) => (one(headers, method)?, one(headers, target)?, one(headers, host)),
+        None => {
+            let target = request.uri().path_and_query()?.as_str().strip_prefix(VERIFY_PATH)?;
+            (request.method().as_str(), target, one(headers, HOST.as_str()))
+        }
+    };
+    let is_target = !target.is_empty() && !target.contains(' ');
+    (is_target && is_method(method)).then_some((method, target, host))
 }
 
 /// Bytes of a request's target and headers. The buffer that they are read into may grow somewhat beyond its limit.
@@ -240,14 +294,14 @@ pub(crate) fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     }
 }
 
-fn is_method(text: &str) -> bool {
+pub(crate) fn is_method(text: &str) -> bool {
     (1..=METHOD_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 /// Serves connections until `stop` is over, and then those that run, for a while.
-async fn listen<F: Future<Output = Reply> + Send + 'static>(
+async fn listen<F: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
-    answer: impl Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
+    serve: impl Fn(TcpStream, SocketAddr, watch::Receiver<bool>) -> F,
     stop: impl Future<Output = ()>,
 ) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -265,9 +319,9 @@ async fn listen<F: Future<Output = Reply> + Send + 'static>(
         };
         // Those that have ended are let go of.
         while running.try_join_next().is_some() {}
-        let (answer, stopped) = (answer.clone(), stopping.subscribe());
+        let connection = serve(stream, peer, stopping.subscribe());
         running.spawn(async move {
-            connection(stream, peer, answer, stopped).await;
+            connection.await;
             drop(slot);
         });
     }

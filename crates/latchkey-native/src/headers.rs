@@ -11,6 +11,11 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     remove(headers, |name| is_ours(name) || steers(name));
 }
 
+/// The names of what [`strip`] takes away.
+pub(crate) fn not_to_go_on(headers: &HeaderMap) -> impl Iterator<Item = &HeaderName> {
+    headers.keys().filter(|name| is_ours(name.as_str()) || steers(name.as_str()))
+}
+
 /// Takes away what is about the connection alone (RFC 9110, 7.6.1), and what it names itself.
 pub(crate) fn strip_connection(headers: &mut HeaderMap) {
     let named: Vec<String> = headers
@@ -37,7 +42,7 @@ fn remove(headers: &mut HeaderMap, is_it: impl Fn(&str) -> bool) {
 }
 
 /// Whether a name begins with `Latchkey-`, as some origin may read it.
-fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     name.len() >= OURS.len() && name.bytes().zip(OURS.bytes()).all(reads_as)
 }
 
@@ -53,8 +58,17 @@ fn reads_as((byte, known): (u8, u8)) -> bool {
 
 const OURS: &str = "latchkey-";
 /// What frameworks take for the method or the path.
-const STEERING: [&str; 5] =
-    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+const STEERING: [&str; 9] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-method",
+    "x-original-uri",
+    "x-forwarded-method",
+    "x-forwarded-uri",
+];
 const OF_THE_CONNECTION: [HeaderName; 8] =
     [CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 

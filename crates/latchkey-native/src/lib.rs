@@ -3,11 +3,13 @@
 //!
 //! [`Native`] is the start. `mind` holds the gate and does what it asks for; `follow` brings it each new head and the
 //! objects that it leads to, from a [`Source`]; `state` keeps the last good copy on disk. `front` has a route for each
-//! of the gate's own paths, and `gateway` passes on everything else. Only `respond` names status codes.
+//! of the gate's own paths, `gateway` passes on everything else, and `ext_authz` is Envoy's way to ask. Only `respond`
+//! names status codes.
 //!
 //! [`Guard`] is the same mind within an application, without sockets of its own; `trust` reads what it is deployed with.
 
 mod body;
+mod ext_authz;
 mod facts;
 mod follow;
 mod front;

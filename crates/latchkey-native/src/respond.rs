@@ -161,6 +161,12 @@ pub(crate) fn passed(standing: Option<Standing>) -> Reply {
     told(new(StatusCode::OK, "text/plain", Bytes::new()), standing)
 }
 
+/// Tells Envoy which headers of the original request do not go on.
+pub(crate) fn without(mut reply: Reply, names: &str) -> Reply {
+    set(reply.headers_mut(), HeaderName::from_static("x-envoy-auth-headers-to-remove"), names);
+    reply
+}
+
 /// 204: pages of this origin may call with this method, which a rule has.
 pub(crate) fn preflight(origin: &str, method: &str, cors: &Cors) -> Reply {
     let mut reply = new(StatusCode::NO_CONTENT, "text/plain", Bytes::new());

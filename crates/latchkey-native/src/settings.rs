@@ -36,8 +36,8 @@ pub struct Forward {
     pub token: Token,
     /// How it names the original request.
     pub family: Family,
-    /// The header in which it names the client's address.
-    pub client_header: Option<String>,
+    /// Where it names the client's address. The peer is whom Envoy's gRPC names as its own; in a header's form there is none.
+    pub client: Client,
 }
 
 /// The headers in which a proxy names the original request.
@@ -47,14 +47,17 @@ pub enum Family {
     Original,
     /// `X-Forwarded-Method` and `X-Forwarded-Uri`, Traefik's and Caddy's.
     Forwarded,
+    /// None: the question has the original method and host itself, and the original path behind its own. Envoy's.
+    Envoy,
 }
 
 impl Family {
     /// The headers with the method, with path and query, and with the host, which need not be there.
-    pub(crate) const fn headers(self) -> (&'static str, &'static str, &'static str) {
+    pub(crate) const fn headers(self) -> Option<(&'static str, &'static str, &'static str)> {
         match self {
-            Self::Original => ("x-original-method", "x-original-uri", "x-original-host"),
-            Self::Forwarded => ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host"),
+            Self::Original => Some(("x-original-method", "x-original-uri", "x-original-host")),
+            Self::Forwarded => Some(("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host")),
+            Self::Envoy => None,
         }
     }
 }

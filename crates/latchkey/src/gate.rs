@@ -59,16 +59,19 @@ pub(crate) struct Arguments {
     /// Which headers name the original request in forward-auth.
     #[arg(long, value_name = "FAMILY", default_value = "x-original")]
     forward_headers: ForwardHeaders,
-    /// The header in which the proxy names the client's address in forward-auth.
-    #[arg(long, value_name = "HEADER")]
-    forward_client: Option<String>,
+    /// Where the proxy names the client's address in forward-auth: a header that it sets, or `peer` where Envoy asks by gRPC.
+    #[arg(long, value_name = "HEADER", default_value = "none")]
+    forward_client: String,
+    /// The address to serve Envoy's `ext_authz` on by gRPC, without TLS.
+    #[arg(long, value_name = "ADDRESS")]
+    ext_authz: Option<SocketAddr>,
     /// MiB that pages, their index and deltas may take.
     #[arg(long, value_name = "MIB")]
     memory_mb: Option<usize>,
     /// How the log is written to standard error; `RUST_LOG` says how much of it.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log: LogFormat,
-    /// Writes the gate's URL, and that of the metrics, into this file once it answers.
+    /// Writes the gate's URL, and those of the metrics and of `ext_authz`, into this file once it answers.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
@@ -79,6 +82,8 @@ enum ForwardHeaders {
     XOriginal,
     /// `X-Forwarded-Method` and `X-Forwarded-Uri`, Traefik's and Caddy's.
     XForwarded,
+    /// None: the original path stands behind `/.latchkey/verify`, Envoy's.
+    Envoy,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -93,26 +98,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     runtime.block_on(async {
         let listener = TcpListener::bind(arguments.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
-        let metrics = match arguments.metrics {
-            None => None,
-            Some(address) => {
-                let bound = TcpListener::bind(address).await;
-                Some(bound.with_context(|| format!("cannot listen on {address}"))?)
-            }
-        };
+        let metrics = bound(arguments.metrics).await?;
+        let ext_authz = bound(arguments.ext_authz).await?;
         // Whoever is told where the gate is may ask for the stop at once.
         let asked = asked_to_stop()?;
-        announce(arguments, &listener, metrics.as_ref())?;
-        native.serve(listener, metrics, asked).await;
+        announce(arguments, [Some(&listener), metrics.as_ref(), ext_authz.as_ref()])?;
+        native.serve(listener, metrics, ext_authz, asked).await;
         tracing::info!("stopped");
         Ok(())
     })
 }
 
-fn announce(arguments: &Arguments, listener: &TcpListener, metrics: Option<&TcpListener>) -> Result<()> {
-    let mut text = format!("http://{}\n", listener.local_addr()?);
-    if let Some(metrics) = metrics {
-        text.push_str(&format!("http://{}\n", metrics.local_addr()?));
+async fn bound(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).with_context(|| format!("cannot listen on {address}"))
+}
+
+fn announce(arguments: &Arguments, listeners: [Option<&TcpListener>; 3]) -> Result<()> {
+    let mut text = String::new();
+    for listener in listeners.into_iter().flatten() {
+        text.push_str(&format!("http://{}\n", listener.local_addr()?));
     }
     print!("listening on {text}");
     let Some(path) = &arguments.ready_file else { return Ok(()) };
@@ -171,14 +177,19 @@ fn source(arguments: &Arguments, variables: &Variables) -> Result<Source> {
 }
 
 fn forward(arguments: &Arguments, variables: &Variables) -> Result<Option<Forward>> {
-    let Some(token) = variables.of("LATCHKEY_FORWARD_TOKEN") else { return Ok(None) };
+    let Some(token) = variables.of("LATCHKEY_FORWARD_TOKEN") else {
+        if arguments.ext_authz.is_some() {
+            bail!("`--ext-authz` needs a `LATCHKEY_FORWARD_TOKEN`");
+        }
+        return Ok(None);
+    };
     let token = Token::new(token).context("`LATCHKEY_FORWARD_TOKEN` has fewer than 16 characters")?;
     let family = match arguments.forward_headers {
         ForwardHeaders::XOriginal => Family::Original,
         ForwardHeaders::XForwarded => Family::Forwarded,
+        ForwardHeaders::Envoy => Family::Envoy,
     };
-    let client_header = arguments.forward_client.as_deref().map(header_name).transpose()?;
-    Ok(Some(Forward { token, family, client_header }))
+    Ok(Some(Forward { token, family, client: client(&arguments.forward_client)? }))
 }
 
 fn client(text: &str) -> Result<Client> {
