@@ -12,7 +12,9 @@ use crate::iam::{Key, KeyProof};
 use crate::store::Change;
 use latchkey_core::{Generation, Role, UnixMillis};
 use latchkey_snapshot::{Head, InlineSubject, Query, Reason};
-use stage::{Hub, NOW, Stage, created, key, membership, organization, pepper, project, quick, revoked};
+use stage::{
+    Hub, NOW, Stage, awaited, created, key, membership, organization, pepper, project, quick, revoked,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -165,7 +167,7 @@ async fn base_that_does_not_arrive_is_told_of_though_heads_do() {
         status.sinks[0].as_of > NOW.plus_ms(3_660_000) && error.is_some_and(|error| error.contains("disk"))
     };
     stage.clock.advance_ms(120_000);
-    tokio::time::timeout(Duration::from_secs(20), status.wait_for(told)).await.unwrap().unwrap();
+    awaited("the sink's error", status.wait_for(told)).await.unwrap();
     hub.refuses_bases.store(false, Ordering::SeqCst);
     hub.head(|head| head.statement.manifest != before.statement.manifest).await;
     status.wait_for(|status| status.sinks[0].last_error.is_none()).await.unwrap();

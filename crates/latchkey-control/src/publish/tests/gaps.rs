@@ -2,13 +2,12 @@
 //! the other one holds was considered.
 
 use super::setback::{publish, read, restored, start, stated, stopped, write_backup};
-use super::stage::{Hub, NOW, Stage, created, quick, revoked};
+use super::stage::{Hub, NOW, Stage, awaited, created, quick, revoked};
 use super::{published, tag, tells};
 use crate::publish::{Bookmark, Gap, PublishStatus, Publisher};
 use latchkey_core::{Generation, UnixMillis};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Waits until the publisher says that it signs nothing, and stops it.
 async fn stands_still(publisher: Publisher, hub: &Hub) {
@@ -18,7 +17,7 @@ async fn stands_still(publisher: Publisher, hub: &Hub) {
         let errors = status.sinks.iter().filter_map(|sink| sink.last_error.as_deref());
         errors.into_iter().any(|error| error.contains("which it never signed"))
     };
-    tokio::time::timeout(Duration::from_secs(20), status.wait_for(told)).await.unwrap().unwrap();
+    awaited("the publisher to say that it signs nothing", status.wait_for(told)).await.unwrap();
     publisher.stop().await;
     assert_eq!(hub.last(), before);
 }

@@ -1,6 +1,6 @@
 //! Restores over histories: whoever was refused before stays refused, until an operator says otherwise.
 
-use super::stage::{NOW, Stage, key, organization, owner, pepper, quick};
+use super::stage::{NOW, Stage, awaited, key, organization, owner, pepper, quick};
 use crate::app::restore;
 use crate::iam::narrowing::{ModelPattern, ResourcePattern};
 use crate::iam::usage::day_of;
@@ -18,7 +18,7 @@ use crate::store::{Change, Store, View};
 use crate::tlog::CheckpointSigner;
 use latchkey_api::restore::LoggedRestore;
 use latchkey_core::{
-    Dice, ExpiryMinute, Generation, IdentityId, ImportedDigest, KeyId, Matching, OrganizationNumber,
+    Dice, ExpiryMinute, Generation, IdentityId, ImportedDigest, KeyId, Matching, OrganizationNumber, Prefix,
     ProjectNumber, ResourceId, ResourceType, Role, SessionId, UnixMillis, UserId,
 };
 use latchkey_snapshot::page::KeyState;
@@ -27,7 +27,6 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 const ORGANIZATION: OrganizationNumber = OrganizationNumber(1);
 const PROJECT: ProjectNumber = ProjectNumber(1);
@@ -197,8 +196,8 @@ pub(super) fn start(stage: &Stage, folder: &Path) -> Publisher {
 pub(super) async fn stated(publisher: &Publisher, generation: Generation) {
     let mut status = publisher.watch();
     let there = status.wait_for(|status| status.sinks[0].statement >= generation);
-    let there = tokio::time::timeout(Duration::from_secs(30), there).await.is_ok();
-    assert!(there, "generation {generation} is not published: {:?}", publisher.status());
+    let there = awaited(format!("generation {generation} in the sink"), there).await;
+    assert!(there.is_ok(), "the publisher ended before generation {generation}: {:?}", publisher.status());
 }
 
 pub(super) async fn publish(stage: &Stage, folder: &Path) -> Snapshot {
@@ -214,7 +213,7 @@ pub(super) async fn publish(stage: &Stage, folder: &Path) -> Snapshot {
 /// keyring is what everything that publishes holds on to.
 pub(super) async fn stopped(stage: &Stage, publisher: Publisher) {
     publisher.stop().await;
-    tokio::time::timeout(Duration::from_secs(30), stage.keyring.closed()).await.unwrap();
+    awaited("the publisher to let go of the keyring", stage.keyring.closed()).await;
 }
 
 pub(super) fn read(stage: &Stage, folder: &Path) -> Snapshot {
@@ -334,7 +333,13 @@ async fn check_history(before: Vec<Step>, between: Vec<Step>, after: Vec<Step>) 
     for (what, worth) in accepted(&now) {
         let was = refused[&what];
         let is_less = worth.iter().zip(was).all(|(now, was)| *now <= was);
-        assert!(worth[0] == 0 || is_less, "{what} is worth {worth:?} and was {was:?}: {:?}", setback.held);
+        assert!(
+            worth[0] == 0 || is_less,
+            "{what} is worth {worth:?} after the restore and was {was:?}: held are {:?}, published is {:?} after {:?}",
+            setback.held,
+            now.head,
+            last.head
+        );
     }
 }
 
@@ -509,7 +514,7 @@ fn check_running(limits: ChainLimits, is_expected: impl Fn(&Snapshot) -> bool) {
                 status.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), expected).await.unwrap();
+        awaited("a head over such a base", expected).await;
         stopped(&stage, publisher).await;
         let last = read(&stage, folder.path());
         check_rebuilt(&stage, &last);

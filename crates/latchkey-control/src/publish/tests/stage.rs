@@ -25,6 +25,7 @@ use latchkey_snapshot::{
     UnverifiedHead,
 };
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -142,6 +143,13 @@ impl Stage {
         };
         self.store.write(decide).await.unwrap().generation
     }
+}
+
+/// What this comes to. Only what never happens takes as long as the bound, however busy the machine is; a failure
+/// says what was waited for.
+pub(crate) async fn awaited<T>(what: impl fmt::Display, event: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(Duration::from_secs(600), event).await;
+    outcome.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 /// Everything happens as soon as it can.
@@ -335,8 +343,7 @@ impl Hub {
     pub(crate) async fn head(&self, is_it: impl Fn(&Head) -> bool) -> Head {
         let mut heads = self.heads.subscribe();
         let seen = heads.wait_for(|heads| heads.iter().any(&is_it));
-        let seen =
-            tokio::time::timeout(Duration::from_secs(20), seen).await.expect("no such head came").unwrap();
+        let seen = awaited("such a head", seen).await.unwrap();
         seen.iter().find(|head| is_it(head)).unwrap().clone()
     }
 
