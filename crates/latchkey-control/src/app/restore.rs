@@ -8,14 +8,17 @@ use super::budgets;
 use super::error::{AppError, Conflict};
 use super::pages;
 use crate::iam::{
-    BudgetScope, Demand, Held, HeldPlace, HeldReason, HeldThing, Invitation, OperatorAct, Permit, Scope,
-    TokenDigest, authorize_upkeep,
+    BudgetScope, Demand, Held, HeldPlace, HeldReason, HeldThing, Invitation, OperatorAct, Permit, Project,
+    Scope, TokenDigest, authorize_upkeep,
 };
 use crate::publish::Setback;
 use crate::store::{AuditEntry, Change, Ctx, Store, StoreError, View, Write};
 use latchkey_api as api;
 use latchkey_api::restore::CONFIRMED_MAX;
-use latchkey_core::{KeyId, OrganizationId, OrganizationNumber, ProjectId, ResourceType, UnixMillis, UserId};
+use latchkey_core::{
+    KeyId, OrganizationId, OrganizationNumber, ProjectId, ProjectNumber, ResourceType, UnixMillis, UserId,
+};
+use std::collections::BTreeMap;
 
 /// Things that one write holds, sessions that one ends.
 const A_WRITE: usize = 500;
@@ -118,11 +121,12 @@ pub fn confirm(ask: &Ask, body: &api::ConfirmRestore) -> Result<Write<api::Confi
         None => ask.view.held_things(Some(organization), None, CONFIRMED_MAX)?,
         Some(ids) => named(ask.view, organization, ids)?,
     };
-    let mut changes = Vec::new();
+    let (mut changes, mut projects) = (Vec::new(), Projects::default());
     for one in &held {
         changes.push(Change::RemoveHeld(organization, one.place()));
-        changes.extend(let_go(ask.view, ask.now, &permit, one)?);
+        changes.extend(let_go(ask.view, ask.now, &permit, one, &mut projects)?);
     }
+    changes.extend(projects.into_changes());
     let all = ask.view.held_things(Some(organization), None, held.len() + 1)?;
     let confirmed = held.iter().map(|one| shown(ask.view, one)).collect::<Result<Vec<_>, _>>()?;
     let subject = ("organization", place.organization.id.to_string());
@@ -150,11 +154,12 @@ fn hold_some(view: &dyn View, now: UnixMillis, held: &[Held]) -> Result<Write<()
     let first = held.first().ok_or(Conflict::NothingToDo)?;
     let organization = view.organization(first.organization)?.ok_or(StoreError::Corrupt("organizations"))?;
     let permit = authorize_upkeep(Scope::Organization(organization.number));
-    let mut changes = Vec::new();
+    let (mut changes, mut projects) = (Vec::new(), Projects::default());
     for one in held {
-        changes.extend(take_away(view, now, &permit, one)?);
+        changes.extend(take_away(view, now, &permit, one, &mut projects)?);
         changes.push(Change::Held(one.clone()));
     }
+    changes.extend(projects.into_changes());
     let listed = held.iter().map(|one| shown(view, one)).collect::<Result<Vec<_>, _>>()?;
     let entry = AuditEntry::new(&permit, None, "restore.hold", ("organization", organization.id.to_string()));
     Ok(Write::new(entry.after(&listed), ()).put_all(changes))
@@ -166,6 +171,7 @@ fn take_away(
     now: UnixMillis,
     permit: &Permit,
     held: &Held,
+    projects: &mut Projects,
 ) -> Result<Vec<Change>, AppError> {
     let organization = held.organization;
     Ok(match &held.what {
@@ -187,18 +193,24 @@ fn take_away(
             vec![now_held.suspended(permit, now).into()]
         }
         HeldThing::Project(number) => {
-            let project = view.project(*number)?.ok_or(StoreError::Corrupt("projects"))?;
-            vec![project.archived(permit, now).into()]
+            projects.change(view, *number, |project| project.archived(permit, now))?;
+            Vec::new()
         }
         HeldThing::Externals(number) => {
-            let project = view.project(*number)?.ok_or(StoreError::Corrupt("projects"))?;
-            vec![project.letting_externals_in(permit, false).into()]
+            projects.change(view, *number, |project| project.letting_externals_in(permit, false))?;
+            Vec::new()
         }
     })
 }
 
 /// What it takes to have it as the backup had it. What was decided anew since stands.
-fn let_go(view: &dyn View, now: UnixMillis, permit: &Permit, held: &Held) -> Result<Vec<Change>, AppError> {
+fn let_go(
+    view: &dyn View,
+    now: UnixMillis,
+    permit: &Permit,
+    held: &Held,
+    projects: &mut Projects,
+) -> Result<Vec<Change>, AppError> {
     let organization = held.organization;
     Ok(match &held.what {
         HeldThing::Key(id, before) => {
@@ -228,14 +240,44 @@ fn let_go(view: &dyn View, now: UnixMillis, permit: &Permit, held: &Held) -> Res
             vec![there.resumed(permit).into()]
         }
         HeldThing::Project(number) => {
-            let there = view.project(*number)?.ok_or(StoreError::Corrupt("projects"))?;
-            if there.deleted_at.is_some() { Vec::new() } else { vec![there.unarchived(permit).into()] }
+            let back = |there: Project| match there.deleted_at {
+                Some(_) => there,
+                None => there.unarchived(permit),
+            };
+            projects.change(view, *number, back)?;
+            Vec::new()
         }
         HeldThing::Externals(number) => {
-            let there = view.project(*number)?.ok_or(StoreError::Corrupt("projects"))?;
-            vec![there.letting_externals_in(permit, true).into()]
+            projects.change(view, *number, |there| there.letting_externals_in(permit, true))?;
+            Vec::new()
         }
     })
+}
+
+/// Projects as a write leaves them. Of one project two things may be held, which are one row: a change that began from
+/// the row as it stands would undo the other.
+#[derive(Default)]
+struct Projects(BTreeMap<ProjectNumber, Project>);
+
+impl Projects {
+    /// Changes the project, on top of what was changed before.
+    fn change(
+        &mut self,
+        view: &dyn View,
+        number: ProjectNumber,
+        change: impl FnOnce(Project) -> Project,
+    ) -> Result<(), StoreError> {
+        let there = match self.0.remove(&number) {
+            Some(changed) => changed,
+            None => view.project(number)?.ok_or(StoreError::Corrupt("projects"))?,
+        };
+        self.0.insert(number, change(there));
+        Ok(())
+    }
+
+    fn into_changes(self) -> impl Iterator<Item = Change> {
+        self.0.into_values().map(Change::from)
+    }
 }
 
 /// Deletes resources of an organization.

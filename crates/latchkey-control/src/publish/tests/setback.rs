@@ -1,12 +1,13 @@
 //! Restores over histories: whoever was refused before stays refused, until an operator says otherwise.
 
 use super::stage::{NOW, Stage, awaited, key, organization, owner, pepper, quick};
+use crate::app::ask::{Ask, Asker};
 use crate::app::restore;
 use crate::iam::narrowing::{ModelPattern, ResourcePattern};
 use crate::iam::usage::day_of;
 use crate::iam::{
     Amount, Budget, BudgetPeriod, BudgetScope, Collaboration, HeldReason, Key, KeyProof, Membership, Name,
-    Narrowing, Project, Resource, ResourceDetail, Session, TokenDigest,
+    Narrowing, OperatorToken, PlainToken, Project, Resource, ResourceDetail, Session, TokenDigest, TokenKind,
 };
 use crate::outside::Clock;
 use crate::publish::{
@@ -14,9 +15,9 @@ use crate::publish::{
     Schedule, Setback, Sink, Snapshot,
 };
 use crate::store::backup::{self, Backup, BackupSeal, Floors};
-use crate::store::{Change, Store, View};
+use crate::store::{Change, Ctx, Store, View};
 use crate::tlog::CheckpointSigner;
-use latchkey_api::restore::LoggedRestore;
+use latchkey_api::restore::{ConfirmRestore, LoggedRestore};
 use latchkey_core::{
     Dice, ExpiryMinute, Generation, IdentityId, ImportedDigest, KeyId, Matching, OrganizationNumber, Prefix,
     ProjectNumber, ResourceId, ResourceType, Role, SessionId, UnixMillis, UserId,
@@ -355,6 +356,48 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(check_history(before, between, after));
     }
+}
+
+/// A project with an external collaborator that lets them in, and the steps by which it was archived and closed to them.
+fn archived_and_closed() -> [Vec<Step>; 2] {
+    let before = vec![Step::Externals(true), Step::Collaborator(0, Some((Role::Member, true, None)))];
+    [before, vec![Step::Archive(true), Step::Externals(false)]]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn project_that_was_archived_and_closed_to_externals_since_stays_both() {
+    let [before, between] = archived_and_closed();
+    check_history(before, between, Vec::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn project_that_was_archived_and_closed_is_let_go_as_it_was_when_both_are_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = populated().await;
+    let [before, between] = archived_and_closed();
+    for step in &before {
+        stage.commit(changes(&stage.store, step)).await;
+    }
+    let token = PlainToken::generate(TokenKind::Operator, &mut Dice::from_seed(&[1; 32]));
+    let digest = token.digest();
+    let operator = OperatorToken { number: 1, name: "test".to_owned(), digest, created_at: NOW };
+    stage.commit([Change::OperatorToken(operator)]).await;
+    write_backup(&stage.store, &folder.path().join("backup"));
+    for step in &between {
+        stage.commit(changes(&stage.store, step)).await;
+    }
+    let last = publish(&stage, &folder.path().join("sink")).await;
+    let (stage, setback) = restored(&stage, folder.path(), Some(&last)).await;
+    assert_eq!(setback.held.len(), 2, "{:?}", setback.held);
+    let project = || stage.store.read().unwrap().project(PROJECT).unwrap().unwrap();
+    assert!(project().is_archived() && !project().allows_external);
+    let prefix = Prefix::parse("lk").unwrap();
+    let asker = Asker::new(token.expose(), &prefix, None).unwrap();
+    let body = ConfirmRestore { organization: organization(false).id.to_string(), held: None };
+    let confirm =
+        move |view: &dyn View, ctx: &mut Ctx| restore::confirm(&Ask::identify(view, ctx.now, &asker)?, &body);
+    stage.store.write(confirm).await.unwrap();
+    assert!(!project().is_archived() && project().allows_external);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
