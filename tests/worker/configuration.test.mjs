@@ -10,6 +10,7 @@ const cases = [
   ['a pepper that is too short', { LATCHKEY_PEPPER: 'abcd' }, '`LATCHKEY_PEPPER` must be 64 hexadecimal characters'],
   ['the same pepper twice', { LATCHKEY_PEPPER_2: fixture.pepper }, 'the two peppers are the same'],
   ['an origin with a path', { ORIGIN: 'http://127.0.0.1:1/base' }, '`ORIGIN` must be'],
+  ['a share that is none', { LATCHKEY_DECISIONS: '2' }, '`LATCHKEY_DECISIONS` must be'],
   ['a floor that is none', { LATCHKEY_FLOOR: '1' }, '`LATCHKEY_FLOOR` must be'],
 ];
 

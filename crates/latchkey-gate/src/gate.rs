@@ -161,7 +161,7 @@ impl Gate {
         attempt: &mut Attempt,
     ) -> Step {
         let now = self.clock.tick(now);
-        let mut case = Case { request, now, attempt, standing: None, matched: None };
+        let mut case = Case { request, now, attempt, standing: None, matched: None, proven: None };
         let outcome = match self.judge(&mut case, question) {
             Ok(Admission::Grant(grant)) => Outcome::Allow(grant),
             Ok(Admission::Public) => Outcome::Pass(Pass::Public),
@@ -175,7 +175,8 @@ impl Gate {
                 return Step::Ask(ask);
             }
         };
-        let verdict = Verdict { outcome, standing: case.standing, matched: case.matched };
+        let Case { standing, matched, proven, .. } = case;
+        let verdict = Verdict { outcome, standing, matched, proven };
         self.tally.count(&verdict, &mut attempt.counted);
         Step::Answer(verdict)
     }

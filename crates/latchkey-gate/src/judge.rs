@@ -15,7 +15,7 @@ use crate::request::{Attempt, Question, Request};
 use crate::route::Route;
 use crate::shelf::{Missing, Shelf, Wanted};
 use crate::verdict::{
-    Absent, Ask, Grant, HeadAsk, Matched, Refusal, Standing, Subject, Unavailable, Unproven,
+    Absent, Ask, Grant, HeadAsk, Matched, Proven, Refusal, Standing, Subject, Unavailable, Unproven,
 };
 use alloc::vec::Vec;
 use latchkey_core::{Generation, KeyText, Pepper, Permission, PermissionSet, Role, UnixMillis};
@@ -38,6 +38,8 @@ pub(crate) struct Case<'a> {
     pub(crate) standing: Option<Standing>,
     /// The rule it falls under, once one was found.
     pub(crate) matched: Option<Matched>,
+    /// Who proved to be there, once somebody did.
+    pub(crate) proven: Option<Proven>,
 }
 
 /// Who is let in.
@@ -119,6 +121,8 @@ impl Gate {
         case: &mut Case<'a>,
         question: Question,
     ) -> Decided<Grant> {
+        let subject = Subject::Key(key.id);
+        case.proven = Some(Proven { subject, role: key.entry.binding.role });
         self.check_generation(serving, case)?;
         if let Some(reason) = self.out_of_force(serving, key, case.now) {
             return refuse(Refusal::OutOfForce(reason));
@@ -132,7 +136,7 @@ impl Gate {
         };
         let entry = &key.entry;
         Ok(Grant {
-            subject: Subject::Key(key.id),
+            subject,
             binding: Binding { permissions: effective(&entry.binding), ..entry.binding },
             expiry: entry.expiry,
             permission,
@@ -147,19 +151,15 @@ impl Gate {
         case: &mut Case<'a>,
         question: Question,
     ) -> Decided<Grant> {
+        let subject = Subject::Session(*session.identity());
+        case.proven = Some(Proven { subject, role: None });
         self.check_generation(serving, case)?;
         self.check_ended(serving, session, case)?;
         if question == Question::Whoami {
             return refuse(Refusal::KeyNeeded);
         }
         let (binding, permission) = self.check_session_route(serving, session.identity(), case)?;
-        Ok(Grant {
-            subject: Subject::Session(*session.identity()),
-            binding,
-            expiry: None,
-            permission: Some(permission),
-            rate: None,
-        })
+        Ok(Grant { subject, binding, expiry: None, permission: Some(permission), rate: None })
     }
 
     fn check_key_route<'a>(
@@ -195,6 +195,7 @@ impl Gate {
         let rule = route.rule;
         let permission = needed(&route)?;
         let binding = self.check_collaborator(serving, &route, identity, case)?;
+        case.proven = Some(Proven { subject: Subject::Session(*identity), role: binding.role });
         self.check_resource(serving, &route, binding.project, case)?;
         if self.is_suspended(serving, &binding) {
             return refuse(Refusal::Suspended);

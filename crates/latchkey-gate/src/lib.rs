@@ -24,7 +24,9 @@
 //! Start at [`Gate::decide`] and at `judge`, which is the order of a decision; the promise about freshness is kept in
 //! `clock`. What is held: pages in `shelf`, the deltas over them in `chain`, what is refused above both in `overlay`. Bytes
 //! are taken in in `intake`, what does not serve yet waits in `pending`, and comes to serve in `adopt`; who signed what is in
-//! force is in `witness`. What was let in is counted in [`usage`].
+//! force is in `witness`. What was let in is counted in [`usage`]; what a log
+//! says of a decision is in [`decision`], what an origin is told of a caller in [`assertion`]
+//! and [`headers`], and what a client is in [`bodies`].
 #![no_std]
 
 extern crate alloc;
@@ -33,13 +35,18 @@ extern crate std;
 
 mod access;
 mod adopt;
+pub mod assertion;
+pub mod bodies;
 mod body;
 mod chain;
 mod clock;
 mod config;
+pub mod decision;
 mod deltas;
 mod gate;
+pub mod headers;
 mod intake;
+pub mod json;
 mod judge;
 mod leaf;
 mod matcher;
@@ -82,6 +89,6 @@ pub use shelf::Wanted;
 pub use status::{Count, Health, Status};
 pub use usage::Usage;
 pub use verdict::{
-    Absent, Ask, Class, Grant, HeadAsk, Matched, Narrowed, Outcome, Pass, ProjectHeader, Refusal, Standing,
-    Step, Subject, Unavailable, Unnamed, Unproven, Verdict,
+    Absent, Ask, Class, Grant, HeadAsk, Matched, Narrowed, Outcome, Pass, ProjectHeader, Proven, Refusal,
+    Standing, Step, Subject, Unavailable, Unnamed, Unproven, Verdict,
 };

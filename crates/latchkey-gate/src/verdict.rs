@@ -5,7 +5,7 @@ use crate::shelf::Wanted;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use latchkey_core::{ExpiryMinute, Generation, IdentityId, KeyError, KeyId, Permission};
+use latchkey_core::{ExpiryMinute, Generation, IdentityId, KeyError, KeyId, Permission, Role};
 use latchkey_snapshot::head::Reason;
 use latchkey_snapshot::{Binding, Forwarding, Rate, TokenError};
 
@@ -48,6 +48,17 @@ pub struct Verdict {
     pub standing: Option<Standing>,
     /// The rule that it was judged by, if one was found.
     pub matched: Option<Matched>,
+    /// Who proved to be there, let in or not. For logs: a client is told no more than its refusal says.
+    pub proven: Option<Proven>,
+}
+
+/// Who proved to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// Who.
+    pub subject: Subject,
+    /// Their role, as far as it was looked at.
+    pub role: Option<Role>,
 }
 
 /// The rule that a request fell under.

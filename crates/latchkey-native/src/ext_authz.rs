@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use latchkey_gate::Question;
+use latchkey_gate::headers::is_ours;
 use latchkey_snapshot::Forwarding;
 use messages::{
     CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValue, HeaderValueOption, HttpRequest,
@@ -205,7 +206,7 @@ fn removed(asked: &HeaderMap, told: &HeaderMap, forwarding: Forwarding) -> Vec<S
 
 /// The proxy may pass the request on: with what the origin is told, and without what it must not take for that.
 fn allowed(asked: &HeaderMap, told: &HeaderMap, forwarding: Forwarding, answer: &Reply) -> CheckResponse {
-    let standing = answer.headers().iter().filter(|(name, _)| headers::is_ours(name.as_str()));
+    let standing = answer.headers().iter().filter(|(name, _)| is_ours(name.as_str()));
     let ok = OkHttpResponse {
         headers: told.iter().filter_map(option).collect(),
         headers_to_remove: removed(asked, told, forwarding),

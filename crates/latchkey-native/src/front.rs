@@ -1,6 +1,7 @@
 //! The sockets, and which path goes where.
 
 use crate::body::Upload;
+use crate::decisions::DecisionLog;
 use crate::facts::Facts;
 use crate::gateway::{Gateway, Unreachable};
 use crate::mind::{Decision, Mind, Rest};
@@ -121,6 +122,9 @@ impl Native {
         }
         drop(stopped);
         let _ = tokio::time::timeout(SETTLE_MAX, report).await;
+        if let Some(decisions) = native.mind.decisions() {
+            let _ = tokio::time::timeout(SETTLE_MAX, decisions.settled()).await;
+        }
         behind.shutdown().await;
     }
 
@@ -156,7 +160,8 @@ impl Native {
     fn scrape(&self, request: &Request<Incoming>) -> Reply {
         match (request.method(), request.uri().path()) {
             (&Method::GET, METRICS_PATH) => {
-                respond::metrics(metrics::text(&self.mind.status(), self.report.lost()))
+                let decisions = self.mind.decisions().map(DecisionLog::counts);
+                respond::metrics(metrics::text(&self.mind.status(), self.report.lost(), decisions))
             }
             (_, METRICS_PATH) => respond::method_not_allowed(),
             _ => respond::not_found(),

@@ -6,7 +6,7 @@
 use crate::body::Upload;
 use crate::facts::Facts;
 use crate::front::{HEAD_BYTES_MAX, NO_BODY, SETTLE_MAX, head_bytes, one};
-use crate::mind::{Decision, Mind, Names};
+use crate::mind::{Decision, Mind};
 use crate::respond::{self, Reply};
 use crate::settings::{Client, Settings, address_in};
 use crate::source::Source;
@@ -18,6 +18,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Uri};
 use latchkey_control::outside::{Clock, SystemClock};
 use latchkey_core::{OrganizationId, Permission, PermissionSet, ProjectId, Role};
+use latchkey_gate::bodies::Names;
 use latchkey_gate::{ConfigError, GateConfig, Grant, Need, Question, Standing, Status, Subject};
 use latchkey_snapshot::Forwarding;
 use std::fmt;
@@ -140,6 +141,7 @@ impl Guard {
             reporter,
             origin: None,
             forward: None,
+            decisions: None,
             now: || SystemClock.now(),
         })?;
         follow::recall(&mind).await;

@@ -9,6 +9,7 @@
 //! [`Guard`] is the same mind within an application, without sockets of its own; `trust` reads what it is deployed with.
 
 mod body;
+mod decisions;
 mod ext_authz;
 mod facts;
 mod follow;
@@ -26,6 +27,7 @@ mod trust;
 mod usage;
 
 pub use body::Upload;
+pub use decisions::DecisionLog;
 pub use front::{Native, NativeError};
 pub use guard::{Arrival, Caller, Exit, Guard, GuardSettings, Judged};
 pub use respond::Reply;

@@ -5,7 +5,7 @@ use latchkey_gate::Status;
 use std::fmt::Write;
 
 /// The text of one scrape.
-pub(crate) fn text(status: &Status, usage_lost: u64) -> String {
+pub(crate) fn text(status: &Status, usage_lost: u64, decisions: Option<(u64, u64)>) -> String {
     let mut page = Page::default();
     page.head("latchkey_gate_answers_total", "counter", "Answers, by what they said.");
     for count in &status.counts {
@@ -53,6 +53,12 @@ pub(crate) fn text(status: &Status, usage_lost: u64) -> String {
     page.one("latchkey_gate_breaker_open", "gauge", breaker, status.breaker_open.into());
     let lost = "Requests that found no room to be counted in.";
     page.one("latchkey_gate_usage_lost_total", "counter", lost, usage_lost);
+    if let Some((written, lost)) = decisions {
+        let lines = "Lines of the decision log.";
+        page.one("latchkey_gate_decisions_written_total", "counter", lines, written);
+        let dropped = "Lines of the decision log that found no room, or no place that took them.";
+        page.one("latchkey_gate_decisions_lost_total", "counter", dropped, lost);
+    }
     page.0
 }
 

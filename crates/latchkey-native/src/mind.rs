@@ -5,6 +5,7 @@
 //! longer, and the read goes on.
 
 use crate::body::Upload;
+use crate::decisions::{DecisionLog, Note};
 use crate::facts::Facts;
 use crate::respond::{self, Reply};
 use crate::settings::Settings;
@@ -12,11 +13,12 @@ use crate::source::Source;
 use crate::state::State;
 use hyper::Response;
 use hyper::body::{Body, Bytes};
-use latchkey_core::{OrganizationId, ProjectId, UnixMillis};
+use latchkey_core::UnixMillis;
+use latchkey_gate::bodies::Names;
 use latchkey_gate::{
     Ask, Attempt, ConfigError, Gate, Grant, HEAD_BUDGET_MS, HeadAccepted, HeadAsk, HeadRefusal, Headers as _,
     NamesStep, Outcome, Pass, Preflight, PreflightRequest, Question, ROOT_HOPS_MAX, Rates, RefreshEnd,
-    Refusal, Standing, Status, Step, Verdict, Wanted,
+    Refusal, Standing, Status, Step, Unavailable, Verdict, Wanted,
 };
 use latchkey_snapshot::{Forwarding, ObjectDigest, Rate};
 use std::collections::HashMap;
@@ -31,6 +33,7 @@ pub(crate) struct Mind {
     pub(crate) source: Source,
     pub(crate) state: Option<State>,
     rates: Mutex<Rates>,
+    decisions: Option<DecisionLog>,
     now: fn() -> UnixMillis,
     /// Objects that are on their way: the sender is gone once they are here, or will not come.
     flights: Mutex<HashMap<ObjectDigest, watch::Receiver<()>>>,
@@ -52,15 +55,6 @@ pub(crate) enum Decision {
     Admitted(Grant, Box<Names>, Forwarding, Option<Standing>),
 }
 
-/// The names of a grant.
-pub(crate) struct Names {
-    pub(crate) project: ProjectId,
-    pub(crate) project_slug: String,
-    pub(crate) project_name: String,
-    pub(crate) organization: OrganizationId,
-    pub(crate) organization_name: String,
-}
-
 enum Next {
     Decided(Decision),
     Ask(Ask),
@@ -68,13 +62,14 @@ enum Next {
 
 impl Mind {
     pub(crate) fn new(settings: Settings) -> Result<(Arc<Self>, Rest), ConfigError> {
-        let Settings { gate, source, state, origin, forward, client, reporter, now } = settings;
+        let Settings { gate, source, state, origin, forward, client, reporter, decisions, now } = settings;
         let state = state.map(|path| State::at(path, gate.root.clone()));
         let mind = Self {
             gate: RwLock::new(Gate::new(gate)?),
             source,
             state,
             rates: Mutex::default(),
+            decisions,
             now,
             flights: Mutex::default(),
             looked: Notify::new(),
@@ -107,6 +102,11 @@ impl Mind {
         }
     }
 
+    /// Where decisions are written, if any are.
+    pub(crate) const fn decisions(&self) -> Option<&DecisionLog> {
+        self.decisions.as_ref()
+    }
+
     pub(crate) fn status(&self) -> Status {
         self.read().status(self.now())
     }
@@ -119,8 +119,9 @@ impl Mind {
         mut body: Option<&mut Upload<B>>,
     ) -> Decision {
         let mut attempt = Attempt::default();
+        let note = Note::begin(self.decisions.as_ref(), self.now());
         loop {
-            match self.step(facts, question, &mut attempt) {
+            match self.step(facts, question, &mut attempt, note.as_ref()) {
                 Next::Decided(decision) => return decision,
                 Next::Ask(Ask::Body(field)) => {
                     let said = match &mut body {
@@ -135,8 +136,19 @@ impl Mind {
         }
     }
 
-    fn step(&self, facts: &Facts<'_>, question: Question, attempt: &mut Attempt) -> Next {
+    fn step(
+        &self,
+        facts: &Facts<'_>,
+        question: Question,
+        attempt: &mut Attempt,
+        note: Option<&Note<'_>>,
+    ) -> Next {
         let (gate, now) = (self.read(), self.now());
+        let write = |verdict: &Verdict, names: Option<&Names>| {
+            if let Some(note) = note {
+                note.write(&gate, facts, verdict, names, now);
+            }
+        };
         let verdict = match gate.decide(&facts.request(), question, now, attempt) {
             Step::Ask(ask) => return Next::Ask(ask),
             Step::Answer(verdict) => verdict,
@@ -144,23 +156,27 @@ impl Mind {
         let standing = verdict.standing;
         let grant = match verdict.outcome {
             Outcome::Allow(grant) => grant,
-            _ => return Next::Decided(turned_away(&verdict)),
+            _ => {
+                write(&verdict, None);
+                return Next::Decided(turned_away(&verdict));
+            }
         };
-        let names = match gate.names(&grant.binding, now, attempt) {
+        let names: Box<Names> = match gate.names(&grant.binding, now, attempt) {
             NamesStep::Ask(ask) => return Next::Ask(ask),
-            NamesStep::Unavailable => return Next::Decided(Decision::OutOfReach(standing)),
-            NamesStep::Names(names) => Box::new(Names {
-                project: names.project.id,
-                project_slug: names.project.slug.as_str().to_owned(),
-                project_name: names.project.name.as_ref().to_owned(),
-                organization: names.organization.id,
-                organization_name: names.organization.name.as_ref().to_owned(),
-            }),
+            NamesStep::Unavailable => {
+                let outcome = Outcome::Refuse(Refusal::Unavailable(Unavailable::OutOfReach));
+                write(&Verdict { outcome, ..verdict }, None);
+                return Next::Decided(Decision::OutOfReach(standing));
+            }
+            NamesStep::Names(names) => Box::new(names.into()),
         };
         // Nothing is waited for any more, so a request counts once.
         if let Some(refusal) = grant.rate.and_then(|rate| self.count(rate, now)) {
-            return Next::Decided(turned_away(&gate.refused_for_rate(refusal, &verdict, attempt)));
+            let refused = gate.refused_for_rate(refusal, &verdict, attempt);
+            write(&refused, Some(&names));
+            return Next::Decided(turned_away(&refused));
         }
+        write(&verdict, Some(&names));
         Next::Decided(Decision::Admitted(grant, names, forwarding(&verdict), standing))
     }
 

@@ -1,7 +1,6 @@
 //! The only place of the native gate that names status codes.
 
 use crate::headers;
-use crate::mind::Names;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -12,8 +11,8 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Response, StatusCode};
 use latchkey_api::Timestamp;
-use latchkey_core::Role;
-use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Unavailable};
+use latchkey_gate::bodies::{self, Names};
+use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Unavailable};
 use latchkey_snapshot::Cors;
 use serde_json::{Value, json};
 
@@ -120,22 +119,12 @@ fn class(refusal: Refusal) -> (StatusCode, Option<&'static str>) {
 
 /// 200: who a key is.
 pub(crate) fn whoami(grant: &Grant, names: &Names, standing: Option<Standing>) -> Reply {
-    let permissions: Vec<&str> =
-        grant.binding.permissions.iter().map(|permission| permission.as_str()).collect();
-    let body = json!({
-        "key": { "id": subject(grant).1 },
-        "project": {
-            "id": names.project.to_string(),
-            "slug": names.project_slug,
-            "name": names.project_name,
-        },
-        "organization": { "id": names.organization.to_string(), "name": names.organization_name },
-        "role": grant.binding.role.map(Role::as_str),
-        "permissions": permissions,
-        "expires_at": grant.expiry.map(|expiry| Timestamp(expiry.begins())),
-        "generation": standing.map(|standing| standing.generation.0),
-    });
-    told(json_reply(StatusCode::OK, "application/json", &body), standing)
+    // A moment of RFC 3339 is a text in JSON.
+    let expires_at = grant.expiry.map(|expiry| serde_json::to_value(Timestamp(expiry.begins())).ok());
+    let expires_at = expires_at.flatten();
+    let generation = standing.map(|standing| standing.generation);
+    let body = bodies::whoami(grant, names, expires_at.as_ref().and_then(Value::as_str), generation);
+    told(json_reply(StatusCode::OK, "application/json", body), standing)
 }
 
 /// 200: the proxy may pass the request on, with these headers.
@@ -214,24 +203,11 @@ pub(crate) fn model(model: &str) -> Option<(HeaderName, HeaderValue)> {
 
 /// Who calls, as the origin is told.
 pub(crate) fn identity(grant: &Grant, names: &Names) -> HeaderMap {
-    let told = [
-        subject(grant),
-        ("latchkey-project", names.project.to_string()),
-        ("latchkey-organization", names.organization.to_string()),
-        ("latchkey-role", grant.binding.role.map_or("", Role::as_str).to_owned()),
-    ];
     // Ids and roles are words of ASCII.
-    told.into_iter()
+    bodies::identity(grant, names)
+        .into_iter()
         .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)))
         .collect()
-}
-
-/// Who, and the header that says so: a key's id or a session's identity, never both.
-fn subject(grant: &Grant) -> (&'static str, String) {
-    match grant.subject {
-        Subject::Key(id) => ("latchkey-key", id.to_string()),
-        Subject::Session(identity) => ("latchkey-identity", identity.to_string()),
-    }
 }
 
 /// 200: the gate's account of itself, as far as strangers may know; the rest is with the metrics.
@@ -243,7 +219,7 @@ pub(crate) fn status(status: &Status) -> Reply {
         "age_ms": status.age_ms,
         "stale": status.health != Health::Fresh,
     });
-    json_reply(StatusCode::OK, "application/json", &body)
+    json_reply(StatusCode::OK, "application/json", body.to_string())
 }
 
 pub(crate) const fn health(health: Health) -> &'static str {
@@ -278,24 +254,16 @@ fn plain(status: StatusCode, code: &str, title: &str) -> Reply {
 
 /// An error body, `application/problem+json` (RFC 9457).
 fn problem(status: StatusCode, code: &str, title: &str, permission: Option<&str>) -> Reply {
-    new(status, "application/problem+json", problem_text(status, code, title, permission).into())
+    let text = problem_text(status, code, title, permission);
+    json_reply(status, "application/problem+json", text)
 }
 
 fn problem_text(status: StatusCode, code: &str, title: &str, permission: Option<&str>) -> String {
-    let mut body = json!({
-        "type": format!("urn:latchkey:problem:{code}"),
-        "title": title,
-        "status": status.as_u16(),
-        "code": code,
-    });
-    if let Some(permission) = permission {
-        body["permission"] = permission.into();
-    }
-    body.to_string()
+    bodies::problem(status.as_u16(), code, title, permission)
 }
 
-fn json_reply(status: StatusCode, content_type: &'static str, body: &Value) -> Reply {
-    new(status, content_type, body.to_string().into())
+fn json_reply(status: StatusCode, content_type: &'static str, body: String) -> Reply {
+    new(status, content_type, body.into())
 }
 
 fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {

@@ -1,5 +1,6 @@
 //! What a native gate is told.
 
+use crate::decisions::DecisionLog;
 use crate::source::Source;
 use crate::usage::Reporter;
 use hyper::http::uri::{Authority, Scheme};
@@ -26,6 +27,8 @@ pub struct Settings {
     pub client: Client,
     /// Who is told what was used, if anybody is.
     pub reporter: Option<Reporter>,
+    /// Where decisions are written, if any are.
+    pub decisions: Option<DecisionLog>,
     /// Tells the time.
     pub now: fn() -> UnixMillis,
 }

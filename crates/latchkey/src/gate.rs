@@ -11,11 +11,15 @@ use clap::{Args, ValueEnum};
 use latchkey_control::outside::{Clock, Seeds, SystemClock, SystemSeeds};
 use latchkey_control::publish::LongPollSource;
 use latchkey_core::{Generation, MintSecret, Pepper, UnixMillis};
+use latchkey_gate::decision::Shares;
 use latchkey_gate::{Floor, GateConfig, MEMORY_BYTES_DEFAULT};
-use latchkey_native::{Client, Family, Forward, Native, Origin, Reporter, Settings, Source, Token};
+use latchkey_native::{
+    Client, DecisionLog, Family, Forward, Native, Origin, Reporter, Settings, Source, Token,
+};
 use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +72,13 @@ pub(crate) struct Arguments {
     /// MiB that pages, their index and deltas may take.
     #[arg(long, value_name = "MIB")]
     memory_mb: Option<usize>,
+    /// Which decisions are written as lines of JSON: a share of all, and shares of their own for `allowed`, `refused` and
+    /// `shadow`, as `0.01,refused=1,shadow=1`. Without it, none are.
+    #[arg(long, value_name = "SHARES", value_parser = shares)]
+    decisions: Option<Shares>,
+    /// The file that they are appended to; `-` is standard output.
+    #[arg(long, value_name = "FILE", default_value = "-", requires = "decisions")]
+    decisions_to: PathBuf,
     /// How the log is written to standard error; `RUST_LOG` says how much of it.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log: LogFormat,
@@ -120,7 +131,11 @@ fn announce(arguments: &Arguments, listeners: [Option<&TcpListener>; 3]) -> Resu
     for listener in listeners.into_iter().flatten() {
         text.push_str(&format!("http://{}\n", listener.local_addr()?));
     }
-    print!("listening on {text}");
+    if arguments.writes_decisions_to_stdout() {
+        eprint!("listening on {text}");
+    } else {
+        print!("listening on {text}");
+    }
     let Some(path) = &arguments.ready_file else { return Ok(()) };
     fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
 }
@@ -134,8 +149,38 @@ fn settings(arguments: &Arguments, variables: &Variables) -> Result<Settings> {
         forward: forward(arguments, variables)?,
         client: client(&arguments.client)?,
         reporter: reporter(arguments, variables)?,
+        decisions: decisions(arguments)?,
         now: || -> UnixMillis { SystemClock.now() },
     })
+}
+
+impl Arguments {
+    /// Then nothing else is written there.
+    fn writes_decisions_to_stdout(&self) -> bool {
+        self.decisions.is_some() && self.decisions_to.as_os_str() == "-"
+    }
+}
+
+fn shares(text: &str) -> Result<Shares, &'static str> {
+    let what =
+        "shares are 0 to 1 with up to six decimals: one of all, and of `allowed=`, `refused=` and `shadow=`";
+    Shares::parse(text).ok_or(what)
+}
+
+fn decisions(arguments: &Arguments) -> Result<Option<DecisionLog>> {
+    let Some(shares) = arguments.decisions else { return Ok(None) };
+    let seed = SystemSeeds.seed().map_err(|error| anyhow!("{error}"))?;
+    let [a, b, c, d, e, f, g, h, ..] = seed;
+    let seed = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let log = if arguments.writes_decisions_to_stdout() {
+        DecisionLog::start(shares, seed, std::io::stdout())
+    } else {
+        let path = &arguments.decisions_to;
+        let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        let file = file.with_context(|| format!("cannot write `{}`", path.display()))?;
+        DecisionLog::start(shares, seed, file)
+    };
+    Ok(Some(log.context("the decision log cannot start")?))
 }
 
 fn gate_config(arguments: &Arguments, variables: &Variables) -> Result<GateConfig> {

@@ -10,6 +10,8 @@ use crate::isolate::Isolate;
 use crate::watch::Watch;
 use crate::{assertion, respond, usage};
 use latchkey_gate::Question;
+use latchkey_gate::bodies::identity;
+use latchkey_gate::headers::is_taken_away;
 use latchkey_snapshot::Forwarding;
 use worker::Result;
 use worker::js_sys::{Object, Reflect};
@@ -27,7 +29,6 @@ pub(crate) async fn answer(
     let facts = Facts::new(request.method(), target, request.headers(), client).with_body(request);
     let (caller, forwarding, standing) = match decide(isolate, io, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
-        Decision::OutOfReach(standing) => return respond::out_of_reach(standing),
         Decision::Passed(forwarding, standing) => (None, forwarding, standing),
         Decision::Admitted(grant, names, forwarding, standing) => {
             (Some((grant, names)), forwarding, standing)
@@ -38,7 +39,7 @@ pub(crate) async fn answer(
     };
     let mut told = Vec::new();
     if let Some((grant, names)) = &caller {
-        told.extend(respond::identity(grant, names));
+        told.extend(identity(grant, names));
         told.extend(facts.model().map(|model| (MODEL_HEADER, model.to_owned())));
         match assertion::of(isolate, grant, names).await {
             Ok(assertion) => told.extend(assertion.map(|text| (assertion::HEADER, text))),
@@ -109,7 +110,7 @@ pub(crate) fn strip(headers: &Headers) -> Result<()> {
         .keys()
         .into_iter()
         .filter_map(|name| name.ok()?.as_string())
-        .filter(|name| is_ours(name) || steers(name))
+        .filter(|name| is_taken_away(name))
         .collect();
     for name in names {
         headers.delete(&name)?;
@@ -117,24 +118,5 @@ pub(crate) fn strip(headers: &Headers) -> Result<()> {
     Ok(())
 }
 
-/// Whether a name begins with `Latchkey-`, as some origin may read it.
-fn is_ours(name: &str) -> bool {
-    name.len() >= OURS.len() && name.bytes().zip(OURS.bytes()).all(reads_as)
-}
-
-/// Whether a name is one by which an origin may take the request for another than was judged.
-fn steers(name: &str) -> bool {
-    STEERING.iter().any(|known| known.len() == name.len() && name.bytes().zip(known.bytes()).all(reads_as))
-}
-
-/// Some origins (CGI and its heirs) read any mark as `_`, in any case.
-fn reads_as((byte, known): (u8, u8)) -> bool {
-    byte.to_ascii_lowercase() == known || (known == b'-' && !byte.is_ascii_alphanumeric())
-}
-
-const OURS: &str = "latchkey-";
 /// The model that the body was seen to name, where that was asked.
 const MODEL_HEADER: &str = "latchkey-model";
-/// What frameworks take for the method or the path.
-const STEERING: [&str; 5] =
-    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];

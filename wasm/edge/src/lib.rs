@@ -3,7 +3,7 @@
 //!
 //! `isolate` holds the gate, `refresh` does its I/O by way of `source` (`cache`, `kv`, `hub`), `facts` reads a request; then there is one module a
 //! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else, with `watch` over what takes long and `assertion` of
-//! who calls. Only `respond` names status codes.
+//! who calls; `log` tells of decisions. Only `respond` names status codes.
 
 mod assertion;
 mod body;
@@ -16,6 +16,7 @@ mod gateway;
 mod hub;
 mod isolate;
 mod kv;
+mod log;
 mod names;
 mod push;
 mod rate;

@@ -1,18 +1,9 @@
 //! What a project and its organization are called, for `whoami` and for origins.
 
 use crate::isolate::{Isolate, now};
-use latchkey_core::{OrganizationId, ProjectId};
+use latchkey_gate::bodies::Names;
 use latchkey_gate::{Ask, Attempt, NamesStep};
 use latchkey_snapshot::Binding;
-
-/// The names of a grant.
-pub(crate) struct Names {
-    pub(crate) project: ProjectId,
-    pub(crate) project_slug: String,
-    pub(crate) project_name: String,
-    pub(crate) organization: OrganizationId,
-    pub(crate) organization_name: String,
-}
 
 /// One step towards the names of a grant.
 pub(crate) enum Next {
@@ -27,13 +18,7 @@ pub(crate) enum Next {
 /// The names of a binding, without waiting for anything.
 pub(crate) fn of(isolate: &Isolate, binding: &Binding, attempt: &mut Attempt) -> Next {
     let next = isolate.with(|gate| match gate.names(binding, now(), attempt) {
-        NamesStep::Names(names) => Next::Found(Box::new(Names {
-            project: names.project.id,
-            project_slug: names.project.slug.as_str().to_owned(),
-            project_name: names.project.name.as_ref().to_owned(),
-            organization: names.organization.id,
-            organization_name: names.organization.name.as_ref().to_owned(),
-        })),
+        NamesStep::Names(names) => Next::Found(Box::new(names.into())),
         NamesStep::Ask(ask) => Next::Ask(ask),
         NamesStep::Unavailable => Next::Unavailable,
     });

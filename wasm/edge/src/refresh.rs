@@ -3,10 +3,10 @@
 //! Whatever is read is read behind: the request that wants it waits a while for it and then answers, and the read goes
 //! on. So a source that is slow, or a caller that goes away, costs one answer and not the next one too.
 
+use crate::Io;
 use crate::flight::{self, Cargo, Pilot};
 use crate::isolate::{Isolate, now};
 use crate::source::{self, Origin};
-use crate::{Io, assertion};
 use core::cell::Cell;
 use core::time::Duration;
 use futures_util::future::{Either, join, join_all, select};
@@ -191,12 +191,9 @@ async fn fetch(isolate: &Isolate, env: &Env, wanted: &Wanted, errand: Errand, pi
     let (is_taken, copy) = match found {
         Some((bytes, origin)) => {
             let copy = (origin != Origin::Cache).then(|| source::copy_of(isolate, &bytes)).flatten();
-            let named = assertion::keys_of(reference, &bytes);
             let taken = isolate.with_mut(|gate| gate.accept_object(wanted, bytes, now()));
-            match (&taken, named) {
-                (Some(Ok(())), Some(named)) => isolate.assertions().take(named),
-                (Some(Err(refusal)), _) => worker::console_warn!("an object was refused: {refusal}"),
-                _ => {}
+            if let Some(Err(refusal)) = &taken {
+                worker::console_warn!("an object was refused: {refusal}");
             }
             (matches!(taken, Some(Ok(_))), copy)
         }

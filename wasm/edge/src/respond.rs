@@ -1,13 +1,11 @@
 //! The only place in this script that names status codes.
 
 use crate::gateway;
-use crate::names::Names;
 use crate::usage::Account;
-use latchkey_core::Role;
-use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Subject, Unavailable};
+use latchkey_gate::bodies::{self, Names, identity};
+use latchkey_gate::json::Object;
+use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Unavailable};
 use latchkey_snapshot::Cors;
-use serde::Serialize;
-use std::collections::BTreeMap;
 use worker::js_sys::{Date, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::{Headers, ReadableStream, Response, ResponseInit};
@@ -15,17 +13,6 @@ use worker::{Error, Result};
 
 /// What the hub answers for what it does not hold.
 pub(crate) const NOT_FOUND: u16 = 404;
-
-/// An error body, `application/problem+json` (RFC 9457).
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: String,
-    status: u16,
-    code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    permission: Option<&'a str>,
-}
 
 /// 503: the script's variables are not as they must be; its log says which.
 pub(crate) fn not_configured() -> Result<Response> {
@@ -90,7 +77,7 @@ pub(crate) fn keys_unavailable() -> Result<Response> {
 }
 
 /// 200: the keys by which assertions are checked.
-pub(crate) fn keys(set: &impl Serialize) -> Result<Response> {
+pub(crate) fn keys(set: &str) -> Result<Response> {
     json_response(200, "application/jwk-set+json", set)
 }
 
@@ -135,49 +122,11 @@ pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Result<Re
     Ok(response)
 }
 
-// Bodies are structs and not `serde_json::Value`, which brings tables for numbers with decimals, of which there are none.
-
-#[derive(Serialize)]
-struct Whoami<'a> {
-    key: Named<'a>,
-    project: Named<'a>,
-    organization: Named<'a>,
-    role: Option<&'a str>,
-    permissions: Vec<&'a str>,
-    expires_at: Option<String>,
-    generation: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Named<'a> {
-    id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    slug: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-}
-
 /// 200: who a key is.
 pub(crate) fn whoami(grant: &Grant, names: &Names, standing: Option<Standing>) -> Result<Response> {
-    let permissions: Vec<&str> =
-        grant.binding.permissions.iter().map(|permission| permission.as_str()).collect();
-    let body = Whoami {
-        key: Named { id: subject(grant).1, slug: None, name: None },
-        project: Named {
-            id: names.project.to_string(),
-            slug: Some(&names.project_slug),
-            name: Some(&names.project_name),
-        },
-        organization: Named {
-            id: names.organization.to_string(),
-            slug: None,
-            name: Some(&names.organization_name),
-        },
-        role: grant.binding.role.map(Role::as_str),
-        permissions,
-        expires_at: grant.expiry.map(|expiry| rfc3339(expiry.begins().0)),
-        generation: standing.map(|standing| standing.generation.0),
-    };
+    let expires_at = grant.expiry.map(|expiry| rfc3339(expiry.begins().0));
+    let generation = standing.map(|standing| standing.generation);
+    let body = bodies::whoami(grant, names, expires_at.as_deref(), generation);
     let response = json_response(200, "application/json", &body)?;
     tell_standing(&response.headers(), standing)?;
     Ok(response)
@@ -267,91 +216,6 @@ fn allow_origin(headers: &Headers, origin: &str, cors: &Cors) -> Result<()> {
     Ok(())
 }
 
-/// Who calls, as the origin is told.
-pub(crate) fn identity(grant: &Grant, names: &Names) -> [(&'static str, String); 4] {
-    [
-        subject(grant),
-        ("latchkey-project", names.project.to_string()),
-        ("latchkey-organization", names.organization.to_string()),
-        ("latchkey-role", grant.binding.role.map_or("", Role::as_str).to_owned()),
-    ]
-}
-
-/// Who, and the header that says so: a key's id or a session's identity, never both.
-fn subject(grant: &Grant) -> (&'static str, String) {
-    match grant.subject {
-        Subject::Key(id) => ("latchkey-key", id.to_string()),
-        Subject::Session(identity) => ("latchkey-identity", identity.to_string()),
-    }
-}
-
-#[derive(Serialize)]
-struct Told {
-    version: &'static str,
-    health: &'static str,
-    generation: Option<u64>,
-    age_ms: Option<u64>,
-    stale: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Details>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Option<Counted>>,
-}
-
-#[derive(Serialize)]
-struct Details {
-    root_version: u32,
-    serving: Option<u64>,
-    pending: Option<u64>,
-    as_of: Option<u64>,
-    refused_manifest: Option<String>,
-    quarantined: Option<String>,
-    inline: usize,
-    removed_ahead: usize,
-    deltas: Deltas,
-    rules: Rules,
-    nodes: Part,
-    pages: Part,
-    bytes_held: u64,
-    memory_bytes: u64,
-    evictions: u64,
-    breaker_open: bool,
-    heads: Heads,
-    objects_refused: u64,
-    answers: BTreeMap<String, u64>,
-}
-
-#[derive(Serialize)]
-struct Deltas {
-    held: usize,
-    bytes: u64,
-}
-
-#[derive(Serialize)]
-struct Rules {
-    count: usize,
-    version: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Part {
-    held: usize,
-    named: usize,
-}
-
-#[derive(Serialize)]
-struct Heads {
-    accepted: u64,
-    refused: u64,
-    forked: u64,
-}
-
-#[derive(Serialize)]
-struct Counted {
-    pending: bool,
-    lost: u64,
-}
-
 /// 200: the gate's account of itself. The counters are for whoever holds the push token.
 pub(crate) fn status(status: &Status, usage: Option<Account>, trusted: bool) -> Result<Response> {
     let health = match status.health {
@@ -360,44 +224,67 @@ pub(crate) fn status(status: &Status, usage: Option<Account>, trusted: bool) -> 
         Health::Refusing => "refusing",
         Health::Cold => "cold",
     };
-    let body = Told {
-        version: env!("CARGO_PKG_VERSION"),
-        health,
-        generation: status.generation.map(|generation| generation.0),
-        age_ms: status.age_ms,
-        stale: status.health != Health::Fresh,
-        details: trusted.then(|| details(status)),
-        usage: trusted.then(|| usage.map(|usage| Counted { pending: usage.pending, lost: usage.lost })),
-    };
-    json_response(200, "application/json", &body)
+    let mut body = Object::new();
+    body.text("version", env!("CARGO_PKG_VERSION")).text("health", health);
+    body.number_or_null("generation", status.generation.map(|generation| generation.0));
+    body.number_or_null("age_ms", status.age_ms).flag("stale", status.health != Health::Fresh);
+    if trusted {
+        body.object("details", details(status));
+        match usage {
+            None => body.bare("usage", "null"),
+            Some(usage) => {
+                let mut counted = Object::new();
+                counted.flag("pending", usage.pending).number("lost", usage.lost);
+                body.object("usage", counted)
+            }
+        };
+    }
+    json_response(200, "application/json", &body.end())
 }
 
-fn details(status: &Status) -> Details {
-    Details {
-        root_version: status.root_version,
-        serving: status.generation.map(|generation| generation.0),
-        pending: status.pending.map(|generation| generation.0),
-        as_of: status.as_of.map(|as_of| as_of.0),
-        refused_manifest: status.refused_manifest.map(|error| error.to_string()),
-        quarantined: status.quarantined.map(|error| error.to_string()),
-        inline: status.inline,
-        removed_ahead: status.removed_ahead,
-        deltas: Deltas { held: status.deltas, bytes: status.delta_bytes },
-        rules: Rules { count: status.rules, version: status.routing.map(hex) },
-        nodes: Part { held: status.nodes_held, named: status.nodes_named },
-        pages: Part { held: status.pages_held, named: status.pages_named },
-        bytes_held: status.bytes_held,
-        memory_bytes: status.memory_bytes,
-        evictions: status.evictions,
-        breaker_open: status.breaker_open,
-        heads: Heads {
-            accepted: status.heads_accepted,
-            refused: status.heads_refused,
-            forked: status.heads_forked,
-        },
-        objects_refused: status.objects_refused,
-        answers: status.counts.iter().map(|count| (count.cause.to_string(), count.times)).collect(),
+fn details(status: &Status) -> Object {
+    let mut details = Object::new();
+    details.number("root_version", status.root_version.into());
+    details.number_or_null("serving", status.generation.map(|generation| generation.0));
+    details.number_or_null("pending", status.pending.map(|generation| generation.0));
+    details.number_or_null("as_of", status.as_of.map(|as_of| as_of.0));
+    for (name, error) in [("refused_manifest", status.refused_manifest), ("quarantined", status.quarantined)]
+    {
+        details.text_or_null(name, error.map(|error| error.to_string()).as_deref());
     }
+    details.number("inline", status.inline as u64).number("removed_ahead", status.removed_ahead as u64);
+    details.object("deltas", numbers(&[("held", status.deltas as u64), ("bytes", status.delta_bytes)]));
+    let mut rules = numbers(&[("count", status.rules as u64)]);
+    rules.text_or_null("version", status.routing.map(hex).as_deref());
+    details.object("rules", rules);
+    details.object("nodes", part(status.nodes_held, status.nodes_named));
+    details.object("pages", part(status.pages_held, status.pages_named));
+    details.number("bytes_held", status.bytes_held).number("memory_bytes", status.memory_bytes);
+    details.number("evictions", status.evictions).flag("breaker_open", status.breaker_open);
+    let heads = [
+        ("accepted", status.heads_accepted),
+        ("refused", status.heads_refused),
+        ("forked", status.heads_forked),
+    ];
+    details.object("heads", numbers(&heads)).number("objects_refused", status.objects_refused);
+    let mut answers = Object::new();
+    for count in &status.counts {
+        answers.number(&count.cause, count.times);
+    }
+    details.object("answers", answers);
+    details
+}
+
+fn part(held: usize, named: usize) -> Object {
+    numbers(&[("held", held as u64), ("named", named as u64)])
+}
+
+fn numbers(all: &[(&str, u64)]) -> Object {
+    let mut object = Object::new();
+    for (name, value) in all {
+        object.number(name, *value);
+    }
+    object
 }
 
 fn hex(bytes: [u8; 32]) -> String {
@@ -428,13 +315,11 @@ fn plain(status: u16, code: &str, title: &str) -> Result<Response> {
 }
 
 fn problem(status: u16, code: &str, title: &str, permission: Option<&str>) -> Result<Response> {
-    let kind = format!("urn:latchkey:problem:{code}");
-    let body = Problem { r#type: kind, title: title.to_owned(), status, code, permission };
-    json_response(status, "application/problem+json", &body)
+    json_response(status, "application/problem+json", &bodies::problem(status, code, title, permission))
 }
 
-fn json_response(status: u16, content_type: &str, body: &impl Serialize) -> Result<Response> {
-    new(status, Some(&serde_json::to_vec(body)?), content_type)
+fn json_response(status: u16, content_type: &str, body: &str) -> Result<Response> {
+    new(status, Some(body.as_bytes()), content_type)
 }
 
 fn new(status: u16, body: Option<&[u8]>, content_type: &str) -> Result<Response> {

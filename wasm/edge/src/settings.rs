@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use core::fmt;
 use latchkey_core::{Generation, MintSecret, Pepper};
+use latchkey_gate::decision::Shares;
 use latchkey_gate::{ConfigError, Floor, GateConfig, MEMORY_BYTES_DEFAULT};
 use latchkey_push::Token;
 use latchkey_push::relay::Relays;
@@ -29,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) origin: Option<String>,
     /// Signs assertions to the origin; without it none is made.
     pub(crate) edge_key: Option<EdgeKey>,
+    /// Which decisions are written on the console.
+    pub(crate) decisions: Shares,
     /// The relays that there are.
     pub(crate) relays: Relays,
     /// Whether the data centre's cache is used.
@@ -77,6 +80,7 @@ impl Settings {
             counts_usage: variable(env, "LATCHKEY_CONTROL_URL").is_some(),
             origin: origin(env)?,
             edge_key: edge_key(env)?,
+            decisions: decisions(env)?,
             relays: relays(env)?,
             shares: shares(env)?,
         })
@@ -145,6 +149,12 @@ fn family(env: &Env) -> Result<Family, SettingsError> {
         Some("x-forwarded") => Ok(Family::Forwarded),
         Some(_) => Err(SettingsError::Value("LATCHKEY_FORWARD_HEADERS", "`x-original` or `x-forwarded`")),
     }
+}
+
+fn decisions(env: &Env) -> Result<Shares, SettingsError> {
+    const NAME: &str = "LATCHKEY_DECISIONS";
+    let Some(text) = variable(env, NAME) else { return Ok(Shares::default()) };
+    Shares::parse(&text).ok_or(SettingsError::Value(NAME, "shares of 0 to 1, as `0.01,refused=1`"))
 }
 
 fn relays(env: &Env) -> Result<Relays, SettingsError> {

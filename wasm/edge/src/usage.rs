@@ -9,9 +9,9 @@ use crate::isolate::{Isolate, now};
 use core::fmt::Write;
 use core::time::Duration;
 use latchkey_core::UnixMillis;
+use latchkey_gate::json::Object;
 use latchkey_gate::usage::Line;
 use latchkey_gate::{Grant, Subject, Usage};
-use serde::Serialize;
 use worker::js_sys::{self, Function, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{Context, Delay, Env};
@@ -99,9 +99,9 @@ impl Report {
         self.armed = None;
         if self.pending.is_none() && !self.usage.is_empty() {
             let id = random_id()?;
-            let lines: Vec<LineBody> = self.usage.drain().iter().map(LineBody::of).collect();
-            let body = serde_json::to_vec(&BatchBody { id: &id, lines }).ok()?;
-            self.pending = Some(Batch { id, body });
+            let mut batch = Object::new();
+            batch.text("id", &id).list("lines", self.usage.drain().iter().map(line));
+            self.pending = Some(Batch { id, body: batch.end().into_bytes() });
         }
         self.pending.clone()
     }
@@ -113,46 +113,21 @@ impl Report {
     }
 }
 
-/// `latchkey_api::usage::ReportUsage`, written without that crate.
-#[derive(Serialize)]
-struct BatchBody<'a> {
-    id: &'a str,
-    lines: Vec<LineBody>,
-}
-
-#[derive(Serialize)]
-struct LineBody {
-    subject: SubjectBody,
-    project: u32,
-    permission: &'static str,
-    day: String,
-    requests: u64,
-    last_at: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum SubjectBody {
-    Key(String),
-    Identity(String),
-}
-
-impl LineBody {
-    fn of(line: &Line) -> Self {
-        let last_at = crate::respond::rfc3339(line.last_at.seconds().0);
-        Self {
-            subject: match line.subject {
-                Subject::Key(id) => SubjectBody::Key(id.to_string()),
-                Subject::Session(identity) => SubjectBody::Identity(identity.to_string()),
-            },
-            project: line.project.0,
-            permission: line.permission.as_str(),
-            // `last_at` is on the line's day.
-            day: last_at.get(..10).unwrap_or_default().to_owned(),
-            requests: line.requests,
-            last_at,
-        }
-    }
+/// A line of `latchkey_api::usage::ReportUsage`, written without that crate.
+fn line(line: &Line) -> String {
+    let last_at = crate::respond::rfc3339(line.last_at.seconds().0);
+    let mut subject = Object::new();
+    match line.subject {
+        Subject::Key(id) => subject.text("key", &id.to_string()),
+        Subject::Session(identity) => subject.text("identity", &identity.to_string()),
+    };
+    let mut body = Object::new();
+    body.object("subject", subject).number("project", line.project.0.into());
+    body.text("permission", line.permission.as_str());
+    // `last_at` is on the line's day.
+    body.text("day", last_at.get(..10).unwrap_or_default());
+    body.number("requests", line.requests).text("last_at", &last_at);
+    body.end()
 }
 
 /// 128 random bits, by the runtime's own generator.

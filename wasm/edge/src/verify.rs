@@ -31,7 +31,6 @@ pub(crate) async fn answer(
     let facts = Facts::new(method, &target, headers, client);
     match decide(isolate, io, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
-        Decision::OutOfReach(standing) => respond::out_of_reach(standing),
         Decision::Passed(_, standing) => respond::passed(standing),
         Decision::Admitted(grant, names, _, standing) => {
             usage::record(isolate, &grant);

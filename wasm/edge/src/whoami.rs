@@ -18,7 +18,6 @@ pub(crate) async fn answer(
     let facts = Facts::new(request.method(), target, request.headers(), client);
     match decide(isolate, io, &facts, Question::Whoami).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
-        Decision::OutOfReach(standing) => respond::out_of_reach(standing),
         // Whoami falls under no rule.
         Decision::Passed(_, standing) => respond::out_of_reach(standing),
         Decision::Admitted(grant, names, _, standing) => respond::whoami(&grant, &names, standing),

@@ -69,6 +69,7 @@ async fn reads_in_a_minute(says: Says) -> u64 {
         forward: None,
         client: Client::Unknown,
         reporter: None,
+        decisions: None,
         now: || UnixMillis(1_795_428_000_000),
     };
     let (mind, _) = Mind::new(settings).unwrap();

@@ -1,5 +1,7 @@
 //! The native gate as its users run it: a process between clients and an origin, fed by a control plane that may die.
 
+mod decisions;
+
 use crate::served::{Client, Installation, Process};
 use latchkey_api::Timestamp;
 use latchkey_core::UnixSeconds;
@@ -132,6 +134,8 @@ struct Scene {
     echo: Echo,
     gate: Option<Process>,
     starts: usize,
+    /// What the gate is told besides.
+    extra: Vec<String>,
 }
 
 impl Scene {
@@ -151,7 +155,15 @@ impl Scene {
         let mut text = fs::read_to_string(&env).unwrap();
         text = text.replace("LATCHKEY_FORWARD_TOKEN=\n", "LATCHKEY_FORWARD_TOKEN=the-proxys-own-token\n");
         fs::write(&env, text).unwrap();
-        let mut scene = Self { installation, owner, project, echo: Echo::start(), gate: None, starts: 0 };
+        let mut scene = Self {
+            installation,
+            owner,
+            project,
+            echo: Echo::start(),
+            gate: None,
+            starts: 0,
+            extra: Vec::new(),
+        };
         scene.start_gate();
         scene
     }
@@ -170,12 +182,13 @@ impl Scene {
             From::Directory => ("--published", path("published")),
         };
         let (env, state) = (path("gate.env"), path("state"));
-        let arguments = [
+        let mut arguments = [
             ["gate", "--env", &env, place, &at],
             ["--origin", &origin, "--state", &state, "--log=text"],
             ["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--client=peer"],
         ]
         .concat();
+        arguments.extend(self.extra.iter().map(String::as_str));
         self.gate = Some(self.installation.spawn(&arguments, &format!("gate-{}", self.starts)));
     }
 

@@ -1,0 +1,236 @@
+//! The decision log: which decisions are drawn, and the way of their lines to a file or a pipe.
+//!
+//! No request waits for it: lines go into a queue that a thread of its own empties, and one that finds no room is counted as
+//! lost. Draws come from a seed that callers do not know.
+
+use crate::facts::Facts;
+use latchkey_core::UnixMillis;
+use latchkey_gate::bodies::Names;
+use latchkey_gate::decision::{DRAWS, Line, Shares, request_id};
+use latchkey_gate::{Gate, Headers as _, Verdict};
+use std::fmt;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// Where lines go, and which.
+pub struct DecisionLog {
+    shares: Shares,
+    draws: AtomicU64,
+    queue: Mutex<Option<SyncSender<String>>>,
+    counts: Arc<Counts>,
+    thread: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    written: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl DecisionLog {
+    /// A log of these shares that writes to `out`, on a thread of its own. `seed` is the operator's own.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn start(shares: Shares, seed: u64, out: impl Write + Send + 'static) -> std::io::Result<Self> {
+        let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
+        let counts = Arc::<Counts>::default();
+        let counted = Arc::clone(&counts);
+        let (ends, ended) = oneshot::channel::<()>();
+        let write = move || {
+            write_all(&lines, out, &counted);
+            drop(ends);
+        };
+        std::thread::Builder::new().name("decisions".to_owned()).spawn(write)?;
+        let (draws, queue) = (AtomicU64::new(seed), Mutex::new(Some(queue)));
+        Ok(Self { shares, draws, queue, counts, thread: Mutex::new(Some(ended)) })
+    }
+
+    /// Which decisions are written.
+    pub(crate) const fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
+    /// A number below [`DRAWS`] that nobody but the holder of the seed can tell: SplitMix64.
+    pub(crate) fn draw(&self) -> u32 {
+        let mut bits = self.draws.fetch_add(GOLDEN, Relaxed).wrapping_add(GOLDEN);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        // As good as uniform: 2^64 is beyond all comparison with a million.
+        (bits % u64::from(DRAWS)) as u32
+    }
+
+    /// Hands a line over, if there is room for one.
+    pub(crate) fn put(&self, line: String) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.as_ref().is_none_or(|queue| queue.try_send(line).is_err()) {
+            self.counts.lost.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn close(&self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Takes no more lines, and waits until those that were taken are written or lost. A place that takes nothing and
+    /// refuses nothing may never end it: callers set a limit.
+    pub(crate) async fn settled(&self) {
+        self.close();
+        let ended = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            // Its other end is gone once the thread has ended.
+            let _ = ended.await;
+        }
+    }
+
+    /// Lines written, and lines lost for want of room or of a place that takes them.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.counts.written.load(Relaxed), self.counts.lost.load(Relaxed))
+    }
+}
+
+/// A decision that was drawn before anything was known of it.
+pub(crate) struct Note<'a> {
+    log: &'a DecisionLog,
+    draw: u32,
+    begun: UnixMillis,
+}
+
+impl<'a> Note<'a> {
+    /// `None` if whatever is decided is not written.
+    pub(crate) fn begin(log: Option<&'a DecisionLog>, begun: UnixMillis) -> Option<Self> {
+        let log = log?;
+        let draw = log.draw();
+        log.shares().may_take(draw).then_some(Self { log, draw, begun })
+    }
+
+    /// Writes what was decided, if this draw is of that kind.
+    pub(crate) fn write(
+        &self,
+        gate: &Gate,
+        facts: &Facts<'_>,
+        verdict: &Verdict,
+        names: Option<&Names>,
+        now: UnixMillis,
+    ) {
+        if !self.log.shares().takes(&verdict.outcome, self.draw) {
+            return;
+        }
+        let [ray, traceparent] = ["cf-ray", "traceparent"].map(|name| facts.one(name));
+        let line = Line {
+            at: now,
+            took_ms: now.since_ms(self.begun),
+            request: request_id(ray.as_deref(), traceparent.as_deref()),
+            verdict,
+            rule: gate.rule_of(verdict),
+            project: names.map(|names| names.project),
+            is_again: false,
+        };
+        self.log.put(line.text());
+    }
+}
+
+/// Writes what comes, and has it out whenever nothing more waits, or much does.
+fn write_all(lines: &Receiver<String>, mut out: impl Write, counts: &Counts) {
+    let (mut held, mut number, mut is_told) = (Vec::new(), 0, false);
+    while let Ok(first) = lines.recv() {
+        for line in std::iter::once(first).chain(lines.try_iter()).take(BATCH_LINES_MAX) {
+            held.extend_from_slice(line.as_bytes());
+            held.push(b'\n');
+            number += 1;
+        }
+        let outcome = out.write_all(&held).and_then(|()| out.flush());
+        match outcome {
+            Ok(()) => counts.written.fetch_add(number, Relaxed),
+            Err(error) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::error!(%error, "the decision log cannot be written: its lines are lost, and counted");
+                }
+                counts.lost.fetch_add(number, Relaxed)
+            }
+        };
+        held.clear();
+        number = 0;
+    }
+}
+
+impl fmt::Debug for DecisionLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecisionLog({:?})", self.shares)
+    }
+}
+
+/// Lines that may wait.
+const QUEUE_LINES_MAX: usize = 4096;
+/// Lines that are written at once.
+const BATCH_LINES_MAX: usize = 256;
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    /// Takes nothing until it may, and then hands on what it gets.
+    struct Valve {
+        opens: mpsc::Receiver<()>,
+        out: mpsc::Sender<String>,
+    }
+
+    impl Write for Valve {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            // Once the other end is gone it stays open.
+            let _ = self.opens.recv();
+            self.out.send(String::from_utf8_lossy(bytes).into_owned()).map_err(std::io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log() -> (DecisionLog, mpsc::Sender<()>, mpsc::Receiver<String>) {
+        let ((open, opens), (out, written)) = (mpsc::channel(), mpsc::channel());
+        let shares = Shares { allowed: DRAWS, refused: DRAWS, shadow: DRAWS };
+        (DecisionLog::start(shares, 7, Valve { opens, out }).unwrap(), open, written)
+    }
+
+    #[test]
+    fn queue_that_is_full_loses_lines_counts_them_and_makes_nobody_wait() {
+        let (log, open, written) = log();
+        let (put, most) = (QUEUE_LINES_MAX * 2, QUEUE_LINES_MAX + BATCH_LINES_MAX);
+        (0..put).for_each(|number| log.put(format!("{{\"n\":{number}}}")));
+        let lost = log.counts().1 as usize;
+        assert!((put - most..put).contains(&lost), "{lost}");
+        drop(open);
+        log.close();
+        let lines: Vec<String> =
+            written.iter().flat_map(|part| part.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        assert_eq!((lines.len(), lines[0].as_str()), (put - lost, "{\"n\":0}"));
+        log.put("late".to_owned());
+        assert_eq!(log.counts().1 as usize, lost + 1);
+    }
+
+    #[tokio::test]
+    async fn place_that_takes_nothing_loses_lines_and_counts_them() {
+        let (log, open, written) = log();
+        drop((open, written));
+        log.put("one".to_owned());
+        log.settled().await;
+        assert_eq!(log.counts(), (0, 1));
+    }
+
+    #[test]
+    fn draws_follow_from_the_seed_alone_and_fall_everywhere() {
+        let (one, other) = (log().0, log().0);
+        let draws: Vec<u32> = (0..10_000).map(|_| one.draw()).collect();
+        assert!(draws.iter().all(|draw| *draw < DRAWS && *draw == other.draw()));
+        let low = draws.iter().filter(|draw| **draw < DRAWS / 10).count();
+        assert!((800..1200).contains(&low), "{low}");
+    }
+}
