@@ -91,6 +91,7 @@ const WANTS: &[Want] = &[
     at_most("verdict_workerd_resource_ns", "ns", 500.0),
     at_least("verdict_vs_jwt", "times", 100.0),
     at_most("request_overhead_us", "µs", 20.0),
+    told("request_overhead_own_us", "µs"),
     at_most("activation_first_ms", "ms", 5.0),
     at_most("activation_full_ms", "ms", 60.0),
     at_most("activation_cpu_ms_max", "ms", 10.0),
