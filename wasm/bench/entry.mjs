@@ -1,7 +1,7 @@
 // What `cargo xtask bench` measures in workerd. The data set comes in by PUT, a measurement is a POST, its
 // answer a JSON object of values.
 import { SignJWT, generateKeyPair, jwtVerify } from "jose";
-import { Harness, Measurement, initSync } from "./build/pkg/latchkey_bench_worker.js";
+import { Harness, Measurement, Routing, initSync } from "./build/pkg/latchkey_bench_worker.js";
 // `cargo xtask bench` puts it beside the bundle.
 import module from "./gate.wasm";
 
@@ -37,7 +37,7 @@ export default {
   },
 };
 
-const measurements = { activate, verdicts, jwt, refreshes, last };
+const measurements = { activate, verdicts, jwt, refreshes, last, routes };
 
 /** From a cold gate and bytes in memory to the first verdict, then to everything loaded. */
 function activate() {
@@ -84,6 +84,24 @@ function verdicts({ rounds, keys }) {
   return { ...Object.fromEntries(medians), ready, allowed: allowed / (rounds * CHUNKS * CHUNK) };
 }
 
+/** Nanoseconds that the rule of a request is found in among so many rules, the median of so many rounds, and what their
+ * compilation takes, in milliseconds. */
+function routes({ rounds, rules }) {
+  const start = performance.now();
+  const routing = new Routing(rules);
+  const compile_ms = performance.now() - start;
+  const times = Math.ceil(50_000 / rules);
+  const samples = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const begun = performance.now();
+    const found = routing.find(times);
+    samples.push(((performance.now() - begun) * 1e6) / (times * rules));
+    if (found !== times * rules) throw new Error(`${found} of ${times * rules} were found`);
+  }
+  routing.free();
+  return { find: median(samples), compile_ms };
+}
+
 /** Nanoseconds that `jose` takes to verify an EdDSA JWT with a key that is imported already. */
 async function jwt({ rounds }) {
   const { publicKey, privateKey } = await generateKeyPair("EdDSA", { crv: "Ed25519" });
@@ -110,15 +128,18 @@ function refreshes() {
   const [, ...heads] = readFrames(data.heads);
   const before = memoryMb().memory_mb;
   let half = before;
+  let halfBytes = 0;
   let slowest = 0;
   const start = performance.now();
   heads.forEach((head, at) => {
     slowest = Math.max(slowest, ...takeIn(head));
-    if (at === heads.length >> 1) half = memoryMb().memory_mb;
+    if (at !== heads.length >> 1) return;
+    half = memoryMb().memory_mb;
+    [, , halfBytes] = harness.status();
   });
   const ms = performance.now() - start;
-  const [generation, pages] = harness.status();
-  return { generation, pages, before_mb: before, half_mb: half, ms, cpu_ms: slowest, ...memoryMb() };
+  const [generation, pages, bytes] = harness.status();
+  return { generation, pages, before_mb: before, half_mb: half, held: bytes, half_held: halfBytes, ms, cpu_ms: slowest, ...memoryMb() };
 }
 
 /** Moves to another base, then takes in a long delta: the whole, and the slowest step, in milliseconds. */

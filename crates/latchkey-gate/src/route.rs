@@ -228,6 +228,14 @@ impl Routes {
         Some(Route { rule, index, names, texts, label })
     }
 
+    /// Which rule a host, a method and a path fall under, counted from 0.
+    ///
+    /// # Errors
+    /// [`PathError`]: an origin could read the path in two ways.
+    pub fn which(&self, host: Option<&str>, method: &str, path: &[u8]) -> Result<Option<usize>, PathError> {
+        Ok(self.find(host, method, self.path(path)?).map(|route| usize::from(route.index)))
+    }
+
     /// The rule that a host, a method and a path fall under, counted from 0, and what the path spells for its parameters, in
     /// the order in which they stand.
     ///

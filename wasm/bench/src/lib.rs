@@ -3,6 +3,8 @@
 //! Objects come from a function of JavaScript's, as in the edge, so that their bytes are in this module's memory
 //! once, where the gate holds them. `cargo xtask bench` writes them; the crate `latchkey-bench` makes them.
 
+mod routing;
+
 use js_sys::{Function, Uint8Array};
 use latchkey_core::{MintSecret, Pepper, UnixMillis};
 use latchkey_gate::{

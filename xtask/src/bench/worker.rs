@@ -29,6 +29,9 @@ const WARM_ACTIVATIONS: usize = 5;
 const JWT_ROUNDS: usize = 15;
 /// So few that all their pages' lines are in the cache: what is left is computing.
 const FEW_KEYS: usize = 500;
+/// Rules of which one is found.
+const RULES_MANY: u32 = 1000;
+const RULES_FEW: u32 = 30;
 /// The files of the data set.
 pub(crate) const DATA: [&str; 4] = ["edge", "heads", "objects", "keys"];
 /// What its further heads lead to.
@@ -57,14 +60,18 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Value>> {
     let verdicts = ask(&api, "verdicts", json!({ "rounds": effort.worker_rounds }))?;
     let cached = ask(&api, "verdicts", json!({ "rounds": effort.worker_rounds, "keys": FEW_KEYS }))?;
     let jwt = ask(&api, "jwt", json!({ "rounds": JWT_ROUNDS }))?;
+    let routes = |rules: u32| ask(&api, "routes", json!({ "rounds": effort.worker_rounds, "rules": rules }));
+    let (many, few_rules) = (routes(RULES_MANY)?, routes(RULES_FEW)?);
     for _ in 1..WARM_ACTIVATIONS {
         warm.push(ask(&api, "activate", json!({}))?);
     }
     wrangler.stop()?;
     let facts = serde_json::from_slice(&fs::read(files.join("facts"))?)?;
     let mut values = activations(&cold, &warm)?;
+    values.extend(code(&files, effort.starts)?);
     values.extend(memory(&cold, &refreshes, &facts)?);
     values.extend(steps(&refreshes, &last, &facts)?);
+    values.push(routing(&many, &few_rules)?);
     values.extend(speeds(&verdicts, &cached, &behind_deltas, &jwt)?);
     Ok(values)
 }
@@ -89,6 +96,41 @@ fn activations(cold: &[Json], warm: &[Json]) -> Result<Vec<Value>> {
     ])
 }
 
+/// How much of an activation is V8's work on the code: the same steps in fresh processes of node, which has the same V8, where every
+/// function is compiled at its first call, as in workerd, and where all are before the first.
+fn code(files: &Path, runs: usize) -> Result<Vec<Value>> {
+    let home = repo::root().join("wasm/bench");
+    let medians = |flags: &[&str]| -> Result<[f64; 3]> {
+        let mut answers: Vec<Json> = Vec::with_capacity(runs);
+        for _ in 0..runs {
+            let mut command = Command::new(setup::node());
+            command.args(flags).arg(home.join("activation.mjs")).arg(files);
+            let output = command.arg(home.join("build/gate.wasm")).output()?;
+            let told = String::from_utf8_lossy(&output.stderr);
+            ensure!(output.status.success(), "`activation.mjs` failed: {told}");
+            answers.push(serde_json::from_slice(&output.stdout)?);
+        }
+        let of = |field| median(&answers, field);
+        Ok([of("first_ms")?, of("full_ms")?, of("cpu_ms")?])
+    };
+    let lazy = medians(&[])?;
+    let baseline = medians(&["--no-wasm-lazy-compilation"])?;
+    let optimized = medians(&["--no-wasm-lazy-compilation", "--no-liftoff"])?;
+    let detail = |what: &str, at: usize| {
+        let [lazy, baseline] = [lazy, baseline].map(|times| times.get(at).copied().unwrap_or_default());
+        format!(
+            "{what}, all code optimized beforehand, in node (median of {runs} processes); with all code compiled beforehand but not \
+             optimized {baseline:.1} ms, and with each function compiled at its first call, as in workerd, {lazy:.1} ms"
+        )
+    };
+    let [first, full, step] = optimized;
+    Ok(vec![
+        Value::new("activation_first_code_ms", first, detail("the same to the first verdict", 0)),
+        Value::new("activation_full_code_ms", full, detail("the same to all pages", 1)),
+        Value::new("activation_cpu_code_ms_max", step, detail("the slowest step of the same", 2)),
+    ])
+}
+
 /// Linear memory after a publisher's run, and how much of it came in the second half.
 fn memory(cold: &[Json], refreshes: &Json, facts: &Json) -> Result<Vec<Value>> {
     let loaded = cold.last().context("no activation")?;
@@ -105,10 +147,14 @@ fn memory(cold: &[Json], refreshes: &Json, facts: &Json) -> Result<Vec<Value>> {
         number(loaded, "memory_mb")?,
         number(loaded, "bytes")? / 1e6,
     );
-    let growth = "what linear memory grew by in the second half of those refreshes; two pages of a snapshot are allowed";
+    let more = (number(refreshes, "held")? - number(refreshes, "half_held")?) / 1e6;
+    let growth = format!(
+        "what linear memory grew by in the second half of those refreshes, beyond the {more:.2} MB by which the pages held did, \
+         since the store gains keys; two pages of a snapshot are allowed"
+    );
     Ok(vec![
         Value::new("isolate_memory_mb", after, detail),
-        Value::new("isolate_memory_growth_kb", (after - half) * 1e3, growth),
+        Value::new("isolate_memory_growth_kb", (after - half - more) * 1e3, growth),
     ])
 }
 
@@ -134,6 +180,17 @@ fn steps(refreshes: &Json, last: &Json, facts: &Json) -> Result<Vec<Value>> {
         Value::new("delta_1mb_cpu_ms_max", number(last, "delta_cpu_ms")?, delta),
         Value::new("rebase_cpu_ms_max", number(last, "move_cpu_ms")?, base),
     ])
+}
+
+/// What finding the rule costs where there are many.
+fn routing(many: &Json, few: &Json) -> Result<Value> {
+    let detail = format!(
+        "the rule of a request found among {RULES_MANY}, its path checked: ten for each kind of thing in a project, each \
+         asked for as often; among {RULES_FEW} {:.0} ns; compiled in {:.0} ms, once for each change of rules",
+        number(few, "find")?,
+        number(many, "compile_ms")?
+    );
+    Ok(Value::new("routes_1000_ns", number(many, "find")?, detail))
 }
 
 fn speeds(verdicts: &Json, cached: &Json, behind_deltas: &Json, jwt: &Json) -> Result<Vec<Value>> {
