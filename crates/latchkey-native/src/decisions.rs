@@ -98,6 +98,7 @@ pub(crate) struct Note<'a> {
     log: &'a DecisionLog,
     draw: u32,
     begun: UnixMillis,
+    is_again: bool,
 }
 
 impl<'a> Note<'a> {
@@ -105,7 +106,12 @@ impl<'a> Note<'a> {
     pub(crate) fn begin(log: Option<&'a DecisionLog>, begun: UnixMillis) -> Option<Self> {
         let log = log?;
         let draw = log.draw();
-        log.shares().may_take(draw).then_some(Self { log, draw, begun })
+        log.shares().may_take(draw).then_some(Self { log, draw, begun, is_again: false })
+    }
+
+    /// The same, of a request that is judged again.
+    pub(crate) fn again(self) -> Self {
+        Self { is_again: true, ..self }
     }
 
     /// Writes what was decided, if this draw is of that kind.
@@ -128,7 +134,7 @@ impl<'a> Note<'a> {
             verdict,
             rule: gate.rule_of(verdict),
             project: names.map(|names| names.project),
-            is_again: false,
+            is_again: self.is_again,
         };
         self.log.put(line.text());
     }

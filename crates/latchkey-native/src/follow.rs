@@ -122,4 +122,4 @@ const KEEP_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,6 @@
 //! The sockets, and which path goes where.
 
+use crate::assertion::{self, Asserter};
 use crate::body::Upload;
 use crate::decisions::DecisionLog;
 use crate::facts::Facts;
@@ -8,8 +9,9 @@ use crate::mind::{Decision, Mind, Rest};
 use crate::respond::{self, Reply};
 use crate::settings::{Client, Family, Forward, Settings, address_in};
 use crate::usage::Report;
+use crate::watch::{Cut, Watch, Watched};
 use crate::{ext_authz, follow, metrics};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -31,6 +33,7 @@ pub struct Native {
     pub(crate) mind: Arc<Mind>,
     pub(crate) report: Arc<Report>,
     gateway: Option<Gateway>,
+    asserter: Option<Asserter>,
     pub(crate) forward: Option<Forward>,
     client: Client,
 }
@@ -61,11 +64,11 @@ impl Native {
     /// # Errors
     /// [`NativeError`].
     pub fn new(settings: Settings) -> Result<Self, NativeError> {
-        let (mind, Rest { origin, forward, client, reporter }) =
+        let (mind, Rest { origin, asserter, forward, client, reporter }) =
             Mind::new(settings).map_err(NativeError::Gate)?;
         let gateway =
             origin.map(|origin| Gateway::to(origin).ok_or(NativeError::Certificates)).transpose()?;
-        Ok(Self { mind, report: Report::to(reporter), gateway, forward, client })
+        Ok(Self { mind, report: Report::to(reporter), gateway, asserter, forward, client })
     }
 
     /// Serves until `stop` is over; then the requests that run, for a while, and what was used is handed over. Metrics and
@@ -138,6 +141,7 @@ impl Native {
         let page = one(request.headers(), ORIGIN.as_str()).map(str::to_owned);
         let mut reply = match request.uri().path() {
             STATUS_PATH => self.status(request.method()),
+            KEYS_PATH => self.keys(request.method()),
             VERIFY_PATH => self.verify(&request).await,
             path if self.asks_behind(path) => self.verify(&request).await,
             WHOAMI_PATH if request.method() == Method::GET => self.whoami(&request, peer).await,
@@ -155,6 +159,14 @@ impl Native {
             Method::GET | Method::HEAD => respond::status(&self.mind.status()),
             _ => respond::method_not_allowed(),
         }
+    }
+
+    /// `GET /.latchkey/jwks.json`: the keys by which an origin checks assertions.
+    fn keys(&self, method: &Method) -> Reply {
+        if *method != Method::GET {
+            return respond::method_not_allowed();
+        }
+        self.mind.edge_key_set().map_or_else(respond::keys_unavailable, respond::keys)
     }
 
     fn scrape(&self, request: &Request<Incoming>) -> Reply {
@@ -179,7 +191,8 @@ impl Native {
     }
 
     async fn pass(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let cut = parts.extensions.remove::<Cut>();
         let (head, mut body) = (Request::from_parts(parts, ()), Upload::of(body));
         let facts = self.facts(&head, peer);
         let mut told = HeaderMap::new();
@@ -191,11 +204,29 @@ impl Native {
             Decision::Admitted(grant, names, forwarding, standing) => {
                 told.extend(respond::identity(&grant, &names));
                 told.extend(facts.model().and_then(respond::model));
+                if let Some(asserter) = &self.asserter {
+                    match asserter.of(&self.mind, &grant, &names) {
+                        Ok(assertion) => told.insert(assertion::HEADER, assertion),
+                        Err(assertion::NotNamed) => {
+                            tracing::error!("the manifest names another edge key than this gate has");
+                            return respond::assertion_unavailable(standing);
+                        }
+                    };
+                }
                 (Some(grant), forwarding, standing)
             }
         };
         let Some(gateway) = &self.gateway else { return respond::no_origin(standing) };
-        match gateway.pass_on(head.map(|()| body), forwarding, told).await {
+        let watch = Watch::new(&self.mind, head.method(), &facts, cut.unwrap_or_else(Cut::new));
+        let alive = (!body.is_end_stream()).then(|| watch.alive());
+        let onward = head.map(|()| Watched::new(body, alive));
+        let passed = watch.during(gateway.pass_on(onward, forwarding, told, &watch)).await;
+        let passed = match passed {
+            Ok(passed) => passed,
+            Err((refusal, standing)) => return respond::refused(refusal, standing),
+        };
+        watch.behind();
+        match passed {
             Ok(response) => {
                 if let Some(grant) = grant {
                     self.report.record(&grant, self.mind.now());
@@ -345,7 +376,10 @@ async fn connection<F: Future<Output = Reply> + Send + 'static>(
     answer: impl Fn(Request<Incoming>, SocketAddr) -> F + Send + 'static,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let service = service_fn(move |request| {
+    let cut = Cut::new();
+    let cuts = cut.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(cuts.clone());
         let reply = answer(request, peer);
         async move { Ok::<_, Infallible>(reply.await) }
     });
@@ -355,9 +389,13 @@ async fn connection<F: Future<Output = Reply> + Send + 'static>(
     // A connection that ends badly is its client's affair.
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = cut.is_due() => return,
         _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    tokio::select! {
+        _ = connection => {}
+        () = cut.is_due() => {}
+    }
 }
 
 async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
@@ -380,6 +418,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 pub(crate) const NO_BODY: Option<&mut Upload> = None;
 /// What the gate answers itself begins with this; the origin never sees it.
 const OWN_PREFIX: &str = "/.latchkey/";
+const KEYS_PATH: &str = "/.latchkey/jwks.json";
 const STATUS_PATH: &str = "/.latchkey/status";
 const VERIFY_PATH: &str = "/.latchkey/verify";
 const WHOAMI_PATH: &str = "/v1/whoami";

@@ -7,8 +7,10 @@ use crate::body::Upload;
 use crate::headers;
 use crate::respond::SWITCHING;
 use crate::settings::Origin;
-use hyper::body::Incoming;
+use crate::watch::{Alive, Cut, Watch, Watched};
+use hyper::body::{Body, Incoming};
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE};
+use hyper::upgrade::OnUpgrade;
 use hyper::{HeaderMap, Request, Response, Uri, Version};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -23,7 +25,7 @@ use tokio::time::timeout;
 pub(crate) struct Gateway {
     origin: Origin,
     host: HeaderValue,
-    client: Client<HttpsConnector<HttpConnector>, Upload>,
+    client: Client<HttpsConnector<HttpConnector>, Watched<Upload>>,
 }
 
 /// The origin did not answer; why is for the log.
@@ -50,13 +52,15 @@ impl Gateway {
         Some(Self { origin, host, client })
     }
 
-    /// Passes a request on with what the origin is told of its caller, and brings the answer.
+    /// Passes a request on with what the origin is told of its caller, and brings the answer. Whatever goes on after that
+    /// holds the watch.
     pub(crate) async fn pass_on(
         &self,
-        mut request: Request<Upload>,
+        mut request: Request<Watched<Upload>>,
         forwarding: Forwarding,
         told: HeaderMap,
-    ) -> Result<Response<Incoming>, Unreachable> {
+        watch: &Watch,
+    ) -> Result<Response<Watched<Incoming>>, Unreachable> {
         let here = wishes_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let mut onward = self.onward(request, forwarding, told)?;
         if here.is_some() {
@@ -72,18 +76,20 @@ impl Gateway {
             let Some(here) = here.filter(|_| goes_on) else {
                 return Err(Unreachable("it goes on to a protocol that nobody asked for".to_owned()));
             };
-            tokio::spawn(tunnel(here, hyper::upgrade::on(&mut response)));
+            let there = hyper::upgrade::on(&mut response);
+            tokio::spawn(tunnel(here, there, watch.alive(), watch.cut().clone()));
             say_websocket(response.headers_mut());
         }
-        Ok(response)
+        let alive = is_long(&response).then(|| watch.alive());
+        Ok(response.map(|body| Watched::new(body, alive)))
     }
 
     fn onward(
         &self,
-        request: Request<Upload>,
+        request: Request<Watched<Upload>>,
         forwarding: Forwarding,
         told: HeaderMap,
-    ) -> Result<Request<Upload>, Unreachable> {
+    ) -> Result<Request<Watched<Upload>>, Unreachable> {
         let (mut parts, body) = request.into_parts();
         let target = parts.uri.path_and_query().cloned();
         let target = target.ok_or_else(|| Unreachable("the request has no path".to_owned()))?;
@@ -129,10 +135,19 @@ fn say_websocket(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
 }
 
-async fn tunnel(here: hyper::upgrade::OnUpgrade, there: hyper::upgrade::OnUpgrade) {
+/// Whether an answer may take so long that it is judged again.
+fn is_long(response: &Response<Incoming>) -> bool {
+    response.body().size_hint().upper().is_none_or(|bytes| bytes > SHORT_BYTES)
+}
+
+async fn tunnel(here: OnUpgrade, there: OnUpgrade, _alive: Alive, cut: Cut) {
     let (Ok(here), Ok(there)) = tokio::join!(here, there) else { return };
     // How it ends is the two sides' own affair.
-    let _ = copy_bidirectional(&mut TokioIo::new(here), &mut TokioIo::new(there)).await;
+    let (mut here, mut there) = (TokioIo::new(here), TokioIo::new(there));
+    tokio::select! {
+        _ = copy_bidirectional(&mut here, &mut there) => {}
+        () = cut.is_due() => {}
+    }
 }
 
 fn described(error: &hyper_util::client::legacy::Error) -> String {
@@ -143,6 +158,8 @@ fn described(error: &hyper_util::client::legacy::Error) -> String {
     cause.to_string()
 }
 
+/// A body that is declared with at most so many bytes is not watched.
+const SHORT_BYTES: u64 = 64 << 10;
 const WEBSOCKET: &str = "websocket";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an origin may think before its answer begins.

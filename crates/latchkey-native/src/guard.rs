@@ -140,6 +140,7 @@ impl Guard {
             client,
             reporter,
             origin: None,
+            edge_key: None,
             forward: None,
             decisions: None,
             now: || SystemClock.now(),

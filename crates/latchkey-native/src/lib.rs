@@ -3,11 +3,13 @@
 //!
 //! [`Native`] is the start. `mind` holds the gate and does what it asks for; `follow` brings it each new head and the
 //! objects that it leads to, from a [`Source`]; `state` keeps the last good copy on disk. `front` has a route for each
-//! of the gate's own paths, `gateway` passes on everything else, and `ext_authz` is Envoy's way to ask. Only `respond`
+//! of the gate's own paths, `gateway` passes on everything else, with `watch` over what takes long and `assertion` of who
+//! calls, and `ext_authz` is Envoy's way to ask. Only `respond`
 //! names status codes.
 //!
 //! [`Guard`] is the same mind within an application, without sockets of its own; `trust` reads what it is deployed with.
 
+mod assertion;
 mod body;
 mod decisions;
 mod ext_authz;
@@ -25,7 +27,9 @@ mod source;
 mod state;
 mod trust;
 mod usage;
+mod watch;
 
+pub use assertion::EdgeKey;
 pub use body::Upload;
 pub use decisions::DecisionLog;
 pub use front::{Native, NativeError};

@@ -4,6 +4,7 @@
 //! anything that the gate did not ask for. Whatever is read is read behind: who waits for it waits so long and no
 //! longer, and the read goes on.
 
+use crate::assertion::Asserter;
 use crate::body::Upload;
 use crate::decisions::{DecisionLog, Note};
 use crate::facts::Facts;
@@ -11,16 +12,18 @@ use crate::respond::{self, Reply};
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::state::State;
+use crate::watch::Refused;
 use hyper::Response;
 use hyper::body::{Body, Bytes};
-use latchkey_core::UnixMillis;
+use latchkey_core::{UnixMillis, UnixSeconds};
+use latchkey_gate::assertion::issuer;
 use latchkey_gate::bodies::Names;
 use latchkey_gate::{
     Ask, Attempt, ConfigError, Gate, Grant, HEAD_BUDGET_MS, HeadAccepted, HeadAsk, HeadRefusal, Headers as _,
     NamesStep, Outcome, Pass, Preflight, PreflightRequest, Question, ROOT_HOPS_MAX, Rates, RefreshEnd,
     Refusal, Standing, Status, Step, Unavailable, Verdict, Wanted,
 };
-use latchkey_snapshot::{Forwarding, ObjectDigest, Rate};
+use latchkey_snapshot::{Forwarding, ObjectDigest, Rate, Root};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -62,7 +65,13 @@ enum Next {
 
 impl Mind {
     pub(crate) fn new(settings: Settings) -> Result<(Arc<Self>, Rest), ConfigError> {
-        let Settings { gate, source, state, origin, forward, client, reporter, decisions, now } = settings;
+        let Settings { gate, source, state, origin, edge_key, forward, client, reporter, decisions, now } =
+            settings;
+        let asserter = edge_key.zip(origin.as_ref()).map(|(key, origin)| {
+            // A root that is refused refuses the gate below.
+            let installation = Root::pinned(&gate.root).map(|root| root.installation());
+            Asserter::new(key, installation.map(issuer).unwrap_or_default(), origin)
+        });
         let state = state.map(|path| State::at(path, gate.root.clone()));
         let mind = Self {
             gate: RwLock::new(Gate::new(gate)?),
@@ -75,7 +84,7 @@ impl Mind {
             looked: Notify::new(),
             stirred: Notify::new(),
         };
-        Ok((Arc::new(mind), Rest { origin, forward, client, reporter }))
+        Ok((Arc::new(mind), Rest { origin, asserter, forward, client, reporter }))
     }
 
     pub(crate) fn now(&self) -> UnixMillis {
@@ -134,6 +143,42 @@ impl Mind {
                 Next::Ask(ask) => self.perform(ask).await,
             }
         }
+    }
+
+    /// Judges a request that was let in as if it came now; `None`: it still is. It counts for no rate.
+    pub(crate) async fn judge_again(self: &Arc<Self>, facts: &Facts<'_>) -> Option<Refused> {
+        let mut attempt = Attempt::default();
+        let note = Note::begin(self.decisions.as_ref(), self.now());
+        loop {
+            let ask = {
+                let (gate, now) = (self.read(), self.now());
+                match gate.decide(&facts.request(), Question::Route, now, &mut attempt) {
+                    Step::Ask(ask) => ask,
+                    Step::Answer(verdict) => {
+                        let Outcome::Refuse(refusal) = verdict.outcome else { return None };
+                        if let Some(note) = note {
+                            note.again().write(&gate, facts, &verdict, None, now);
+                        }
+                        return Some((refusal, verdict.standing));
+                    }
+                }
+            };
+            match ask {
+                // The body has gone on.
+                Ask::Body(_) => drop(facts.model.set(None)),
+                ask => self.perform(ask).await,
+            }
+        }
+    }
+
+    /// Whether what this edge key signs now would be believed.
+    pub(crate) fn names_edge_key(&self, public: &[u8; 32], moment: UnixSeconds) -> bool {
+        self.read().names_edge_key(public, moment)
+    }
+
+    /// The keys by which assertions are checked, as a JWK set; `None` before the first manifest.
+    pub(crate) fn edge_key_set(&self) -> Option<String> {
+        self.read().edge_key_set(self.now().seconds())
     }
 
     fn step(
@@ -334,6 +379,7 @@ fn forwarding(verdict: &Verdict) -> Forwarding {
 /// What of the settings is not about the gate.
 pub(crate) struct Rest {
     pub(crate) origin: Option<crate::Origin>,
+    pub(crate) asserter: Option<Asserter>,
     pub(crate) forward: Option<crate::Forward>,
     pub(crate) client: crate::Client,
     pub(crate) reporter: Option<crate::Reporter>,

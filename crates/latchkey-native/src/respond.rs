@@ -1,6 +1,7 @@
 //! The only place of the native gate that names status codes.
 
 use crate::headers;
+use crate::watch::Watched;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -59,9 +60,29 @@ pub(crate) fn forward_headers() -> Reply {
 
 /// 503: allowed, and there is nowhere to go.
 pub(crate) fn no_origin(standing: Option<Standing>) -> Reply {
-    let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "no_origin", "no origin is configured");
+    told(retried(plain(StatusCode::SERVICE_UNAVAILABLE, "no_origin", "no origin is configured")), standing)
+}
+
+/// 503: allowed, and the origin cannot be told who calls so that it could check it.
+pub(crate) fn assertion_unavailable(standing: Option<Standing>) -> Reply {
+    let title = "who calls cannot be asserted to the origin";
+    told(retried(plain(StatusCode::SERVICE_UNAVAILABLE, "assertion_unavailable", title)), standing)
+}
+
+/// 503: no manifest is known yet, and so no key.
+pub(crate) fn keys_unavailable() -> Reply {
+    let title = "the gate does not know its keys yet";
+    retried(plain(StatusCode::SERVICE_UNAVAILABLE, "keys_unavailable", title))
+}
+
+/// 200: the keys by which assertions are checked.
+pub(crate) fn keys(set: String) -> Reply {
+    json_reply(StatusCode::OK, "application/jwk-set+json", set)
+}
+
+fn retried(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    told(reply, standing)
+    reply
 }
 
 /// 502: allowed, and the origin did not answer.
@@ -135,7 +156,7 @@ pub(crate) fn verified(grant: &Grant, names: &Names, standing: Option<Standing>)
 }
 
 /// The origin's own response, with the verdict's headers and without what it says in their place.
-pub(crate) fn from_origin(response: Response<Incoming>, standing: Option<Standing>) -> Reply {
+pub(crate) fn from_origin(response: Response<Watched<Incoming>>, standing: Option<Standing>) -> Reply {
     returned(response.map(BodyExt::boxed), standing)
 }
 

@@ -1,5 +1,6 @@
 //! What a native gate is told.
 
+use crate::assertion::EdgeKey;
 use crate::decisions::DecisionLog;
 use crate::source::Source;
 use crate::usage::Reporter;
@@ -21,6 +22,8 @@ pub struct Settings {
     pub state: Option<PathBuf>,
     /// Where requests go that are let in; without one, there is forward-auth alone.
     pub origin: Option<Origin>,
+    /// Signs assertions to the origin; without it none is made.
+    pub edge_key: Option<EdgeKey>,
     /// How a proxy asks before it passes a request on, if one may.
     pub forward: Option<Forward>,
     /// Where a client's address stands.

@@ -40,8 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let installation = folder.load()?;
     let mut text = common(&installation)?;
     set(&mut text, "PUSH_TOKEN", &installation.push_token);
-    let edge_key = edge_seed(&folder, SystemClock.now().seconds())?;
-    set(&mut text, "EDGE_KEY", &Zeroizing::new(hex(&*edge_key)));
+    set_edge_key(&mut text, &folder)?;
     text.push_str(TO_FILL_IN);
     write(arguments, &text)
 }
@@ -60,6 +59,7 @@ pub(crate) fn run_for_gate(arguments: &Arguments) -> Result<()> {
         );
     }
     set(&mut text, "GATE_TOKEN", &token);
+    set_edge_key(&mut text, &folder)?;
     text.push_str(TO_FILL_IN_FOR_GATE);
     write(arguments, &text)
 }
@@ -76,6 +76,13 @@ fn common(installation: &Installation) -> Result<Zeroizing<String>> {
     }
     set(&mut text, "MINT", &Zeroizing::new(hex(installation.mint.expose())));
     Ok(text)
+}
+
+/// What assertions to origins are signed with.
+fn set_edge_key(text: &mut String, folder: &Folder) -> Result<()> {
+    let edge_key = edge_seed(folder, SystemClock.now().seconds())?;
+    set(text, "EDGE_KEY", &Zeroizing::new(hex(&*edge_key)));
+    Ok(())
 }
 
 fn set(text: &mut String, name: &str, value: &str) {

@@ -14,7 +14,7 @@ use latchkey_core::{Generation, MintSecret, Pepper, UnixMillis};
 use latchkey_gate::decision::Shares;
 use latchkey_gate::{Floor, GateConfig, MEMORY_BYTES_DEFAULT};
 use latchkey_native::{
-    Client, DecisionLog, Family, Forward, Native, Origin, Reporter, Settings, Source, Token,
+    Client, DecisionLog, EdgeKey, Family, Forward, Native, Origin, Reporter, Settings, Source, Token,
 };
 use std::collections::HashMap;
 use std::fs;
@@ -146,6 +146,7 @@ fn settings(arguments: &Arguments, variables: &Variables) -> Result<Settings> {
         source: source(arguments, variables)?,
         state: arguments.state.clone(),
         origin: arguments.origin.clone(),
+        edge_key: edge_key(variables)?,
         forward: forward(arguments, variables)?,
         client: client(&arguments.client)?,
         reporter: reporter(arguments, variables)?,
@@ -181,6 +182,12 @@ fn decisions(arguments: &Arguments) -> Result<Option<DecisionLog>> {
         DecisionLog::start(shares, seed, file)
     };
     Ok(Some(log.context("the decision log cannot start")?))
+}
+
+fn edge_key(variables: &Variables) -> Result<Option<EdgeKey>> {
+    let seed =
+        variables.of("LATCHKEY_EDGE_KEY").map(|_| variables.secret("LATCHKEY_EDGE_KEY").map(Zeroizing::new));
+    Ok(seed.transpose()?.map(|seed| EdgeKey::from_seed(&seed)))
 }
 
 fn gate_config(arguments: &Arguments, variables: &Variables) -> Result<GateConfig> {
@@ -305,6 +312,7 @@ const NAMES: &[&str] = &[
     "LATCHKEY_PEPPER_2",
     "LATCHKEY_MINT",
     "LATCHKEY_FLOOR",
+    "LATCHKEY_EDGE_KEY",
     "LATCHKEY_GATE_TOKEN",
     "LATCHKEY_FORWARD_TOKEN",
     "LATCHKEY_USAGE_TOKEN",

@@ -51,8 +51,8 @@ fn root() -> Vec<u8> {
 
 type Says = fn(u64) -> Result<Option<Vec<u8>>, SourceError>;
 
-async fn reads_in_a_minute(says: Says) -> u64 {
-    let place = Arc::new(Odd { reads: AtomicU64::new(0), says });
+/// A mind that follows this.
+fn follower(place: Arc<dyn Place + Send + Sync>) -> Arc<Mind> {
     let gate = GateConfig {
         root: root(),
         peppers: vec![Pepper::new([4; 32])],
@@ -63,16 +63,27 @@ async fn reads_in_a_minute(says: Says) -> u64 {
     };
     let settings = Settings {
         gate,
-        source: Source::Polled { place: place.clone(), every: Duration::from_millis(200) },
+        source: Source::Polled { place, every: Duration::from_millis(200) },
         state: None,
         origin: None,
+        edge_key: None,
         forward: None,
         client: Client::Unknown,
         reporter: None,
         decisions: None,
         now: || UnixMillis(1_795_428_000_000),
     };
-    let (mind, _) = Mind::new(settings).unwrap();
+    Mind::new(settings).unwrap().0
+}
+
+/// A mind that has nothing to answer from, and never will.
+pub(crate) fn mind_without_snapshot() -> Arc<Mind> {
+    follower(Arc::new(Odd { reads: AtomicU64::new(0), says: |_| Ok(None) }))
+}
+
+async fn reads_in_a_minute(says: Says) -> u64 {
+    let place = Arc::new(Odd { reads: AtomicU64::new(0), says });
+    let mind = follower(place.clone());
     let _ = timeout(Duration::from_secs(60), heads(mind)).await;
     place.reads.load(Ordering::SeqCst)
 }

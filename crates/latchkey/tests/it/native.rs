@@ -1,6 +1,9 @@
 //! The native gate as its users run it: a process between clients and an origin, fed by a control plane that may die.
 
+mod assertion;
 mod decisions;
+mod long;
+mod rules;
 
 use crate::served::{Client, Installation, Process};
 use latchkey_api::Timestamp;
