@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -139,6 +140,73 @@ def publish_and_restore(installation):
     installation.run("snapshot", "verify", PLACE, "--dir", installation.data)
 
 
+class Gate:
+    """`latchkey gate` that reads the store, and nothing else."""
+
+    def __init__(self, installation, env):
+        installation.starts += 1
+        ready = installation.scratch / f"ready-{installation.starts}"
+        self.log = installation.scratch / f"log-{installation.starts}"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [installation.binary, "gate", "--env", env, "--published", PLACE, "--listen", "127.0.0.1:0",
+                 "--ready-file", ready], env=installation.environment(), stdout=log, stderr=log)
+        until("the gate", lambda: ready.exists() and ready.read_text().endswith("\n"))
+        self.url = ready.read_text().strip()
+
+    def says(self, secret):
+        """Status, code and headers of its answer to a key."""
+        try:
+            request = urllib.request.Request(self.url + "/v1/whoami", headers={"authorization": f"Bearer {secret}"})
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+                return answer.status, None, answer.headers
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())["code"], error.headers
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=60) == 0, self.log.read_text()
+        assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in self.log.read_text()
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def gate_follows_the_store(installation):
+    """A gate that reads the store lets a key in once it is there, and refuses it soon after it is revoked."""
+    installation.start()
+    post, operator = installation.post, installation.operator
+    organization = post("/v1/organizations", operator, {"name": "Acme", "owner_email": "o@acme.test"})
+    owner = post("/v1/operator/sessions", operator, {"email": "o@acme.test"})["token"]
+    projects = f"/v1/organizations/{organization['organization']['id']}/projects"
+    project = post(projects, owner, {"name": "Alpha", "slug": "alpha"})["id"]
+    env = installation.scratch / "gate.env"
+    installation.run("gate-env", "--dir", installation.data, "--out", env)
+    gate = Gate(installation, env)
+    try:
+        kept, gone = (post(f"/v1/projects/{project}/keys", owner, {"name": "k"}) for _ in range(2))
+        for made in (kept, gone):
+            until("a key that was made", lambda made=made: gate.says(made["secret"])[0] == 200)
+        post(f"/v1/keys/{gone['key']['id']}/revoke", owner)
+        until("the revocation", lambda: gate.says(gone["secret"])[:2] == (401, "revoked"))
+        said = gate.says(kept["secret"])
+        assert said[0] == 200, said
+        installation.settle()
+        installation.stop()
+        gate.stop()
+        # Without its control plane a new one knows what the store knows, and says how old that is.
+        gate = Gate(installation, env)
+        until("what is in the store", lambda: gate.says(kept["secret"])[0] == 200)
+        said = gate.says(gone["secret"])
+        assert said[:2] == (401, "revoked"), said
+        until("the mark", lambda: gate.says(kept["secret"])[2].get("latchkey-stale") == "1")
+        gate.stop()
+    finally:
+        gate.kill()
+
+
 def main(binary):
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -147,7 +215,7 @@ def main(binary):
     store = f"http://{host}:{port}"
     passed = failed = 0
     try:
-        for case in [publish_and_restore]:
+        for case in [publish_and_restore, gate_follows_the_store]:
             call("POST", f"{store}/moto-api/reset")
             call("PUT", f"{store}/{BUCKET}")
             with tempfile.TemporaryDirectory() as scratch:

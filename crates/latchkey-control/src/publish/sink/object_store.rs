@@ -417,7 +417,17 @@ pub struct ObjectStoreSource {
     name: String,
     store: Arc<dyn ObjectStore>,
     prefix: String,
-    runtime: Runtime,
+    /// There until the end.
+    runtime: Option<Runtime>,
+}
+
+/// A gate lets go of its source while it is within a runtime itself, where another may not be waited for.
+impl Drop for ObjectStoreSource {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl ObjectStoreSource {
@@ -427,13 +437,16 @@ impl ObjectStoreSource {
     /// The operating system's.
     pub fn new(name: String, store: Arc<dyn ObjectStore>, prefix: &str) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { name, store, prefix: prefix.trim_matches('/').to_owned(), runtime })
+        Ok(Self { name, store, prefix: prefix.trim_matches('/').to_owned(), runtime: Some(runtime) })
     }
 
     fn read(&self, name: &str, len_max: usize) -> Result<Option<Vec<u8>>, SourceError> {
         let place = path(&self.prefix, name);
         let failed = |error: &Error| SourceError(format!("`{}`: {}", self.name, described(error)));
-        self.runtime.block_on(async {
+        let Some(runtime) = &self.runtime else {
+            return Err(SourceError(format!("`{}` is closed", self.name)));
+        };
+        runtime.block_on(async {
             match self.store.get(&place).await {
                 // Of something longer nothing is read: it is none of what was asked for.
                 Ok(got) if got.meta.size > len_max as u64 => Ok(Some(vec![0; len_max + 1])),

@@ -273,3 +273,8 @@ async fn deleted_object_is_noticed_by_the_sweep_and_named_by_the_next_head() {
     sink.put_object(&gone).await.unwrap();
     sink.put_head(&head_bytes(1, 7, NOW.plus_ms(1)), &named).await.unwrap();
 }
+
+#[tokio::test]
+async fn source_may_be_let_go_of_within_a_runtime() {
+    drop(ObjectStoreSource::new("a store".to_owned(), Arc::new(InMemory::new()), "some/where").unwrap());
+}
