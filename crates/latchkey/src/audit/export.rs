@@ -77,9 +77,7 @@ fn write_entries(source: &mut dyn Source, copy: &Copy, size: u64) -> Result<u64>
         let Some(last) = part.lines().last() else { break };
         ensure!(part.ends_with('\n'), "the source's lines break off");
         file.write_all(part.as_bytes()).with_context(cannot)?;
-        let place: Place = serde_json::from_str(last).context("a line of the source is no entry")?;
-        ensure!(place.position >= from, "the source goes backwards");
-        (from, count) = (place.position + 1, count + part.lines().count() as u64);
+        (from, count) = (behind(last, from, size)?, count + part.lines().count() as u64);
     }
     file.sync_all().with_context(cannot)?;
     Ok(count)
@@ -88,6 +86,14 @@ fn write_entries(source: &mut dyn Source, copy: &Copy, size: u64) -> Result<u64>
 #[derive(serde::Deserialize)]
 struct Place {
     position: u64,
+}
+
+/// Where the export goes on behind this line; each part brings it nearer to its end.
+fn behind(line: &str, from: u64, size: u64) -> Result<u64> {
+    let Place { position } = serde_json::from_str(line).context("a line of the source is no entry")?;
+    ensure!(position >= from, "the source goes backwards");
+    ensure!(position < size, "the source has an entry {position} beyond the checkpoint's {size}");
+    Ok(position + 1)
 }
 
 fn write_proofs(
@@ -116,4 +122,28 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = File::create_new(path).with_context(cannot)?;
     file.write_all(bytes).with_context(cannot)?;
     file.sync_all().with_context(cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_source_says_an_export_goes_on_or_stops(
+            from in 0u64..20, size in any::<u64>(),
+            position in prop_oneof![0u64..20, any::<u64>(), Just(u64::MAX)],
+        ) {
+            match behind(&format!("{{\"position\":{position}}}"), from, size) {
+                Ok(next) => prop_assert!(next > from && next <= size && next - 1 == position),
+                Err(_) => prop_assert!(position < from || position >= size),
+            }
+        }
+
+        #[test]
+        fn any_text_is_a_line_or_refused(text in "\\PC{0,40}|[{}\":a-z0-9,-]{0,40}") {
+            let _ = behind(&text, 0, 10);
+        }
+    }
 }
