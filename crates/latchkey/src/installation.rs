@@ -276,6 +276,7 @@ pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn hexadecimal_of_another_length_or_alphabet_is_refused() {
@@ -309,6 +310,30 @@ mod tests {
                 error.contains("64 hexadecimal") && (text.is_empty() || !error.contains(text)),
                 "{error}"
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_as_a_secret_is_read_as_its_bytes_or_refused_without_being_shown(
+            text in "[0-9a-fA-F]{62,66}(\\n|\\r\\n| )?(valid [0-9]{1,3} [0-9]{1,3}\\n)?|\\PC{0,140}",
+        ) {
+            let scratch = tempfile::tempdir().unwrap();
+            let folder = Folder::new(scratch.path());
+            folder.write("secret", text.as_bytes()).unwrap();
+            match folder.secret("secret") {
+                Ok(seed) => prop_assert_eq!(&hex(&*seed), &text[..64].to_lowercase()),
+                Err(error) => {
+                    let shown = format!("{error:#}");
+                    prop_assert!(text.len() < 20 || !shown.contains(&text), "{shown}");
+                }
+            }
+        }
+
+        #[test]
+        fn hexadecimal_is_read_back(bytes in any::<[u8; 16]>(), text in "[0-9a-fA-Fg]{30,34}") {
+            prop_assert_eq!(unhex::<16>(&hex(&bytes)), Some(bytes));
+            prop_assert!(unhex::<16>(&text).is_none_or(|bytes| hex(&bytes) == text.to_lowercase()));
         }
     }
 }

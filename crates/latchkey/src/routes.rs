@@ -392,6 +392,7 @@ impl fmt::Display for Flaw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// 2026-11-23T00:00:00Z.
     const NOW: UnixSeconds = UnixSeconds(1_795_392_000);
@@ -476,5 +477,50 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/routes.toml");
         let rules = load(&path, NOW).unwrap().rules;
         assert!(rules.iter().any(|rule| rule.freshness == Freshness::FreshOnly));
+    }
+
+    /// The example with some of its lines left out, twice there, or in place of one another, and a few characters changed.
+    fn changed_example() -> impl Strategy<Value = String> {
+        let edits =
+            prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3u8), 0..4);
+        let signs = prop::collection::vec((any::<prop::sample::Index>(), "[\\PC\n\"\\[\\]{}=#]"), 0..3);
+        (edits, signs).prop_map(|(edits, signs)| {
+            let mut lines: Vec<&str> = include_str!("../../../examples/routes.toml").lines().collect();
+            for (one, other, how) in edits {
+                let (one, other) = (one.index(lines.len()), other.index(lines.len()));
+                match how {
+                    0 => drop(lines.remove(one)),
+                    1 => lines.insert(other, lines[one]),
+                    _ => lines.swap(one, other),
+                }
+            }
+            let mut text: Vec<char> = lines.join("\n").chars().collect();
+            for (at, sign) in signs {
+                let at = at.index(text.len());
+                text.splice(at..=at, sign.chars());
+            }
+            text.into_iter().collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_rules_that_edges_compile_or_has_a_flaw_in_it(text in prop_oneof![4 => changed_example(), 1 => "\\PC{0,200}"]) {
+            match parse(&text, NOW) {
+                Ok(routing) => {
+                    prop_assert!(Routes::compile(&routing.rules).is_ok());
+                    prop_assert_eq!(routing.lines.len(), routing.rules.len());
+                    prop_assert!(routing.lines.iter().all(|line| (1..=text.lines().count()).contains(line)));
+                    let publics = routing.rules.iter().filter(|rule| rule.access == Access::Public).count();
+                    prop_assert!(publics == 0 || text.contains("public"));
+                    prop_assert_eq!(routing.version().ok(), parse(&text, NOW).unwrap().version().ok());
+                }
+                Err(flaw) => {
+                    prop_assert!(flaw.at.start <= text.len() && !flaw.what.is_empty(), "{:?}", flaw);
+                    let (line, column) = position(&text, flaw.at.start);
+                    prop_assert!(line <= text.matches('\n').count() + 1 && column >= 1);
+                }
+            }
+        }
     }
 }

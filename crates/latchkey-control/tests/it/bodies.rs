@@ -4,9 +4,12 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::http::request::Builder;
 use latchkey_api::PageQuery;
-use latchkey_control::http::BODY_BYTES_MAX;
+use latchkey_control::http::{BODY_BYTES_MAX, openapi};
+use latchkey_core::Role;
 use latchkey_testkit::{Reply, Stage};
-use serde_json::json;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
 
 struct Scene {
     stage: Stage,
@@ -142,4 +145,56 @@ async fn query_that_is_not_understood_is_refused() {
     }
     owner.get(&format!("{}?limit=200", scene.keys)).await.expect(200);
     assert!(PageQuery::default().limit.is_none());
+}
+
+/// The path of every list, with these in the places of its path.
+fn lists(organization: &str, project: &str) -> Vec<String> {
+    let document = openapi::document();
+    let takes_cursor = |operation: &Value| {
+        let parameters = operation["get"]["parameters"].as_array().into_iter().flatten();
+        parameters.into_iter().any(|parameter| parameter["name"] == "cursor")
+    };
+    let paths = document["paths"].as_object().unwrap().iter();
+    let paths = paths.filter(|(_, operation)| takes_cursor(operation)).map(|(path, _)| path);
+    paths.map(|path| path.replace("{organization}", organization).replace("{project}", project)).collect()
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[test]
+fn any_text_as_a_cursor_is_one_of_that_list_or_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (stage, owner, ids, lists) = runtime.block_on(async {
+        let stage = Stage::new().await;
+        let acme = stage.organization("Acme", "owner@acme.test").await;
+        let owner = stage.sign_in("owner@acme.test").await;
+        let (organization, project) = (acme.organization.id, acme.default_project.id);
+        let key = stage.key(&owner, &project, Role::Member).await.key.id;
+        let lists = lists(&organization, &project);
+        (stage, owner, [organization, project, key, acme.organization.owner_id], lists)
+    });
+    assert!(lists.len() > 15, "{lists:?}");
+    let part = prop_oneof![
+        2 => prop::sample::select(ids.to_vec()),
+        2 => prop::sample::select(vec!["key", "project", "file", "membership", "org_", "user_", ""]).prop_map(str::to_owned),
+        1 => any::<u64>().prop_map(|number| number.to_string()),
+        1 => "[ -~]{0,12}|\\PC{0,4}",
+    ];
+    let text = (prop::collection::vec(part, 0..5), prop::sample::select(vec!["", "/", ".", "+", "-", ","]));
+    let text = text.prop_map(|(parts, between)| parts.join(between));
+    let config = ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() };
+    let checked = TestRunner::new(config).run(&text, |text| {
+        for path in &lists {
+            let actor = if path.starts_with("/v1/operator/") { stage.operator() } else { owner.clone() };
+            let reply = runtime.block_on(actor.get(&format!("{path}?cursor={}", escaped(&text))));
+            match reply.status {
+                200 => prop_assert!(reply.json()["items"].is_array()),
+                _ => prop_assert_eq!(&reply.problem(400, "invalid_query")["code"], "invalid_query"),
+            }
+        }
+        Ok(())
+    });
+    checked.unwrap();
 }

@@ -355,3 +355,82 @@ fn decode(hash: &str) -> Option<Hash> {
 fn encode(hash: &Hash) -> String {
     STANDARD.encode(hash)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SALT: [u8; 16] = [3; 16];
+
+    /// A line of an entry with this text, as an export has it.
+    fn line(entry: &str, position: u64) -> String {
+        let leaf = leaf_hash(&[entry.as_bytes(), &SALT].concat());
+        let (hash, salt) = (encode(&leaf), STANDARD.encode(SALT));
+        format!(r#"{{"position":{position},"leaf_hash":"{hash}","salt":"{salt}","entry":{entry}}}"#)
+    }
+
+    /// The copy of a log of so many entries: its lines and its tree.
+    fn export(count: u64) -> (Vec<String>, Checkpoint) {
+        let entry = |number: u64| format!(r#"{{"organization":"org_a","number":{}}}"#, number + 1);
+        let leaves = (0..count).map(|number| leaf_hash(&[entry(number).as_bytes(), &SALT].concat()));
+        let tree = leaves.collect::<Frontier>().checkpoint();
+        ((0..count).map(|number| line(&entry(number), number)).collect(), tree)
+    }
+
+    /// What the reader of a whole copy says of these lines, whose tiles are those of `count` entries.
+    fn check(text: &str, count: u64) -> Result<Tally> {
+        let folder = tempfile::tempdir()?;
+        let (copy, (_, tree)) = (Copy::new(folder.path()), export(count));
+        let leaves = (0..count).map(|number| {
+            let entry = format!(r#"{{"organization":"org_a","number":{}}}"#, number + 1);
+            leaf_hash(&[entry.as_bytes(), &SALT].concat())
+        });
+        for tile in Tile::of_size(count) {
+            let path = copy.tile(&tile);
+            std::fs::create_dir_all(path.parent().context("no folder")?)?;
+            std::fs::write(path, leaves.clone().flatten().collect::<Vec<u8>>())?;
+        }
+        std::fs::write(copy.entries(), text)?;
+        check_tiles(&copy, &tree, &[])?;
+        check_whole(&copy, &copy.entries(), &tree)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn altered_byte_of_an_export_is_found(count in 1u64..9, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let (lines, _) = export(count);
+            let mut bytes = (lines.join("\n") + "\n").into_bytes();
+            let whole = String::from_utf8(bytes.clone()).unwrap();
+            prop_assert_eq!(check(&whole, count).unwrap().entries, count);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let changed = String::from_utf8_lossy(&bytes).into_owned();
+            // A line that says the same in other bytes has the same entry and the same hash.
+            let says = |text: &str| -> Option<Vec<serde_json::Value>> {
+                text.lines().map(|line| serde_json::from_str(line).ok()).collect()
+            };
+            if says(&changed) != says(&whole) {
+                prop_assert!(check(&changed, count).is_err(), "{changed}");
+            }
+        }
+
+        #[test]
+        fn any_text_is_an_entry_with_its_hash_or_refused(text in "\\PC{0,60}", entry in "[{}\"a-z:0-9]{0,20}") {
+            prop_assert!(Line::read(&text, 0).is_err());
+            if let Ok(read) = Line::read(&line(&entry, 7), 7) {
+                prop_assert_eq!(read.record.entry.as_ref().map(|entry| entry.get().to_owned()), Some(entry));
+                let _ = read.number();
+            }
+        }
+
+        #[test]
+        fn number_that_is_not_the_next_is_found(last in any::<u64>(), number in any::<u64>(), erased in any::<u32>()) {
+            let erased = u64::from(erased);
+            let checked = Passed { number: last, erased: 0 }.check(number, erased, 0);
+            prop_assert_eq!(checked.is_ok(), number > last && number - last - 1 <= erased);
+        }
+    }
+}
