@@ -4,7 +4,9 @@
 use crate::dev::client::{Api, text, until};
 use crate::dev::process::Process;
 use crate::dev::stack::{self, build_binary};
-use crate::{repo, setup, step};
+use crate::worker_tests::{self, Arguments};
+use crate::wrangler::{self, Wrangler};
+use crate::{npm, repo, setup, step, wasm};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use std::fs;
@@ -17,19 +19,44 @@ const BOUND: Duration = Duration::from_secs(5);
 /// How long anything may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// An example, and how it is started with the gate's file and the control plane's URL.
+/// An example, and how it is started.
 struct Example {
     name: &'static str,
-    command: fn(env: &Path, control: &str) -> Result<Command>,
+    start: fn(&Plane, log: &Path) -> Result<Running>,
 }
 
-const EXAMPLES: &[Example] = &[Example { name: "axum", command: axum }];
+const EXAMPLES: &[Example] = &[
+    Example { name: "axum", start: |plane, log| plane.program(axum()?, log) },
+    Example {
+        name: "hono on node",
+        start: |plane, log| plane.program(script(setup::node(), &[], "hono"), log),
+    },
+    Example {
+        name: "deno",
+        start: |plane, log| plane.program(script(setup::npm_program("deno"), DENO, "fetch"), log),
+    },
+    Example {
+        name: "bun",
+        start: |plane, log| plane.program(script(setup::npm_program("bun"), &["run"], "fetch"), log),
+    },
+    Example { name: "worker", start: Plane::worker },
+];
 
-/// Builds what is needed and runs every example through its story.
+/// It reads what it is told, and listens and connects here.
+const DENO: &[&str] = &["run", "--allow-net=127.0.0.1", "--allow-read", "--allow-env"];
+
+/// A running example and where it answers.
+struct Running {
+    url: String,
+    _process: Box<dyn std::any::Any>,
+}
+
+/// Builds what is needed, runs the tests of tests/library, and every example through its story.
 ///
 /// # Errors
-/// Something does not build or start, or an example answers otherwise than it must.
+/// Something does not build or start, a test failed, or an example answers otherwise than it must.
 pub(crate) fn run() -> Result<()> {
+    run_some(&Arguments::default())?;
     build_binary()?;
     build_axum()?;
     let scratch = tempfile::tempdir()?;
@@ -41,6 +68,16 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// Builds the npm package and runs some of its tests.
+///
+/// # Errors
+/// It does not build, or a test failed.
+pub(crate) fn run_some(arguments: &Arguments) -> Result<()> {
+    npm::build()?;
+    wasm::build()?;
+    worker_tests::node_tests(&worker_tests::files("tests/library", arguments)?, &[])
+}
+
 fn build_axum() -> Result<()> {
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--quiet", "--package", "latchkey-tower", "--example", "axum"]);
@@ -48,11 +85,15 @@ fn build_axum() -> Result<()> {
     step::run("building the example for axum", &mut command)
 }
 
-fn axum(env: &Path, control: &str) -> Result<Command> {
+fn axum() -> Result<Command> {
     let target = stack::binary()?.parent().context("the binary lies in a directory")?.join("examples/axum");
-    let mut command = Command::new(target);
-    command.arg(env).arg(control);
-    Ok(command)
+    Ok(Command::new(target))
+}
+
+fn script(host: PathBuf, arguments: &[&str], name: &str) -> Command {
+    let mut command = Command::new(host);
+    command.args(arguments).arg(repo::root().join("examples").join(format!("{name}.mjs")));
+    command
 }
 
 /// A control plane with an organization and a project.
@@ -91,15 +132,33 @@ impl Plane {
     /// Runs an example and tries it out; returns how long it took.
     fn try_out(&self, example: &Example) -> Result<String> {
         let log = self.dir.join(format!("{}.log", example.name));
-        let mut process = Process::start(example.name, &mut (example.command)(&self.env, &self.url)?, &log)?;
+        let running = (example.start)(self, &log)?;
+        let told = self.story(&Api::new(&running.url));
+        told.with_context(|| format!("its log ends with\n{}", step::last_lines(&log, 20)))
+    }
+
+    /// Starts a program that is told the gate's file and the control plane's URL, and says its own in its first line.
+    fn program(&self, mut command: Command, log: &Path) -> Result<Running> {
+        command.arg(&self.env).arg(&self.url).env("PATH", setup::path_with_node()?).current_dir(repo::root());
+        let mut process = Process::start("the example", &mut command, log)?;
         let url = until(START_MAX, || {
             process.check_running()?;
-            let text = fs::read_to_string(&log)?;
+            let text = fs::read_to_string(log)?;
             let url = text.lines().find(|line| line.starts_with("http://"));
             Ok(url.context("not ready yet")?.to_owned())
         })?;
-        let told = self.story(&Api::new(&url));
-        told.with_context(|| format!("its log ends with\n{}", step::last_lines(&log, 20)))
+        Ok(Running { url, _process: Box::new(process) })
+    }
+
+    fn worker(&self, log: &Path) -> Result<Running> {
+        let mut options = wrangler::Options::new(log.to_owned());
+        options.configurations = vec![repo::root().join("examples/worker.toml")];
+        let env = fs::read_to_string(&self.env)?;
+        let pairs = env.lines().filter_map(|line| line.split_once('='));
+        options.secrets = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        options.secrets.push(("LATCHKEY_CONTROL_URL".to_owned(), self.url.clone()));
+        let wrangler = Wrangler::start(&options)?;
+        Ok(Running { url: wrangler.url().to_owned(), _process: Box::new(wrangler) })
     }
 
     fn story(&self, app: &Api) -> Result<String> {

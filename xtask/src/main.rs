@@ -5,6 +5,7 @@ mod dev;
 mod fuzz;
 mod golden;
 mod library;
+mod npm;
 mod peers;
 mod repo;
 mod setup;
@@ -38,6 +39,10 @@ enum Command {
     Golden,
     /// Runs the tests with real proxies that ask a gate.
     Peers(worker_tests::Arguments),
+    /// Builds the npm package and runs its tests, all or those of the files whose names contain a word.
+    LibraryTests(worker_tests::Arguments),
+    /// Builds the npm package into wasm/npm/build/package.
+    Npm,
     /// Installs what the other commands need; quick when all is there.
     Setup,
     /// Sets everything up and runs every test; what CI runs.
@@ -59,6 +64,8 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Golden => golden::run(),
         Command::Peers(arguments) => peers::run_some(&arguments),
+        Command::LibraryTests(arguments) => library::run_some(&arguments),
+        Command::Npm => npm::build(),
         Command::Setup => setup::all(),
         Command::Test(arguments) => test::run(&arguments),
         Command::Vectors(arguments) => vectors::run(&arguments),

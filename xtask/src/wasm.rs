@@ -30,6 +30,21 @@ pub(crate) struct Sizes {
 /// Set when the scripts are built already, so that wrangler's `[build]` does not build them again under a test.
 pub(crate) const PREBUILT: &str = "LATCHKEY_PREBUILT";
 
+/// What the scripts' modules may use, as wasm/edge/Cargo.toml has it.
+pub(crate) const FEATURES: [&str; 7] = [
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-sign-ext",
+    "--enable-nontrapping-float-to-int",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+/// What of the workspace decides what the scripts will be.
+const SOURCES: [&str; 6] =
+    ["wasm/Cargo.toml", "wasm/Cargo.lock", "wasm/.cargo", "wasm/edge", "wasm/hub", "wasm/push"];
+
 /// The host crates that go into a script.
 const CRATES: [&str; 3] = ["latchkey-core", "latchkey-snapshot", "latchkey-gate"];
 
@@ -69,16 +84,24 @@ impl Script {
     /// # Errors
     /// It has not been built.
     pub(crate) fn sizes(self) -> Result<Sizes> {
-        let mut sizes = Sizes { raw_bytes: 0, gzip_bytes: 0 };
-        for path in self.outputs() {
-            let bytes = fs::read(&path).with_context(|| format!("{} is not built", self.name()))?;
-            sizes.raw_bytes += bytes.len();
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-            encoder.write_all(&bytes)?;
-            sizes.gzip_bytes += encoder.finish()?.len();
-        }
-        Ok(sizes)
+        let read = |path: PathBuf| fs::read(path).with_context(|| format!("{} is not built", self.name()));
+        sizes_of(&self.outputs().map(read).into_iter().collect::<Result<Vec<_>>>()?)
     }
+}
+
+/// What files with these contents weigh together.
+///
+/// # Errors
+/// They cannot be compressed.
+pub(crate) fn sizes_of(files: &[Vec<u8>]) -> Result<Sizes> {
+    let mut sizes = Sizes { raw_bytes: 0, gzip_bytes: 0 };
+    for bytes in files {
+        sizes.raw_bytes += bytes.len();
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes)?;
+        sizes.gzip_bytes += encoder.finish()?.len();
+    }
+    Ok(sizes)
 }
 
 /// Builds both scripts unless their sources are those of the last build, and prints what they weigh.
@@ -94,7 +117,7 @@ pub(crate) fn build() -> Result<()> {
     let tools = Tools::install()?;
     let _lock = repo::lock("wasm-build")?;
     let stamp = repo::root().join("wasm/target/xtask.stamp");
-    let inputs = inputs_digest(&tools)?;
+    let inputs = tools.digest(&SOURCES)?;
     let built = Script::ALL.iter().flat_map(|script| script.outputs()).all(|path| path.exists());
     if built && fs::read_to_string(&stamp).is_ok_and(|found| found == inputs) {
         println!("the Worker scripts are up to date");
@@ -109,15 +132,14 @@ pub(crate) fn build() -> Result<()> {
 
 fn print_sizes() -> Result<()> {
     for script in Script::ALL {
-        let Sizes { raw_bytes, gzip_bytes } = script.sizes()?;
-        println!(
-            "{:<14} {:>7.1} KB, gzip {:>6.1} KB",
-            script.name(),
-            kilobytes(raw_bytes),
-            kilobytes(gzip_bytes)
-        );
+        print_size(script.name(), script.sizes()?);
     }
     Ok(())
+}
+
+/// Prints what something weighs.
+pub(crate) fn print_size(name: &str, Sizes { raw_bytes, gzip_bytes }: Sizes) {
+    println!("{name:<14} {:>7.1} KB, gzip {:>6.1} KB", kilobytes(raw_bytes), kilobytes(gzip_bytes));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sizes for people, far below 2^52")]
@@ -134,30 +156,17 @@ fn strip(script: Script) -> Result<()> {
     step::run(&format!("stripping {}", script.name()), &mut command)
 }
 
-/// All that decides what the scripts will be.
-fn inputs_digest(tools: &Tools) -> Result<String> {
-    let root = repo::root();
-    let mut paths: Vec<PathBuf> = CRATES.iter().map(|name| root.join("crates").join(name)).collect();
-    paths.retain(|path| path.exists());
-    paths.extend(
-        ["wasm", "Cargo.toml", "rust-toolchain.toml", "package-lock.json"].map(|name| root.join(name)),
-    );
-    let mut hasher = repo::digest(&paths)?;
-    hasher.update(format!("{tools:?}").as_bytes());
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
 /// The programs a build runs.
 #[derive(Debug)]
-struct Tools {
-    toolchain: Option<&'static str>,
-    target_dir: PathBuf,
+pub(crate) struct Tools {
+    pub(crate) toolchain: Option<&'static str>,
+    pub(crate) target_dir: PathBuf,
     worker_build: PathBuf,
-    wasm_bindgen: PathBuf,
+    pub(crate) wasm_bindgen: PathBuf,
 }
 
 impl Tools {
-    fn install() -> Result<Self> {
+    pub(crate) fn install() -> Result<Self> {
         let toolchain = setup::wasm_toolchain()?;
         Ok(Self {
             toolchain,
@@ -165,6 +174,18 @@ impl Tools {
             worker_build: setup::worker_build()?,
             wasm_bindgen: setup::wasm_bindgen()?,
         })
+    }
+
+    /// Of all that decides what is built of these sources.
+    pub(crate) fn digest(&self, sources: &[&str]) -> Result<String> {
+        let root = repo::root();
+        let mut paths: Vec<PathBuf> = CRATES.iter().map(|name| root.join("crates").join(name)).collect();
+        paths.retain(|path| path.exists());
+        paths.extend(sources.iter().map(|name| root.join(name)));
+        paths.extend(["Cargo.toml", "rust-toolchain.toml", "package-lock.json"].map(|name| root.join(name)));
+        let mut hasher = repo::digest(&paths)?;
+        hasher.update(format!("{self:?}").as_bytes());
+        Ok(hasher.finalize().to_hex().to_string())
     }
 
     fn build(&self, script: Script) -> Result<()> {

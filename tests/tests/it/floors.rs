@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("latchkey-push", 3),
     ("latchkey-edge", 4),
     ("latchkey-hub", 4),
+    ("latchkey-library", 4),
     ("latchkey-tests", 4),
     ("latchkey-bench", 4),
     ("latchkey-bench-worker", 4),

@@ -1,0 +1,188 @@
+// What became of a request, for the application.
+
+/** Something with an id. */
+export interface Named {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** Who was let in. */
+export interface Caller {
+  /** The public id of a key; `null` for a session. */
+  readonly key: string | null;
+  /** The identity of a session; `null` for a key. */
+  readonly identity: string | null;
+  readonly project: Named & { readonly slug: string };
+  readonly organization: Named;
+  /** `member` or `admin`. */
+  readonly role: string | null;
+  /** All that the caller may do in the project. */
+  readonly permissions: readonly string[];
+  /** The permission that was needed. */
+  readonly permission: string | null;
+  /** From when on the key is refused, if ever. */
+  readonly expiresAt: string | null;
+  /** The model that the body was seen to name, where that was looked at. */
+  readonly model: string | null;
+}
+
+export type Verdict = Admitted | Refused;
+
+/** An answer of the gate's own. */
+export interface Answer {
+  status: number;
+  headers: [string, string][];
+  body: string | null;
+}
+
+/** A verdict as it comes from the gate. */
+export interface VerdictTold {
+  step: 'verdict';
+  allowed: boolean;
+  how: 'granted' | 'public' | 'shadow' | 'refused';
+  code: string | null;
+  cause: string | null;
+  caller: Caller | null;
+  generation: number | null;
+  ageMs: number | null;
+  stale: boolean;
+  answer: Answer | null;
+  remove: string[];
+  set: [string, string][];
+  host: string | null;
+  tell: [string, string][];
+}
+
+/** It may go on. */
+export class Admitted {
+  readonly allowed = true;
+  /** `granted`; or `public` or `shadow`, where nobody was asked for or whatever was found was let pass. */
+  readonly how: 'granted' | 'public' | 'shadow';
+  /** Who calls; `null` unless it was `granted`. */
+  readonly caller: Caller | null;
+  /** Of a shadow: how it would be refused. */
+  readonly code: string | null;
+  /** The newest change that the gate knew; `null` if it needed to know none. */
+  readonly generation: number | null;
+  /** Milliseconds since the control plane confirmed that this was all. */
+  readonly ageMs: number | null;
+  /** Whether that is longer than the promise. */
+  readonly stale: boolean;
+  readonly #told: VerdictTold;
+  readonly #request: Request;
+  readonly #share: [string, string][];
+  readonly #reserved: (names: string[]) => string[];
+
+  constructor(
+    told: VerdictTold,
+    request: Request,
+    share: [string, string][],
+    reserved: (names: string[]) => string[],
+  ) {
+    this.how = told.how === 'refused' ? 'shadow' : told.how;
+    this.caller = told.caller === null ? null : frozen(told.caller);
+    this.code = told.code;
+    this.generation = told.generation;
+    this.ageMs = told.ageMs;
+    this.stale = told.stale;
+    this.#told = told;
+    this.#request = request;
+    this.#share = share;
+    this.#reserved = reserved;
+    Object.freeze(this);
+  }
+
+  /** The headers of the request as a handler should see them: without the credential, who calls in `Latchkey-*`. */
+  headers(): Headers {
+    const headers = new Headers(this.#request.headers);
+    for (const name of this.#told.remove) headers.delete(name);
+    for (const [name, value] of this.#told.set) headers.set(name, value);
+    // What was judged is the host of the URL.
+    if (headers.has('host') && this.#told.host !== null) headers.set('host', this.#told.host);
+    return headers;
+  }
+
+  /** The request as a handler should see it. Its body is the request's own, so it can be asked for once. */
+  request(): Request {
+    const headers = this.headers();
+    if (!this.#request.bodyUsed) return new Request(this.#request, { headers });
+    const { method, url, signal } = this.#request;
+    return new Request(url, { method, headers, signal });
+  }
+
+  /** What the client gets for a handler's response: with the verdict's headers, and without what it says in their place. */
+  share(response: Response): Response {
+    const told = [...this.#told.tell, ...this.#share];
+    try {
+      return tell(response, told, this.#reserved);
+    } catch {
+      // Its headers are another's, as those of a response of `fetch`.
+      return tell(new Response(response.body, response), told, this.#reserved);
+    }
+  }
+}
+
+/** It may not go on; or it is a browser's preflight, which has its answer. */
+export class Refused {
+  readonly allowed = false;
+  readonly caller = null;
+  readonly status: number;
+  /** The code that the client is told; `null` for a preflight. */
+  readonly code: string | null;
+  /** The code for logs; it may say more than the client may know. */
+  readonly cause: string | null;
+  readonly #answer: Answer;
+  readonly #share: [string, string][];
+
+  constructor(told: VerdictTold | null, answer: Answer | null, share: [string, string][]) {
+    this.#answer = answer ?? OUT_OF_REACH;
+    this.#share = share;
+    this.status = this.#answer.status;
+    this.code = told?.code ?? (answer === null ? OUT_OF_REACH_CODE : null);
+    this.cause = told?.cause ?? this.code;
+    Object.freeze(this);
+  }
+
+  /** The gate cannot tell. */
+  static outOfReach(): Refused {
+    return new Refused(null, null, []);
+  }
+
+  /** What the client gets, anew each time. */
+  response(): Response {
+    const headers = new Headers(this.#answer.headers);
+    for (const [name, value] of this.#share) put(headers, name, value);
+    return new Response(this.#answer.body, { status: this.#answer.status, headers });
+  }
+}
+
+function tell(response: Response, told: [string, string][], reserved: (names: string[]) => string[]): Response {
+  const { headers } = response;
+  for (const name of reserved([...headers.keys()])) headers.delete(name);
+  for (const [name, value] of told) put(headers, name, value);
+  return response;
+}
+
+function put(headers: Headers, name: string, value: string): void {
+  if (name === 'vary') headers.append(name, value);
+  else headers.set(name, value);
+}
+
+function frozen(caller: Caller): Caller {
+  Object.freeze(caller.project);
+  Object.freeze(caller.organization);
+  Object.freeze(caller.permissions);
+  return Object.freeze(caller);
+}
+
+const OUT_OF_REACH_CODE = 'data_out_of_reach';
+/** The one refusal that has to be told without the gate's own words. */
+const OUT_OF_REACH: Answer = {
+  status: 503,
+  headers: [
+    ['cache-control', 'no-store'],
+    ['content-type', 'application/problem+json'],
+    ['retry-after', '1'],
+  ],
+  body: `{"type":"urn:latchkey:problem:${OUT_OF_REACH_CODE}","title":"a part of the edge's snapshot is out of reach","status":503,"code":"${OUT_OF_REACH_CODE}"}`,
+};
