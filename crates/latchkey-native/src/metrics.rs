@@ -80,3 +80,24 @@ impl Page {
         self.line(name, "", value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::follow::tests::mind_without_snapshot;
+
+    /// The gate's own test goes through every refusal: each has a cause, and each cause a count.
+    #[tokio::test]
+    async fn every_count_of_the_gate_is_on_the_page_before_anything_is_counted() {
+        let status = mind_without_snapshot().status();
+        let page = text(&status, 0, Some((7, 8)));
+        assert!(status.counts.len() > 50, "{}", status.counts.len());
+        for count in &status.counts {
+            let line = format!("latchkey_gate_answers_total{{cause=\"{}\"}} 0\n", count.cause);
+            assert_eq!(page.matches(&line).count(), 1, "{line}");
+        }
+        assert!(page.contains("latchkey_gate_decisions_written_total 7\n"), "{page}");
+        assert!(page.contains("latchkey_gate_decisions_lost_total 8\n"), "{page}");
+        assert!(!text(&status, 0, None).contains("decisions"));
+    }
+}
