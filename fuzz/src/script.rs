@@ -138,6 +138,34 @@ impl Published {
         self.chain.clear();
     }
 
+    /// Every object of it: the base's manifest, the deltas, and what the manifest leads to.
+    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+        let deltas = self.chain.iter().map(|level| &level.delta);
+        std::iter::once(&self.base.manifest).chain(deltas).chain(&self.base.objects)
+    }
+
+    /// The generation that it is of.
+    pub fn generation(&self) -> Generation {
+        Generation(self.generation)
+    }
+
+    /// The base's manifest.
+    pub fn manifest(&self) -> &Object {
+        &self.base.manifest
+    }
+
+    /// What everything built anew says of these.
+    pub fn rebuilt(&mut self, questions: &[Query]) -> Vec<Option<Told>> {
+        let in_force = self.in_force();
+        let rebuilt = Base::of(&build(&mut self.content, self.generation, &in_force));
+        questions.iter().map(|query| rebuilt.find(query)).collect()
+    }
+
+    /// What is refused as a whole.
+    pub fn exceptions(&self) -> Exceptions {
+        self.in_force()
+    }
+
     /// The newest delta.
     pub fn tip(&self) -> &Object {
         &self.chain.last().unwrap().delta
@@ -241,9 +269,10 @@ impl Base {
 }
 
 /// What an entry says, its narrowing as its bytes.
-type Told = (Binding, Option<ExpiryMinute>, KeyState, bool, bool, Option<KeyId>, Option<Vec<u8>>);
+pub type Told = (Binding, Option<ExpiryMinute>, KeyState, bool, bool, Option<KeyId>, Option<Vec<u8>>);
 
-fn told(page: &Page, entry: &Entry) -> Told {
+/// What this entry of a page says.
+pub fn told(page: &Page, entry: &Entry) -> Told {
     let Entry { binding, expiry, state, is_out_of_budget, is_external, .. } = *entry;
     let narrowing = page.narrowing(entry).map(|narrowing| written(&narrowing));
     (binding, expiry, state, is_out_of_budget, is_external, page.imported_key_id(entry), narrowing)

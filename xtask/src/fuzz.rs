@@ -34,6 +34,8 @@ const REMOVALS_AT: usize = 116;
 const STATEMENT_AT: usize = 18;
 /// Bytes of a statement before its signatures.
 const STATEMENT_LEN: usize = 236;
+/// Bytes of a script for `chain` that change the newest delta.
+const CHAIN_CHANGE_LEN: usize = 4;
 /// After so many seconds one input counts as a hang.
 const INPUT_SECS_MAX: u32 = 5;
 
@@ -137,13 +139,15 @@ fn run_one(name: &str, programs: &Path, arguments: &Arguments) -> Result<String>
     let corpus = corpus(name);
     let artifacts = directory().join("artifacts").join(name);
     fs::create_dir_all(&artifacts)?;
-    let scratch = tempfile::tempdir()?;
+    let (scratch, files) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let mut command = Command::new(programs.join(name));
     command
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(format!("-max_len={}", input_len_max(name)))
         .arg(format!("-timeout={INPUT_SECS_MAX}"))
-        .arg("-print_final_stats=1");
+        .arg("-print_final_stats=1")
+        // What a target writes goes with it: it has no end at which it could clear up.
+        .env("TMPDIR", files.path());
     if arguments.smoke {
         // What a run learns goes into its first directory.
         command.args(["-seed=1", &format!("-runs={SMOKE_RUNS}"), &format!("-max_total_time={SMOKE_SECS}")]);
@@ -201,6 +205,13 @@ fn seeds() -> Result<BTreeMap<&'static str, Vec<Vec<u8>>>> {
     seeds.insert("removals", removals);
     seeds.insert("root_draft", drafts);
     seeds.insert("statement", bodies);
+    // The same edits, read back whole; then an object is lost, changed, or changed and signed for.
+    let read_back =
+        |how: u8| SCRIPTS.map(|script| [&[how, 7, 0, 1, how][..], &script[CHAIN_CHANGE_LEN..]].concat());
+    seeds.insert("published", (0..4).flat_map(read_back).collect());
+    seeds.insert("backup", BACKUPS.iter().map(|rows| [&[9, 0, 1][..], rows].concat()).collect());
+    seeds.insert("proof", PROOFS.map(proof).to_vec());
+    seeds.insert("control_text", CONTROL_TEXTS.map(|text| [b"\x05\x00x", text.as_bytes()].concat()).to_vec());
     seeds.insert("chain", SCRIPTS.iter().map(|script| script.to_vec()).collect());
     let tokens = vectors_file("session-token.json")?;
     let text = |case: &Value| Some(case.get("text")?.as_str()?.into());
@@ -226,6 +237,44 @@ fn requests(key: &str) -> Vec<Vec<u8>> {
     let with = |text: &str| text.replace("KEY", key).into_bytes();
     REQUESTS.iter().map(|text| with(text)).collect()
 }
+
+/// Position and size, what is changed, and the hashes of a proof.
+fn proof((position, size, how, hashes): (u64, u64, u8, usize)) -> Vec<u8> {
+    let (position, size) = (position.to_le_bytes(), size.to_le_bytes());
+    [&position[..], &size, &[how, 33, 0], &vec![how; 32 * hashes]].concat()
+}
+
+const PROOFS: [(u64, u64, u8, usize); 6] = [
+    (0, 0, 0, 0),
+    (10, 63, 0, 7),
+    (99, 99, 1, 7),
+    (64, 127, 2, 1),
+    (u64::MAX, u64::MAX, 1, 64),
+    (5, 1 << 63, 3, 63),
+];
+
+/// Rows of backups: tables' names, rows, and the end with their number.
+const BACKUPS: [&[u8]; 4] = [
+    b"\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    b"\x01\x08counters\x02\x0a\x00\x00\x00\x08\x00\x00\x00generation\x07\x00\x00\x00\x00\x00\x00\x00\
+      \x00\x01\x00\x00\x00\x00\x00\x00\x00",
+    b"\x01\x04meta\x02\x00\x00\x00\x00\x00\x00\x00\x00\x01\x04keys\x02\x01\x00\x00\x00\x01\x00\x00\x00ab\
+      \x00\x02\x00\x00\x00\x00\x00\x00\x00",
+    b"\x01\x04meta\x02\xff\xff\xff\xff\xff\xff\xff\xff",
+];
+
+const CONTROL_TEXTS: [&str; 10] = [
+    "example.org/log+0a1b2c3d+AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB",
+    "example.org/log\n11\nWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo=\n\n\u{2014} example.org/log AQEBAQ==\n",
+    "example.org/log\n011\n\n\u{2014} example.org/log \n",
+    "tile/0/000",
+    "tile/0/x001/x234/067",
+    "tile/7/x072/927.p/255",
+    "tile/1/999.p/0",
+    "lko_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "lks_0123456789abcdefghijABCDEFGHIJ0123456789abc",
+    "lki_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA-",
+];
 
 /// Scripts of edits: four bytes that change the newest delta, then what, which and how of each edit.
 const SCRIPTS: [&[u8]; 5] = [
