@@ -4,6 +4,7 @@
 //! as missed and fails nothing; a part that cannot be measured is shown as such and fails the command at its end.
 
 mod native;
+mod native_gate;
 mod overhead;
 mod page;
 mod revocations;
@@ -52,6 +53,9 @@ pub(crate) struct Effort {
     republished: &'static [u64],
     /// Seconds of each row of key creation.
     creation_secs: u64,
+    /// Rounds of load on the native gate and on nginx, and the seconds of each.
+    load_rounds: usize,
+    load_secs: u64,
 }
 
 const QUICK: Effort = Effort {
@@ -63,6 +67,8 @@ const QUICK: Effort = Effort {
     sizes: &[10_000, 1_000_000, 10_000_000],
     republished: &[1_000_000],
     creation_secs: 5,
+    load_rounds: 3,
+    load_secs: 3,
 };
 const FULL: Effort = Effort {
     rounds: 4000,
@@ -73,6 +79,8 @@ const FULL: Effort = Effort {
     sizes: &[10_000, 1_000_000, 10_000_000, 100_000_000],
     republished: &[1_000_000, 10_000_000],
     creation_secs: 20,
+    load_rounds: 7,
+    load_secs: 8,
 };
 
 type Part = fn(Effort) -> Result<Vec<Value>>;
@@ -86,6 +94,7 @@ const PARTS: &[(&str, Part)] = &[
     ("scripts", scripts::measure),
     ("start", start::measure),
     ("revocations", revocations::measure),
+    ("native-gate", native_gate::measure),
 ];
 
 /// Measures, and writes the page and the JSON.

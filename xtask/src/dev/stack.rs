@@ -205,11 +205,16 @@ pub(crate) fn latchkey(command: &str) -> Result<Command> {
 
 /// `latchkey init`, once; the operator token it prints is kept beside it for the next start.
 pub(crate) fn initialize(dir: &Path) -> Result<()> {
+    initialize_by(&mut latchkey("init")?, dir)
+}
+
+/// The same by this `latchkey init`.
+pub(crate) fn initialize_by(init: &mut Command, dir: &Path) -> Result<()> {
     if operator_token(dir).exists() {
         return Ok(());
     }
     println!("making an installation in `{}` ...", dir.display());
-    let output = latchkey("init")?.arg("--dir").arg(data(dir)).args(["--prefix", "lk_dev"]).output()?;
+    let output = init.arg("--dir").arg(data(dir)).args(["--prefix", "lk_dev"]).output()?;
     if !output.status.success() {
         bail!("`latchkey init` failed: {}", String::from_utf8_lossy(&output.stderr));
     }
