@@ -341,7 +341,8 @@ async fn state_older_than_what_was_published_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_signed_once_a_sink_holds_what_the_database_never_had() {
     let (newer, hub, publisher, _) = published().await;
-    let generation = newer.commit([created(2), revoked(2)]).await;
+    newer.commit([created(2)]).await;
+    let generation = newer.commit([revoked(2)]).await;
     hub.statement(generation).await;
     publisher.stop().await;
     let before = hub.last();

@@ -7,6 +7,7 @@
 use super::audit;
 use super::change::{Committed, Write};
 use super::error::StoreError;
+use super::outbox::Touch;
 use super::replays;
 use super::rows::encode;
 use super::tables::{WriteTables, counter};
@@ -193,6 +194,7 @@ impl<R> Write<R> {
         for change in &self.changes {
             touches.extend(change.apply(tables)?.into_iter().flatten());
         }
+        debug_assert!(is_each_once(&touches), "one write changes a row twice: {touches:?}");
         tables.counters.insert(counter::GENERATION, generation.0)?;
         tables.outbox.insert(generation.0, encode(&touches)?.as_slice())?;
         audit::append(tables, &self.entry, generation, ctx.now, ctx.dice.bytes())?;
@@ -201,6 +203,14 @@ impl<R> Write<R> {
         }
         Ok((self.reply, generation))
     }
+}
+
+/// Whether no row was changed twice. Rows are put whole, so the second of two changes, each made of the row as it stood, would take
+/// the first one back.
+fn is_each_once(touches: &[Touch]) -> bool {
+    let mut nouns: Vec<_> = touches.iter().map(|touch| &touch.noun).collect();
+    nouns.sort_unstable();
+    nouns.is_sorted_by(|one, next| one != next)
 }
 
 /// Housekeeping that changes no IAM state, so it needs no audit entry: the publisher's bookmarks.
