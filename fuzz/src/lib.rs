@@ -103,10 +103,15 @@ pub fn root_bytes() -> Vec<u8> {
 
 /// The rules that the gate serves.
 pub fn rules() -> Vec<Rule> {
-    let rule = |method: &str, pattern: &str, permission: Permission, project: Option<&str>, file: Option<&str>| Rule {
+    let rule = |method: &str,
+                pattern: &str,
+                permission: Permission,
+                project: Option<&str>,
+                file: Option<&str>| Rule {
         credentials: Credentials::Any,
         project: project.map(|name| Source::Path(name.into())),
-        resource: file.map(|name| ResourceSource { resource: ResourceType::File, source: Source::Path(name.into()) }),
+        resource: file
+            .map(|name| ResourceSource { resource: ResourceType::File, source: Source::Path(name.into()) }),
         ..Rule::new(method, pattern, permission)
     };
     vec![

@@ -61,7 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 fn format() -> Result<()> {
     shown(cargo().args(["fmt", "--all", "--check"]))?;
-    shown(cargo().args(["fmt", "--all", "--check", "--manifest-path", "wasm/Cargo.toml"]))
+    shown(cargo().args(["fmt", "--all", "--check", "--manifest-path", "wasm/Cargo.toml"]))?;
+    shown(cargo().args(["fmt", "--all", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
 }
 
 fn lints() -> Result<()> {
