@@ -56,7 +56,7 @@ fn signal_puts_the_file_in_force_and_a_wrong_one_changes_nothing() {
     assert_eq!(scene.sets().len(), 1);
     scene.write(&ONE.replace("/v1/one", "/v1/two"));
     scene.installation.signal("HUP");
-    scene.installation.log_says("other route rules are in force");
+    scene.installation.log_says("other route rules are in force number=2");
     let sets = scene.sets();
     assert_eq!((sets.len(), &sets[0]["number"]), (2, &Value::from(2)));
     // A start that finds what was in force is no change.
