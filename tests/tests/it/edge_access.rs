@@ -20,7 +20,7 @@ async fn edge_lets_through_who_has_the_permission_p2_p3() {
     let world = World::new().await;
     let stage = world.stage();
     let permissions: Vec<_> = Permission::ALL.iter().copied().filter(|one| is_of_projects(*one)).collect();
-    let publication = Publication::start(&stage, rules(&permissions));
+    let publication = Publication::enforce(&stage, rules(&permissions)).await;
     let mut shell = publication.gate(&stage.clock);
     let mut cases = Vec::new();
     for asker in &world.askers {

@@ -1,5 +1,7 @@
 //! The edge's side: what is published, and gates that read it.
 
+use latchkey_control::app::RulesDesk;
+use latchkey_control::app::rules::{RulesFile, RulesRead};
 use latchkey_control::outside::Clock;
 use latchkey_control::publish::sink::Answer;
 use latchkey_control::publish::{
@@ -105,7 +107,19 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
+    /// With these rules, which the stage's state names no other than.
     pub(crate) fn start(stage: &Stage, rules: Vec<Rule>) -> Self {
+        Self::of(stage, Rulebook::of(Routing { rules, cors: None }))
+    }
+
+    /// With these rules, which are put in force.
+    pub(crate) async fn enforce(stage: &Stage, rules: Vec<Rule>) -> Self {
+        let desk = RulesDesk::new(Arc::new(Written(rules)));
+        desk.settle(stage.control.store()).await.expect("the rules are in force").expect("others were");
+        Self::of(stage, desk.book())
+    }
+
+    fn of(stage: &Stage, rules: Rulebook) -> Self {
         let root = root();
         let hub = Arc::new(Hub {
             root: Root::pinned(&root).unwrap(),
@@ -116,7 +130,7 @@ impl Publication {
             installation: INSTALLATION,
             prefix: Prefix::parse("lk_test").unwrap(),
             keyring: keyring(root.clone()),
-            rules: Rulebook::of(Routing { rules, cors: None }),
+            rules,
             canaries: Vec::new(),
             grace_secs: 900,
             schedule: Schedule {
@@ -151,6 +165,16 @@ impl Publication {
         };
         let gate = Gate::new(config).unwrap();
         Shell { gate, hub: self.hub.clone(), clock: clock.clone(), head: Vec::new() }
+    }
+}
+
+/// A file of rules that says these.
+struct Written(Vec<Rule>);
+
+impl RulesFile for Written {
+    fn read(&self) -> Result<Option<RulesRead>, String> {
+        let routing = Routing { rules: self.0.clone(), cors: None };
+        Ok(Some(RulesRead { routing, text: String::new() }))
     }
 }
 
