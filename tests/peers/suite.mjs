@@ -108,6 +108,9 @@ export function suite(name, { start, kind, gateOptions, down, clientAddress = tr
   test(named('a host rule is about the host that the origin gets'), async () => {
     const seen = await letIn('GET', '/v1/hosted', member(), { host: 'alpha.example' });
     assert.equal(seen.headers.host, 'alpha.example');
+    const others = Object.fromEntries(['Forwarded', 'X-Original-Host', 'X-Forwarded-Host'].map((name) => [name, 'host=beta.example']));
+    const told = await letIn('GET', '/v1/hosted', { ...member(), ...others }, { host: 'alpha.example' });
+    assert.doesNotMatch(JSON.stringify(told.headers), /beta\.example/);
     const lies = { 'X-Original-Host': 'alpha.example', 'X-Forwarded-Host': 'alpha.example' };
     await refused(403, 'GET', '/v1/hosted', { ...member(), ...lies }, { host: 'admin.example' });
     await refused(404, 'GET', '/v1/hosted', { ...member(), ...lies }, { host: 'beta.example' });

@@ -1467,6 +1467,8 @@ def is_read_as(piece, name):
 
 def query_value(query, name):
     """What a query says for a name, or None."""
+    if b"#" in query:
+        raise PathRefused("query_ambiguous")
     values = []
     for piece in query.split(b"&"):
         parts = piece.split(b";")

@@ -56,6 +56,15 @@ test('what is let in reaches the origin with who calls and without the key', asy
   assert.equal(answer.headers.get('latchkey-key'), null);
 });
 
+test('the origin hears the host that was judged, and none that the caller makes up', async () => {
+  const lies = { forwarded: 'host=lie.example', 'x-forwarded-host': 'lie.example', 'x-original-host': 'lie.example', 'x-forwarded-prefix': '/lie' };
+  const answer = await worker.get('/v1/projects/alpha/models', { ...bearer('alpha_member'), ...lies });
+  assert.equal(answer.status, 200, answer.text);
+  const { headers } = asked.at(-1);
+  assert.equal(headers['x-forwarded-host'], new URL(worker.url).host);
+  assert.doesNotMatch(JSON.stringify(headers), /lie/);
+});
+
 test('what is refused never reaches the origin', async () => {
   const before = asked.length;
   const refusals = [

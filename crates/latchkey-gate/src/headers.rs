@@ -21,8 +21,8 @@ fn reads_as((byte, known): (u8, u8)) -> bool {
 }
 
 const OURS: &str = "latchkey-";
-/// What frameworks take for the method or the path.
-const STEERING: [&str; 9] = [
+/// What frameworks take for the method, the host or the path.
+const STEERING: [&str; 13] = [
     "x-http-method-override",
     "x-http-method",
     "x-method-override",
@@ -32,6 +32,10 @@ const STEERING: [&str; 9] = [
     "x-original-uri",
     "x-forwarded-method",
     "x-forwarded-uri",
+    "x-original-host",
+    "x-forwarded-host",
+    "x-forwarded-prefix",
+    "forwarded",
 ];
 
 #[cfg(test)]
@@ -50,10 +54,12 @@ mod tests {
             "X-Original-URL",
             "x.rewrite.url",
             "X-Forwarded_Uri",
+            "Forwarded",
+            "x_forwarded_host",
         ] {
             assert!(is_taken_away(name), "{name}");
         }
-        for name in ["latchkeys", "x-original-uris", "accept", "authorization", ""] {
+        for name in ["latchkeys", "x-original-uris", "x-forwarded-for", "accept", "authorization", ""] {
             assert!(!is_taken_away(name), "{name}");
         }
     }

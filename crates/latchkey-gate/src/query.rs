@@ -16,6 +16,10 @@ pub struct Ambiguous;
 /// # Errors
 /// [`Ambiguous`]: the client's fault.
 pub fn value(query: &[u8], name: &str) -> Result<Option<String>, Ambiguous> {
+    // Many readers end a query at `#`, and would not find what stands behind it.
+    if query.contains(&b'#') {
+        return Err(Ambiguous);
+    }
     let mut found = None;
     for piece in query.split(|byte| *byte == b'&') {
         // Some readers cut at `;` as well.

@@ -17,8 +17,8 @@ impl Rates {
     /// Counts a request, and says why it is refused, if it is. One that there is no room to count is not passed over.
     pub fn refusal(&mut self, rate: Rate, now: UnixMillis) -> Option<Refusal> {
         let minute = now.0 / MINUTE_MS;
-        // A clock that was set back begins no new minute.
-        if minute > self.minute {
+        // A clock that is set back by less than a minute begins no new one; one that was far ahead is not waited for.
+        if minute > self.minute || minute + 1 < self.minute {
             self.minute = minute;
             self.counts.clear();
         }
@@ -61,6 +61,14 @@ mod tests {
         assert_eq!(rates.refusal(rate(1, 3), at(0)), None);
         assert_eq!(rates.refusal(rate(1, 3), at(0)), None);
         assert_eq!(rates.refusal(rate(1, 3), at(60_001)), Some(Refusal::RateLimited));
+    }
+
+    #[test]
+    fn clock_that_was_far_ahead_is_not_waited_for() {
+        let mut rates = Rates::default();
+        assert_eq!(rates.refusal(rate(1, 1), UnixMillis(86_400_000)), None);
+        assert_eq!(rates.refusal(rate(1, 1), UnixMillis(60_000)), None);
+        assert_eq!(rates.refusal(rate(1, 1), UnixMillis(60_000)), Some(Refusal::RateLimited));
     }
 
     #[test]

@@ -87,8 +87,8 @@ impl Native {
         let Some(forward) = &self.forward else { return denied(respond::not_found()).await };
         let client = match &forward.client {
             Client::Peer => asked.source,
-            Client::Header(name) => crate::settings::address_in(&asked.headers, name),
-            Client::Unknown => None,
+            // The headers here are the client's own: what one says that another proxy sets is a claim.
+            Client::Header(_) | Client::Unknown => None,
         };
         let facts = Facts {
             method: &asked.method,

@@ -1,5 +1,6 @@
 //! The facts of a request, as they were received.
 
+use crate::headers::ends_here;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use latchkey_gate::{Body, Header, Headers, Need, Request};
@@ -63,10 +64,11 @@ impl Facts<'_> {
 }
 
 impl Headers for Facts<'_> {
-    /// None either where another header's name could be read as this one: some origins take `_` for `-`.
+    /// None either where another header's name could be read as this one, since some origins take `_` for `-`, or where `Connection`
+    /// names it, since it ends here then and no origin sees it (RFC 9110, 7.6.1).
     fn one(&self, name: &str) -> Option<String> {
         let reads_as = |other: &str| other != name && other.replace('_', "-") == name;
-        if self.headers.keys().any(|other| reads_as(other.as_str())) {
+        if self.headers.keys().any(|other| reads_as(other.as_str())) || ends_here(self.headers, name) {
             return None;
         }
         match self.header(name) {

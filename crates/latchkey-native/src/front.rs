@@ -217,6 +217,8 @@ impl Native {
             }
         };
         let Some(gateway) = &self.gateway else { return respond::no_origin(standing) };
+        // The origin is asked under its own name.
+        told.extend(facts.host.and_then(respond::host));
         let watch = Watch::new(&self.mind, head.method(), &facts, cut.unwrap_or_else(Cut::new));
         let alive = (!body.is_end_stream()).then(|| watch.alive());
         let onward = head.map(|()| Watched::new(body, alive));

@@ -19,13 +19,7 @@ pub(crate) fn not_to_go_on(headers: &HeaderMap) -> impl Iterator<Item = &HeaderN
 
 /// Takes away what is about the connection alone (RFC 9110, 7.6.1), and what it names itself.
 pub(crate) fn strip_connection(headers: &mut HeaderMap) {
-    let named: Vec<String> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
+    let named: Vec<String> = named_by_connection(headers).map(str::to_ascii_lowercase).collect();
     remove(headers, |name| named.iter().any(|named| named == name));
     for name in OF_THE_CONNECTION {
         headers.remove(name);
@@ -33,6 +27,19 @@ pub(crate) fn strip_connection(headers: &mut HeaderMap) {
     for name in ["keep-alive", "proxy-connection"] {
         headers.remove(name);
     }
+}
+
+/// Whether `Connection` names this header, so that it is about the connection alone.
+pub(crate) fn ends_here(headers: &HeaderMap, name: &str) -> bool {
+    named_by_connection(headers).any(|named| named.eq_ignore_ascii_case(name))
+}
+
+fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(CONNECTION).iter();
+    // A value that is no text may have a name in it all the same.
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| Some(str::from_utf8(name).ok()?.trim()))
 }
 
 fn remove(headers: &mut HeaderMap, is_it: impl Fn(&str) -> bool) {
@@ -48,6 +55,17 @@ const OF_THE_CONNECTION: [HeaderName; 8] =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn header_that_connection_names_ends_here() {
+        let mut headers = HeaderMap::new();
+        for value in ["close", "keep-alive ,X-Model", "other"] {
+            headers.append(CONNECTION, value.parse().unwrap());
+        }
+        assert!(
+            ends_here(&headers, "x-model") && ends_here(&headers, "other") && !ends_here(&headers, "x-modes")
+        );
+    }
 
     fn left(names: &[(&str, &str)], strip: fn(&mut HeaderMap)) -> Vec<String> {
         let mut headers = HeaderMap::new();

@@ -222,6 +222,11 @@ pub(crate) fn model(model: &str) -> Option<(HeaderName, HeaderValue)> {
     Some((HeaderName::from_static("latchkey-model"), HeaderValue::from_str(model).ok()?))
 }
 
+/// The host that was judged, as the origin is told.
+pub(crate) fn host(host: &str) -> Option<(HeaderName, HeaderValue)> {
+    Some((HeaderName::from_static("x-forwarded-host"), HeaderValue::from_str(host).ok()?))
+}
+
 /// Who calls, as the origin is told.
 pub(crate) fn identity(grant: &Grant, names: &Names) -> HeaderMap {
     // Ids and roles are words of ASCII.

@@ -447,6 +447,9 @@ fn queries() -> Vec<Value> {
         "project_id=%ff",
         "project_id=%C3",
         "project_id=\u{ff}",
+        "project_id=a#",
+        "x=1#&project_id=a",
+        "#",
     ];
     let found = [
         ("", None),

@@ -25,6 +25,17 @@ pub(crate) struct Arguments {
     out: Option<PathBuf>,
 }
 
+/// What `latchkey gate-env` is asked for besides.
+#[derive(Args)]
+pub(crate) struct GateArguments {
+    #[command(flatten)]
+    common: Arguments,
+    /// With the key that assertions to origins are signed with: for a gateway. Whoever has it can speak for any caller to every origin
+    /// that believes assertions, so no application gets it.
+    #[arg(long)]
+    assertion: bool,
+}
+
 /// Where usage goes, and where relays are, is the operator's to fill in (docs/operations.md); empty, there is none.
 const TO_FILL_IN: &str = "LATCHKEY_CONTROL_URL=\nLATCHKEY_USAGE_TOKEN=\nLATCHKEY_RELAYS=\n";
 
@@ -49,8 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn run_for_gate(arguments: &Arguments) -> Result<()> {
-    let folder = Folder::new(&arguments.dir);
+pub(crate) fn run_for_gate(arguments: &GateArguments) -> Result<()> {
+    let folder = Folder::new(&arguments.common.dir);
     let mut text = common(&folder.load()?)?;
     let (token, made) = folder.gate_token()?;
     if made == Made::Now {
@@ -59,9 +70,11 @@ pub(crate) fn run_for_gate(arguments: &Arguments) -> Result<()> {
         );
     }
     set(&mut text, "GATE_TOKEN", &token);
-    set_edge_key(&mut text, &folder)?;
+    if arguments.assertion {
+        set_edge_key(&mut text, &folder)?;
+    }
     text.push_str(TO_FILL_IN_FOR_GATE);
-    write(arguments, &text)
+    write(&arguments.common, &text)
 }
 
 /// What every edge needs.

@@ -47,7 +47,7 @@ enum Command {
     /// Serves the native gate: in front of an origin, or for a proxy that asks it.
     Gate(gate::Arguments),
     /// Prints what a native gate needs, as an env file.
-    GateEnv(edge_env::Arguments),
+    GateEnv(edge_env::GateArguments),
     /// Works with the audit log: its key, a copy of it, and the proof that a copy is whole.
     #[command(subcommand)]
     Audit(audit::Command),

@@ -39,6 +39,11 @@ impl Target {
         self.text.split_once('?').map_or(self.text.as_str(), |(path, _)| path)
     }
 
+    /// The host, as the request names it.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
     /// Path and query.
     pub(crate) fn as_str(&self) -> &str {
         &self.text

@@ -38,6 +38,8 @@ pub(crate) async fn answer(
         return respond::no_origin(standing);
     };
     let mut told = Vec::new();
+    // The origin is asked under its own name.
+    told.extend(target.host().map(|host| (HOST_HEADER, host.to_owned())));
     if let Some((grant, names)) = &caller {
         told.extend(identity(grant, names));
         told.extend(facts.model().map(|model| (MODEL_HEADER, model.to_owned())));
@@ -118,5 +120,7 @@ pub(crate) fn strip(headers: &Headers) -> Result<()> {
     Ok(())
 }
 
+/// The host that was judged.
+const HOST_HEADER: &str = "x-forwarded-host";
 /// The model that the body was seen to name, where that was asked.
 const MODEL_HEADER: &str = "latchkey-model";

@@ -154,7 +154,7 @@ impl Scene {
         let owner = Client::new(&installation.url(), &owner);
         let data = installation.path("data").to_str().unwrap().to_owned();
         let env = installation.path("gate.env").to_str().unwrap().to_owned();
-        installation.run(&["gate-env", "--dir", &data, "--out", &env]);
+        installation.run(&["gate-env", "--dir", &data, "--out", &env, "--assertion"]);
         let mut text = fs::read_to_string(&env).unwrap();
         text = text.replace("LATCHKEY_FORWARD_TOKEN=\n", "LATCHKEY_FORWARD_TOKEN=the-proxys-own-token\n");
         fs::write(&env, text).unwrap();
