@@ -110,7 +110,10 @@ impl Watch {
             return;
         }
         tokio::spawn(async move {
-            if let Err((refusal, _)) = self.during(self.ends.closed()).await {
+            if let Err((refusal, _)) = self.during(self.ends.closed()).await
+                // It may have ended while it was judged, and the connection may be another request's by now.
+                && self.ends.receiver_count() > 0
+            {
                 tracing::debug!(cause = refusal.cause(), "what was let in is not any more, and is cut off");
                 self.cut.now();
             }

@@ -50,6 +50,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 
 async fn serve(config: &Config, folder: &Folder, installation: Installation) -> Result<()> {
     let (clock, seeds) = (Arc::new(SystemClock), Arc::new(SystemSeeds));
+    // One that comes before the end of the start waits for it, and kills nobody.
+    let hangup = signal(SignalKind::hangup())?;
     let rules = RulesDesk::new(Arc::new(routes::File { path: config.routes.clone(), clock: clock.clone() }));
     let path = folder.database();
     let store = Store::open(&path, clock.clone(), seeds).with_context(|| format!("`{}`", path.display()))?;
@@ -95,7 +97,7 @@ async fn serve(config: &Config, folder: &Folder, installation: Installation) -> 
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     // Whoever is told where the API is may ask for the stop at once.
     let asked = asked_to_stop()?;
-    let rereading = tokio::spawn(reread_rules(rules, store, signal(SignalKind::hangup())?));
+    let rereading = tokio::spawn(reread_rules(rules, store, hangup));
     announce(config, listener.local_addr()?)?;
     let caretaker = tokio::spawn(take_care(Arc::clone(&control)));
     let key_watch = tokio::spawn(keys.run(publisher.refused_keys(), clock));
