@@ -120,20 +120,47 @@ const NOTES: &str = "
 /// What was found where a row misses its target: by the command that is named, on the day the row's code was last worked on.
 const PROFILES: &[(&str, &str)] = &[
     (
+        "verdict_native_ratio",
+        "`perf record -e cpu-clock latchkey-bench spin route`, without its beginning: 39 % `Serving::look`, nearly all of it waiting for two
+        lines of memory (the bucket's, four fifths of that; the directory's entry, one fifth), 13 % `Page::entry`, waiting for the key's binding,
+        18 % BLAKE3, 4 % comparing texts, 7 % path and rule. So a verdict waits for three lines in turn, each found by the one before, where
+        the floor waits for one. One line less needs bindings beside the records, which makes every page longer.",
+    ),
+    (
+        "junk_refusal_ns",
+        "`perf record -e cpu-clock latchkey-bench spin junk`: 29 % `Gate::decide`, 25 % the checksum, 14 % counting the refusal by its cause,
+        10 % parsing the key's text. The counters are what IAM R1 leaves an operator to see an attack by.",
+    ),
+    (
+        "verdict_workerd_ns",
+        "the row says what the same takes with all lines in the cache, and what one BLAKE3 takes, of which there are two: most is
+        computing. The gate crate is built for size there (`opt-level = \"s\"`): with 2 the script has 304.3 KB with gzip (`cargo xtask wasm`),
+        above its 300.",
+    ),
+    (
+        "verdict_workerd_resource_ns",
+        "as `verdict_workerd_ns`, with two look-ups more: of the project's slug and of the resource.",
+    ),
+    (
+        "request_overhead_us",
+        "V8's sampling profile through the inspector of `wrangler dev`, of the loop that the row is measured by, is flat: the largest
+        entries are the runtime's constructors of `Request` (10 %) and `Response` (9 %), of which some are the loop's own; all
+        calls between WebAssembly and JavaScript together are about as much. The row below has a gateway in JavaScript beside it, which
+        makes the same objects and decides nothing; it misses the target as well.",
+    ),
+    (
         "activation_first_ms",
-        "`cargo xtask bench --only workerd` times the same steps twice, in a fresh workerd and again in the isolate that has done
-        them. On a machine under seven times its load: 57 ms cold, 1 ms warm. So what costs is not root, head or page, but V8,
-        which compiles each function of the module at its first call and has optimized none of them yet.",
+        "`activation_first_code_ms` has the same steps with the code optimized beforehand, and compiled beforehand: what is left is the work
+        itself. The rest is V8, which compiles each function at its first call and has optimized none of them yet.",
     ),
     (
         "activation_full_ms",
-        "the same two runs: 476 ms cold, 100 ms warm, under that load. Four fifths are code that V8 has not optimized yet; the
-        rest is the check of every record of some 350 pages, and their digests.",
+        "as `activation_first_ms`; what is left with optimized code (`activation_full_code_ms`) is the check of every record of some 350
+        pages, and their digests.",
     ),
     (
         "activation_cpu_ms_max",
-        "the same two runs: 67 ms cold, 21 ms warm, under that load. A step is 32 objects; cold it is the first verdict, or one
-        of the first steps, whose code V8 has not optimized yet.",
+        "as `activation_first_ms`: the slowest step is that of the first verdict, whose code nobody has run before.",
     ),
     (
         "snapshot_bound_ratio",
