@@ -3,6 +3,8 @@
 
 import { createGate, protect } from '@latchkey/gate';
 
+const CLASSES = [6000, 600, 60, 10];
+
 // One gate an isolate, made when the first request brings the secrets.
 let made;
 const gate = (env) =>
@@ -11,8 +13,11 @@ const gate = (env) =>
     source: { controlPlane: env.LATCHKEY_CONTROL_URL },
     // Cloudflare sets it anew on every request, whatever the client sent.
     clientHeader: 'cf-connecting-ip',
-    // Keys with a rate are counted by bindings, one for each class: see wrangler.toml of the edge.
-    rate: async (family) => (await env.RATE_600.limit({ key: family })).success,
+    // Keys with a rate are counted by bindings, whose limits are fixed: each by the class at its rate or below.
+    rate: async (family, perMinute) => {
+      const limit = CLASSES.find((one) => one <= perMinute);
+      return limit !== undefined && (await env[`RATE_${limit}`].limit({ key: family })).success;
+    },
   }));
 
 const files = protect(gate, (request, caller) =>

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createGate, protect } from '@latchkey/gate';
+import { latchkey } from '@latchkey/gate/hono';
 import { Place, bearer, gate, key, session, trust, until } from './support.mjs';
 
 const URL_OF = 'http://api.example/v1/projects/alpha/models';
@@ -114,6 +115,10 @@ test('a need is read to the letter or not at all', async () => {
     { permission: 'files.view', project: undefined },
     { permission: 'files.view', project: null },
     { permission: 'files.view', project: 7 },
+    { permission: 'files.view', project: () => 'beta' },
+    { permission: 'files.view', project: Number.NaN },
+    { permission: 'files.view', project: Symbol('beta') },
+    { permission: 'inference.invoke', model: () => 'large' },
     { permission: 'files.view', projekt: 'beta' },
     { permission: 'files.read', resource: 'file-1' },
     { permission: 'files.read', resource: { type: 'file' } },
@@ -125,7 +130,7 @@ test('a need is read to the letter or not at all', async () => {
     { permission: 'files.view', fresh: 'yes' },
     { permission: 'files.view', toJSON: () => ({ permission: 'files.view' }) },
   ];
-  for (const need of wrong) await assert.rejects(one.check(asked, need), `${JSON.stringify(need)}`);
+  for (const need of wrong) await assert.rejects(one.check(asked, need), JSON.stringify(need));
   for (const [need, status] of [
     [{ permission: 'files.view' }, 200],
     [{ permission: 'files.view', project: 'alpha' }, 200],
@@ -214,9 +219,45 @@ test('an application that fails in its own part lets nobody in', async () => {
     protect(() => { throw new Error('no secret is set'); }, handler),
     protect(gate(), handler, { need: () => { throw new Error('no such thing'); } }),
     protect(gate(), handler, { need: () => ({}) }),
+    protect(gate(), handler, { need: () => undefined }),
     protect(gate(), handler, { client: () => { throw new Error('no socket'); } }),
   ];
   for (const guarded of guards) assert.equal((await guarded(request(bearer('alpha_member')))).status, 503);
+});
+
+test('a wrapper takes no option that it does not know, and no arrival that says nothing', async () => {
+  const handler = () => new Response('in');
+  for (const options of [{ needs: { permission: 'files.view' } }, { permission: 'files.view' }, { need: undefined }]) {
+    assert.throws(() => protect(gate(), handler, options), TypeError);
+    assert.throws(() => latchkey(gate(), options), TypeError);
+  }
+  class Context {
+    waitUntil() {}
+  }
+  for (const arrival of [new Context(), { adress: '192.0.2.1' }]) {
+    await assert.rejects(gate().check(request(bearer('alpha_member')), undefined, arrival), TypeError);
+  }
+});
+
+test('what is told of failures, and what cannot be kept alive, breaks nothing', async () => {
+  const warn = [() => { throw new Error('the log is closed'); }, async () => { throw new Error('the log is closed'); }];
+  for (const one of warn.map((warn) => createGate({ trust: trust(), source: { head: () => { throw new Error('x'); }, object: () => null, root: () => null }, follow: false, warn }))) {
+    const arrival = { waitUntil: () => { throw new TypeError('Illegal invocation'); } };
+    assert.equal((await one.check(request(bearer('alpha_member')), undefined, arrival)).status, 503);
+    assert.equal(one.broken, false);
+  }
+});
+
+test('a response that a handler gives again stays as it was', async () => {
+  const again = new Response(null, { status: 204, headers: { vary: 'origin' } });
+  const guarded = protect(gate(), () => again);
+  for (let at = 0; at < 3; at += 1) assert.equal((await guarded(request(bearer('alpha_member')))).status, 204);
+  assert.deepEqual([...again.headers], [['vary', 'origin']]);
+});
+
+test('a token that cannot be sent is not told', () => {
+  const source = { controlPlane: 'https://control.example', token: 'one\nand-a-secret' };
+  assert.throws(() => createGate({ trust: trust(), source }), (error) => error instanceof TypeError && !error.message.includes('secret'));
 });
 
 test('a gate is not made of what is not understood', () => {

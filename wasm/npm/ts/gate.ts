@@ -90,6 +90,11 @@ const BODY_BUDGET_MS = 30_000;
 
 const OPTIONS = ['source', 'trust', 'clientHeader', 'follow', 'rate', 'memoryMb', 'warn'];
 
+/** What runs this. The entry for Workers says so. */
+export const host = { isWorker: false };
+
+const ARRIVAL = ['client', 'waitUntil'];
+
 /** A gate of these options. Whatever is wrong with them is thrown at once. */
 export function createGate(options: GateOptions): Gate {
   return new Gate(options);
@@ -105,6 +110,7 @@ export class Gate {
   readonly #flights = new Map<string, Flight>();
   #look: Flight | undefined;
   #follows: boolean;
+  #broken = false;
 
   constructor(options: GateOptions) {
     for (const name of Object.keys(options)) {
@@ -119,13 +125,12 @@ export class Gate {
     this.#reader = reader(source, token);
     this.#clientHeader = own('clientHeader')?.toLowerCase();
     this.#rate = own('rate');
-    this.#warn = own('warn') ?? ((message) => console.warn(`latchkey: ${message}`));
-    const isWorker = globalThis.navigator?.userAgent === 'Cloudflare-Workers';
-    const counts = this.#rate === undefined && !isWorker;
+    this.#warn = quiet(own('warn') ?? ((message) => console.warn(`latchkey: ${message}`)));
+    const counts = this.#rate === undefined && !host.isWorker;
     const memoryBytes = (own('memoryMb') ?? MEMORY_MB_DEFAULT) * 2 ** 20;
     const seed = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
     this.#core = new Core(root, peppers, mint, floor, memoryBytes, seed, counts);
-    this.#follows = own('follow') ?? !isWorker;
+    this.#follows = own('follow') ?? !host.isWorker;
     if (this.#follows) void this.#follow();
   }
 
@@ -135,6 +140,10 @@ export class Gate {
    */
   async check(request: Request, need?: Need, arrival: Arrival = {}): Promise<Verdict> {
     const said = need === undefined ? undefined : encode(need);
+    // A Worker's `ctx` has what it has from its prototype: it would be taken for an arrival that says nothing.
+    if (Object.keys(arrival).some((name) => !ARRIVAL.includes(name)) || ('waitUntil' in arrival && !Object.hasOwn(arrival, 'waitUntil'))) {
+      throw new TypeError('an arrival is `{ client, waitUntil }` and nothing else');
+    }
     return this.#judge(request, said, false, arrival);
   }
 
@@ -162,24 +171,42 @@ export class Gate {
     return JSON.parse(this.#core.status(Date.now()));
   }
 
+  /** Whether it broke off in the middle of something, which it should never do: it answers 503 for good. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
   /** Follows what is published no more. From then on answers are asked for one by one, as in a Worker. */
   close(): void {
     this.#follows = false;
   }
 
   async #judge(request: Request, need: string | undefined, whoami: boolean, arrival: Arrival): Promise<Verdict> {
-    // What is wrong with a need is the application's mistake, and told to it.
-    const inquiry = this.#case(request, need, whoami, arrival);
+    let inquiry: Case;
+    try {
+      inquiry = this.#case(request, need, whoami, arrival);
+    } catch (error) {
+      // What is wrong with a need is the application's mistake, and told to it.
+      if (!this.#breaks(error)) throw error;
+      return Refused.outOfReach();
+    }
     try {
       return await this.#decide(request, inquiry, arrival);
     } catch (error) {
       // A gate that throws is none to let anybody in by.
+      this.#breaks(error);
       this.#warn(`a request could not be judged: ${error}`);
       return Refused.outOfReach();
     } finally {
       this.#free(inquiry);
       this.#refreshBehind(arrival);
     }
+  }
+
+  #breaks(error: unknown): boolean {
+    const breaks = error instanceof WebAssembly.RuntimeError;
+    this.#broken ||= breaks;
+    return breaks;
   }
 
   #free(inquiry: Case): void {
@@ -343,7 +370,12 @@ export class Gate {
 
   /** Looks at the head behind an answer, when the gate says that it is time; who follows needs not. */
   #refreshBehind(arrival: Arrival): void {
-    if (this.#follows || !this.#core.refresh_due(Date.now())) return;
+    try {
+      if (this.#follows || !this.#core.refresh_due(Date.now())) return;
+    } catch {
+      // It broke off in the middle, and the answer says so.
+      return;
+    }
     const behind = async () => {
       await this.#lookAtHead(null);
       this.#core.refresh_ended(Date.now());
@@ -377,7 +409,22 @@ export class Gate {
 }
 
 function keep(arrival: Arrival, promise: Promise<unknown>): void {
-  if (Object.hasOwn(arrival, 'waitUntil')) arrival.waitUntil?.(promise);
+  try {
+    if (Object.hasOwn(arrival, 'waitUntil')) arrival.waitUntil?.(promise);
+  } catch {
+    // It goes on as long as the host lets it.
+  }
+}
+
+/** The same, and nothing comes of it if it fails, at once or later. */
+function quiet(warn: (message: string) => unknown): (message: string) => void {
+  return (message) => {
+    try {
+      Promise.resolve(warn(message)).catch(() => {});
+    } catch {
+      // Whoever is to be told is not there.
+    }
+  };
 }
 
 /** What the body begins with; `undefined` if it cannot be looked into. The request's own body stays whole. */

@@ -2,7 +2,7 @@
 
 import type { Context, MiddlewareHandler } from 'hono';
 import type { Gate } from './gate.js';
-import type { Need } from './need.js';
+import { ownOptions, said, type Need } from './need.js';
 import type { Caller } from './verdict.js';
 
 /** What the handlers find: `c.get('latchkey')` is who calls, `null` where nobody was asked for. */
@@ -20,11 +20,10 @@ export interface LatchkeyOptions {
  * should be behind it, on the outermost application: below `mount` the prefix is gone, and another path would be judged.
  */
 export function latchkey(gate: Gate, options: LatchkeyOptions = {}): MiddlewareHandler<{ Variables: LatchkeyVariables }> {
-  const own = <K extends keyof LatchkeyOptions>(name: K) => (Object.hasOwn(options, name) ? options[name] : undefined);
-  const [need, client] = [own('need'), own('client')];
+  const { need, client } = ownOptions(options, ['need', 'client']);
   return async (c, next) => {
     const arrival = { client: client?.(c), waitUntil: waiter(c) };
-    const verdict = await gate.check(c.req.raw, typeof need === 'function' ? need(c) : need, arrival);
+    const verdict = await gate.check(c.req.raw, typeof need === 'function' ? said(need(c)) : need, arrival);
     if (!verdict.allowed) return verdict.response();
     c.req.raw = verdict.request();
     c.set('latchkey', verdict.caller);

@@ -1,7 +1,7 @@
 // A gate around a fetch handler: of Workers, Deno, Bun, or anything else that takes a Request and gives a Response.
 
 import { Gate, type Arrival } from './gate.js';
-import type { Need } from './need.js';
+import { ownOptions, said, type Need } from './need.js';
 import { Refused, type Caller } from './verdict.js';
 
 /** What is known beside the request. `Rest` is what the host hands over behind it. */
@@ -22,14 +22,13 @@ export function protect<Rest extends unknown[]>(
   options: ProtectOptions<Rest> = {},
 ): (request: Request, ...rest: Rest) => Promise<Response> {
   let made: Gate | undefined = gate instanceof Gate ? gate : undefined;
-  const own = <K extends keyof ProtectOptions<Rest>>(name: K) => (Object.hasOwn(options, name) ? options[name] : undefined);
-  const [need, client] = [own('need'), own('client')];
+  const { need, client } = ownOptions(options, ['need', 'client']);
   return async (request, ...rest) => {
     let verdict;
     try {
       made ??= (gate as (...rest: Rest) => Gate)(...rest);
       const arrival: Arrival = { client: client?.(request, ...rest), waitUntil: waiter(rest) };
-      verdict = await made.check(request, typeof need === 'function' ? need(request, ...rest) : need, arrival);
+      verdict = await made.check(request, typeof need === 'function' ? said(need(request, ...rest)) : need, arrival);
     } catch (error) {
       // A mistake of the application's: nobody is let in by it.
       console.error('latchkey: a request could not be judged:', error);

@@ -60,7 +60,7 @@ function controlPlane(source: ControlPlaneSource, otherwise: string | undefined)
   const base = baseUrl(source.controlPlane, '`controlPlane`');
   const token = Object.hasOwn(source, 'token') ? source.token : otherwise;
   if (typeof token !== 'string' || token === '') throw new TypeError('the control plane wants a gate token');
-  const headers = { authorization: `Bearer ${token}` };
+  const headers = sendable({ authorization: `Bearer ${token}` });
   const get = (path: string, lenMax: number, signal: AbortSignal) => read(`${base}/v1/gate/${path}`, headers, lenMax, signal);
   return {
     pauseMs: 10,
@@ -75,7 +75,7 @@ function controlPlane(source: ControlPlaneSource, otherwise: string | undefined)
 
 function store(source: StoreSource): Reader {
   const base = baseUrl(source.store, '`store`');
-  const headers = Object.hasOwn(source, 'headers') ? { ...source.headers } : {};
+  const headers = sendable(Object.hasOwn(source, 'headers') ? { ...source.headers } : {});
   const get = (path: string, lenMax: number, signal: AbortSignal) => read(`${base}/${path}`, headers, lenMax, signal);
   return {
     pauseMs: 1000,
@@ -83,6 +83,16 @@ function store(source: StoreSource): Reader {
     root: (version, signal) => get(`roots/${version}`, ROOT_LEN_MAX, signal),
     object: (digest, lenMax, signal) => get(`objects/${digest}`, lenMax, signal),
   };
+}
+
+/** Looks at headers once, since what says that one cannot be sent names its value, which is a secret. */
+function sendable(headers: Record<string, string>): Record<string, string> {
+  try {
+    new Headers(headers);
+  } catch {
+    throw new TypeError("a header or the token of `source` cannot be sent: it has what no header may have");
+  }
+  return headers;
 }
 
 /** Plain `http` beyond this machine would show the token, and who reads what. */

@@ -113,12 +113,9 @@ export class Admitted {
   /** What the client gets for a handler's response: with the verdict's headers, and without what it says in their place. */
   share(response: Response): Response {
     const told = [...this.#told.tell, ...this.#share];
-    try {
-      return tell(response, told, this.#reserved);
-    } catch {
-      // Its headers are another's, as those of a response of `fetch`.
-      return tell(new Response(response.body, response), told, this.#reserved);
-    }
+    // Not in place, since a handler may give one response again and again; only an upgrade is no response that one can make.
+    const isUpgrade = response.status < 200 || (response as { webSocket?: unknown }).webSocket != null;
+    return tell(isUpgrade ? response : new Response(response.body, response), told, this.#reserved);
   }
 }
 
@@ -164,8 +161,10 @@ function tell(response: Response, told: [string, string][], reserved: (names: st
 }
 
 function put(headers: Headers, name: string, value: string): void {
-  if (name === 'vary') headers.append(name, value);
-  else headers.set(name, value);
+  if (name === 'vary') {
+    const listed = (headers.get(name) ?? '').split(',').map((one) => one.trim().toLowerCase());
+    if (!listed.includes(value.toLowerCase())) headers.append(name, value);
+  } else headers.set(name, value);
 }
 
 function frozen(caller: Caller): Caller {
