@@ -4,7 +4,7 @@ use crate::assertion::{self, Asserter};
 use crate::body::Upload;
 use crate::decisions::DecisionLog;
 use crate::facts::Facts;
-use crate::gateway::{Gateway, Unreachable};
+use crate::gateway::{Gateway, Successor, Unreachable};
 use crate::mind::{Decision, Mind, Rest};
 use crate::respond::{self, Reply};
 use crate::settings::{Client, Family, Forward, Settings, address_in};
@@ -93,7 +93,7 @@ impl Native {
                 async move { native.scrape(&request) }
             };
             let serve = move |stream, peer, stopped| connection(stream, peer, answer.clone(), stopped);
-            behind.spawn(async move { listen(metrics, serve, std::future::pending()).await });
+            behind.spawn(async move { listen(metrics, slots(), serve, std::future::pending()).await });
         }
         let (stopped, is_stopped) = oneshot::channel::<()>();
         let report = tokio::spawn(Arc::clone(&native.report).hand_over(async {
@@ -110,7 +110,7 @@ impl Native {
         let calls = ext_authz.map(|listener| {
             let native = Arc::clone(&native);
             let serve = move |stream, _, stopped| ext_authz::connection(Arc::clone(&native), stream, stopped);
-            tokio::spawn(listen(listener, serve, async {
+            tokio::spawn(listen(listener, slots(), serve, async {
                 let _ = calls_stopped.await;
             }))
         });
@@ -118,7 +118,7 @@ impl Native {
             stop.await;
             drop(stopping);
         };
-        listen(listener, serve, stop).await;
+        listen(listener, slots(), serve, stop).await;
         if let Some(calls) = calls {
             // It drains no longer than the requests did.
             let _ = calls.await;
@@ -192,7 +192,9 @@ impl Native {
 
     async fn pass(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
         let (mut parts, body) = request.into_parts();
-        let cut = parts.extensions.remove::<Cut>();
+        // Without them, nothing is cut off and no tunnel begins.
+        let cut = parts.extensions.remove::<Cut>().unwrap_or_else(Cut::new);
+        let successor = parts.extensions.remove::<Successor>().unwrap_or_default();
         let (head, mut body) = (Request::from_parts(parts, ()), Upload::of(body));
         let facts = self.facts(&head, peer);
         let mut told = HeaderMap::new();
@@ -219,10 +221,10 @@ impl Native {
         let Some(gateway) = &self.gateway else { return respond::no_origin(standing) };
         // The origin is asked under its own name.
         told.extend(facts.host.and_then(respond::host));
-        let watch = Watch::new(&self.mind, head.method(), &facts, cut.unwrap_or_else(Cut::new));
+        let watch = Watch::new(&self.mind, head.method(), &facts, cut);
         let alive = (!body.is_end_stream()).then(|| watch.alive());
         let onward = head.map(|()| Watched::new(body, alive));
-        let passed = watch.during(gateway.pass_on(onward, forwarding, told, &watch)).await;
+        let passed = watch.during(gateway.pass_on(onward, forwarding, told, &watch, &successor)).await;
         let passed = match passed {
             Ok(passed) => passed,
             Err((refusal, standing)) => return respond::refused(refusal, standing),
@@ -336,13 +338,13 @@ pub(crate) fn is_method(text: &str) -> bool {
     (1..=METHOD_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
-/// Serves connections until `stop` is over, and then those that run, for a while.
+/// Serves connections, as many at once as there are slots, until `stop` is over, and then those that run, for a while.
 async fn listen<F: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
+    slots: Arc<Semaphore>,
     serve: impl Fn(TcpStream, SocketAddr, watch::Receiver<bool>) -> F,
     stop: impl Future<Output = ()>,
 ) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (mut running, stopping) = (JoinSet::new(), watch::Sender::new(false));
     let mut stop = pin!(stop);
     loop {
@@ -367,35 +369,44 @@ async fn listen<F: Future<Output = ()> + Send + 'static>(
     stopping.send_replace(true);
     let drained = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_MAX, drained).await.is_err() {
+        running.shutdown().await;
         tracing::warn!("requests that did not end in time were cut off");
     }
 }
 
-/// Serves one connection to its end; once all is to stop, to the end of the request that runs.
+/// As many slots as a listener has.
+fn slots() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(CONNECTIONS_MAX))
+}
+
+/// Serves one connection to its end, and the tunnel that it may have become; once all is to stop, to the end of what runs.
 async fn connection<F: Future<Output = Reply> + Send + 'static>(
     stream: TcpStream,
     peer: SocketAddr,
     answer: impl Fn(Request<Incoming>, SocketAddr) -> F + Send + 'static,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let cut = Cut::new();
-    let cuts = cut.clone();
+    let (cut, successor) = (Cut::new(), Successor::default());
+    let own = (cut.clone(), successor.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(cuts.clone());
+        request.extensions_mut().insert(own.0.clone());
+        request.extensions_mut().insert(own.1.clone());
         let reply = answer(request, peer);
         async move { Ok::<_, Infallible>(reply.await) }
     });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_READ).max_buf_size(HEAD_BYTES_MAX);
-    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service).with_upgrades());
-    // A connection that ends badly is its client's affair.
+    let requests = async {
+        let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        // A connection that ends badly is its client's affair.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    };
     tokio::select! {
-        _ = connection.as_mut() => return,
-        () = cut.is_due() => return,
-        _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
-    }
-    tokio::select! {
-        _ = connection => {}
+        () = async { requests.await; successor.run().await } => {}
         () = cut.is_due() => {}
     }
 }
@@ -439,3 +450,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 pub(crate) const SETTLE_MAX: Duration = Duration::from_secs(5);
 /// How long to wait where no connection can be taken, most likely since the process has no file left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;

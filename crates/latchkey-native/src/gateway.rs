@@ -7,7 +7,7 @@ use crate::body::Upload;
 use crate::headers;
 use crate::respond::SWITCHING;
 use crate::settings::Origin;
-use crate::watch::{Alive, Cut, Watch, Watched};
+use crate::watch::{Alive, Watch, Watched};
 use hyper::body::{Body, Incoming};
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE};
 use hyper::upgrade::OnUpgrade;
@@ -17,6 +17,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use latchkey_snapshot::Forwarding;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio::time::timeout;
@@ -60,6 +61,7 @@ impl Gateway {
         forwarding: Forwarding,
         told: HeaderMap,
         watch: &Watch,
+        successor: &Successor,
     ) -> Result<Response<Watched<Incoming>>, Unreachable> {
         let here = wishes_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let mut onward = self.onward(request, forwarding, told)?;
@@ -77,7 +79,7 @@ impl Gateway {
                 return Err(Unreachable("it goes on to a protocol that nobody asked for".to_owned()));
             };
             let there = hyper::upgrade::on(&mut response);
-            tokio::spawn(tunnel(here, there, watch.alive(), watch.cut().clone()));
+            successor.is(Tunnel { here, there, _alive: watch.alive() });
             say_websocket(response.headers_mut());
         }
         let alive = is_long(&response).then(|| watch.alive());
@@ -114,6 +116,40 @@ impl Gateway {
     }
 }
 
+/// What a connection goes on as once its requests are over: a tunnel, if one of them became a WebSocket. It runs in the
+/// connection's place, so that it counts where the connection does and ends when that must.
+#[derive(Clone, Default)]
+pub(crate) struct Successor(Arc<Mutex<Option<Tunnel>>>);
+
+/// Two sides that are bound together.
+struct Tunnel {
+    here: OnUpgrade,
+    there: OnUpgrade,
+    _alive: Alive,
+}
+
+impl Successor {
+    fn is(&self, tunnel: Tunnel) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+    }
+
+    /// Runs the tunnel to its end, if there is one. Dropped, it breaks off.
+    pub(crate) async fn run(self) {
+        let tunnel = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tunnel) = tunnel {
+            tunnel.run().await;
+        }
+    }
+}
+
+impl Tunnel {
+    async fn run(self) {
+        let (Ok(here), Ok(there)) = tokio::join!(self.here, self.there) else { return };
+        // How it ends is the two sides' own affair.
+        let _ = copy_bidirectional(&mut TokioIo::new(here), &mut TokioIo::new(there)).await;
+    }
+}
+
 /// Whether the other side would go on to a WebSocket. No other protocol is passed on: through HTTP/2 in the clear, say,
 /// requests would reach the origin that nobody judged.
 fn wishes_websocket(headers: &HeaderMap) -> bool {
@@ -138,16 +174,6 @@ fn say_websocket(headers: &mut HeaderMap) {
 /// Whether an answer may take so long that it is judged again.
 fn is_long(response: &Response<Incoming>) -> bool {
     response.body().size_hint().upper().is_none_or(|bytes| bytes > SHORT_BYTES)
-}
-
-async fn tunnel(here: OnUpgrade, there: OnUpgrade, _alive: Alive, cut: Cut) {
-    let (Ok(here), Ok(there)) = tokio::join!(here, there) else { return };
-    // How it ends is the two sides' own affair.
-    let (mut here, mut there) = (TokioIo::new(here), TokioIo::new(there));
-    tokio::select! {
-        _ = copy_bidirectional(&mut here, &mut there) => {}
-        () = cut.is_due() => {}
-    }
 }
 
 fn described(error: &hyper_util::client::legacy::Error) -> String {

@@ -85,6 +85,7 @@ impl Watch {
     }
 
     /// What ends the connection.
+    #[cfg(test)]
     pub(crate) const fn cut(&self) -> &Cut {
         &self.cut
     }
@@ -172,13 +173,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::follow::tests::mind_without_snapshot;
     use tokio::time::Instant;
 
     /// A watch over a request that would be refused whenever it is judged again.
-    fn refused_next() -> Watch {
+    pub(crate) fn refused_next() -> Watch {
         let (headers, method) = (HeaderMap::new(), Method::GET);
         let facts = Facts {
             method: "GET",
