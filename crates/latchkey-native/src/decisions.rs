@@ -9,7 +9,7 @@ use latchkey_gate::bodies::Names;
 use latchkey_gate::decision::{DRAWS, Line, Shares, request_id};
 use latchkey_gate::{Gate, Headers as _, Verdict};
 use std::fmt;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,27 +141,70 @@ impl<'a> Note<'a> {
 }
 
 /// Writes what comes, and has it out whenever nothing more waits, or much does.
-fn write_all(lines: &Receiver<String>, mut out: impl Write, counts: &Counts) {
-    let (mut held, mut number, mut is_told) = (Vec::new(), 0, false);
+fn write_all(lines: &Receiver<String>, out: impl Write, counts: &Counts) {
+    let (mut place, mut is_told) = (Place { out, torn: Vec::new() }, false);
     while let Ok(first) = lines.recv() {
-        for line in std::iter::once(first).chain(lines.try_iter()).take(BATCH_LINES_MAX) {
-            held.extend_from_slice(line.as_bytes());
-            held.push(b'\n');
-            number += 1;
+        let batch = std::iter::once(first).chain(lines.try_iter()).take(BATCH_LINES_MAX);
+        let outcome = place.write(batch, counts);
+        if let Err(error) = outcome
+            && !std::mem::replace(&mut is_told, true)
+        {
+            tracing::error!(%error, "the decision log cannot be written: its lines are lost, and counted");
         }
-        let outcome = out.write_all(&held).and_then(|()| out.flush());
-        match outcome {
-            Ok(()) => counts.written.fetch_add(number, Relaxed),
-            Err(error) => {
-                if !std::mem::replace(&mut is_told, true) {
-                    tracing::error!(%error, "the decision log cannot be written: its lines are lost, and counted");
-                }
-                counts.lost.fetch_add(number, Relaxed)
-            }
-        };
-        held.clear();
-        number = 0;
     }
+    if !place.torn.is_empty() {
+        counts.lost.fetch_add(1, Relaxed);
+    }
+}
+
+/// Where lines go, each of them whole: of one that broke off, the rest comes before anything else.
+struct Place<W> {
+    out: W,
+    torn: Vec<u8>,
+}
+
+impl<W: Write> Place<W> {
+    /// Writes lines, and counts those that are written and those that are lost; the one that breaks off is neither yet.
+    fn write(&mut self, lines: impl Iterator<Item = String>, counts: &Counts) -> std::io::Result<()> {
+        let mut text = std::mem::take(&mut self.torn);
+        let was_torn = !text.is_empty();
+        for line in lines {
+            text.extend_from_slice(line.as_bytes());
+            text.push(b'\n');
+        }
+        let (taken, outcome) = put(&mut self.out, &text);
+        let (out, rest) = text.split_at(taken);
+        let is_torn = out.last().map_or(was_torn, |last| *last != b'\n');
+        if is_torn {
+            self.torn.extend(rest.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default());
+        }
+        let outcome = outcome.and_then(|()| self.out.flush());
+        // What was taken and not let out may never come.
+        let is_kept = outcome.is_err() && rest.is_empty();
+        let written = if is_kept { 0 } else { ends(out) };
+        counts.written.fetch_add(written, Relaxed);
+        counts.lost.fetch_add(ends(&text) - written - u64::from(is_torn), Relaxed);
+        outcome
+    }
+}
+
+/// Writes as much as is taken: how many bytes, and what became of the rest.
+fn put(out: &mut impl Write, text: &[u8]) -> (usize, std::io::Result<()>) {
+    let mut taken = 0;
+    while let Some(rest) = text.get(taken..).filter(|rest| !rest.is_empty()) {
+        match out.write(rest) {
+            Ok(0) => return (taken, Err(ErrorKind::WriteZero.into())),
+            Ok(bytes) => taken = (taken + bytes).min(text.len()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return (taken, Err(error)),
+        }
+    }
+    (taken, Ok(()))
+}
+
+/// How many lines end in this text.
+fn ends(text: &[u8]) -> u64 {
+    text.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 impl fmt::Debug for DecisionLog {
@@ -238,5 +281,60 @@ mod tests {
         assert!(draws.iter().all(|draw| *draw < DRAWS && *draw == other.draw()));
         let low = draws.iter().filter(|draw| **draw < DRAWS / 10).count();
         assert!((800..1200).contains(&low), "{low}");
+    }
+    /// Has room for so many bytes at a time, and then for nothing until there is room again.
+    struct Disk {
+        room: mpsc::Receiver<usize>,
+        left: usize,
+        out: mpsc::Sender<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let taken = bytes.len().min(self.left);
+            self.left -= taken;
+            if taken == 0 {
+                self.left = self.room.try_recv().unwrap_or(usize::MAX);
+                return Err(ErrorKind::StorageFull.into());
+            }
+            bytes[..taken].iter().try_for_each(|byte| self.out.send(*byte)).map_err(std::io::Error::other)?;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is on a disk with room for so many bytes at a time once each batch was written, and what was counted.
+    #[track_caller]
+    fn check(rooms: &[usize], batches: &[&[&str]], expected: &str, expected_counts: (u64, u64)) {
+        let ((more, room), (out, disk)) = (mpsc::channel(), mpsc::channel());
+        rooms[1..].iter().for_each(|bytes| more.send(*bytes).unwrap());
+        let mut place = Place { out: Disk { room, left: rooms[0], out }, torn: Vec::new() };
+        let counts = Counts::default();
+        for batch in batches {
+            let _ = place.write(batch.iter().map(|line| (*line).to_owned()), &counts);
+        }
+        let text = String::from_utf8(disk.try_iter().collect()).unwrap();
+        assert_eq!(text, expected, "{rooms:?}");
+        let counted = (counts.written.load(Relaxed), counts.lost.load(Relaxed));
+        assert_eq!(counted, expected_counts, "{rooms:?}");
+    }
+
+    #[test]
+    fn line_that_broke_off_is_finished_before_the_next_and_joined_to_none() {
+        let batches: &[&[&str]] = &[&["one", "two", "three"], &["four"]];
+        let whole = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        check(&[usize::MAX], batches, &whole(&["one", "two", "three", "four"]), (4, 0));
+        check(&[0], batches, &whole(&["four"]), (1, 3));
+        check(&[3], batches, &whole(&["one", "four"]), (2, 2));
+        check(&[4], batches, &whole(&["one", "four"]), (2, 2));
+        check(&[5], batches, &whole(&["one", "two", "four"]), (3, 1));
+        check(&[13], batches, &whole(&["one", "two", "three", "four"]), (4, 0));
+        // One that breaks off again and again.
+        check(&[1, 1], &[&["one"], &["two"], &["three"]], &whole(&["one", "three"]), (2, 1));
+        check(&[1, 3, 2], &[&["one"], &["two"], &["three"]], "one\nth", (1, 1));
+        check(&[1, 0, 0], &[&["one"], &["two"], &["three"]], "o", (0, 2));
     }
 }

@@ -17,10 +17,11 @@ use latchkey_native::{
     Client, DecisionLog, EdgeKey, Family, Forward, Native, Origin, Reporter, Settings, Source, Token,
 };
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -177,11 +178,25 @@ fn decisions(arguments: &Arguments) -> Result<Option<DecisionLog>> {
         DecisionLog::start(shares, seed, std::io::stdout())
     } else {
         let path = &arguments.decisions_to;
-        let file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-        let file = file.with_context(|| format!("cannot write `{}`", path.display()))?;
+        let file = appended(path).with_context(|| format!("cannot write `{}`", path.display()))?;
         DecisionLog::start(shares, seed, file)
     };
     Ok(Some(log.context("the decision log cannot start")?))
+}
+
+/// A file that lines are appended to; one that broke off there is ended first.
+fn appended(path: &Path) -> std::io::Result<File> {
+    let mut file = File::options().create(true).append(true).mode(0o600).open(path)?;
+    // Pipes and devices have no end to look at, and some files may be written and not read.
+    let text = if file.metadata()?.is_file() { File::open(path).ok() } else { None };
+    let mut last = [b'\n'];
+    if let Some((text, len)) = text.zip(file.metadata()?.len().checked_sub(1)) {
+        text.read_exact_at(&mut last, len)?;
+    }
+    if last != *b"\n" {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 fn edge_key(variables: &Variables) -> Result<Option<EdgeKey>> {

@@ -27,6 +27,10 @@ const FIELDS: [&str; 19] = [
     "took_ms",
 ];
 
+/// A line that a process before did not finish, and its end.
+const TORN: &str = r#"{"v":1,"at_"#;
+const TORN_AND_ENDED: &str = "{\"v\":1,\"at_\n";
+
 impl Scene {
     fn log_decisions(&mut self, shares: &str) {
         let file = self.installation.path("decisions.jsonl").to_str().unwrap().to_owned();
@@ -38,6 +42,7 @@ impl Scene {
     fn decisions(&mut self) -> (String, Vec<Value>) {
         self.gate.as_mut().unwrap().stop();
         let text = fs::read_to_string(self.installation.path("decisions.jsonl")).unwrap();
+        let text = text.strip_prefix(TORN_AND_ENDED).map_or(text.clone(), str::to_owned);
         let lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         (text, lines)
     }
@@ -99,6 +104,7 @@ fn every_decision_is_told_with_its_cause_and_nothing_that_the_caller_chose() {
 fn each_kind_has_a_share_of_its_own_and_nothing_is_written_without_one() {
     let mut scene = Scene::new();
     let (_, key) = scene.key();
+    fs::write(scene.installation.path("decisions.jsonl"), TORN).unwrap();
     scene.log_decisions("0,refused=1");
     scene.until(MODELS, &key, |status, _| status == 200);
     assert_eq!(scene.get("/v1/shadow", "").0, 200);
