@@ -91,6 +91,9 @@ test('paths that could be read in two ways are refused', async () => {
     ['/v1/projects/%61lpha/models', 400, 'path_needless_escape'],
     ['/v1/projects/alpha/models;a=b', 400, 'path_byte'],
     ['/v1/projects/alpha/models#x', 400, 'path_byte'],
+    ['/v1/projects/alpha/models?a=1#x', 400, 'path_byte'],
+    ['/v1/public?#', 400, 'path_byte'],
+    ['#', 400, 'path_byte'],
     ['/v1/projects/beta/models', 404, 'not_found'],
     ['/v1/nowhere', 404, 'not_found'],
     // A URL has no dot segments once it is one: what is judged is what a handler sees.
@@ -144,6 +147,12 @@ test('a need is read to the letter or not at all', async () => {
   ]) {
     const verdict = await one.check(asked, need);
     assert.equal(verdict.allowed ? 200 : verdict.status, status, JSON.stringify(need));
+  }
+});
+
+test('nothing is said to be needed of a target with a `#`', async () => {
+  for (const url of [`${URL_OF}#x`, `${URL_OF}?a=1#`, 'http://api.example#x']) {
+    await refused(await gate().check(request(bearer('alpha_member'), { url }), { permission: 'files.view' }), 400, 'path_byte');
   }
 });
 

@@ -43,9 +43,12 @@ impl Case {
         whoami: bool,
     ) -> Result<Case, JsError> {
         let behind = url.split_once("://").map_or(url, |(_, behind)| behind);
-        let from = behind.find(['/', '?']).unwrap_or(behind.len());
+        let from = behind.find(['/', '?', '#']).unwrap_or(behind.len());
         let (host, rest) = behind.split_at_checked(from).unwrap_or_default();
         let target = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+        // Readers end a target at `#` or do not. So all of such a one is path, and no path has that byte.
+        let has_fragment = target.contains('#');
+        let path_len = if has_fragment { None } else { target.find('?') };
         let need = need.map(|need| need::read(&need)).transpose().map_err(|error| JsError::new(&error))?;
         let pairs = headers.chunks_exact(2).filter_map(|pair| match pair {
             [name, value] => Some((name.to_ascii_lowercase(), value.clone())),
@@ -54,13 +57,14 @@ impl Case {
         Ok(Self {
             method,
             host: Some(host.to_owned()),
-            path_len: target.find('?').unwrap_or(target.len()),
+            path_len: path_len.unwrap_or(target.len()),
             target,
             headers: pairs.collect(),
             // Two headers folded into one are no address.
             client: client.and_then(|text| text.parse().ok()),
             model: OnceCell::new(),
-            need,
+            // No application says of such a target what it needs: its path is what is judged.
+            need: need.filter(|_| !has_fragment),
             question: if whoami { Question::Whoami } else { Question::Route },
             attempt: Attempt::default(),
             counted: None,
