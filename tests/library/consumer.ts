@@ -1,6 +1,6 @@
 // What somebody who uses the types writes; package.test.mjs has the compiler read it.
 
-import { createGate, protect, type Caller, type Gate, type Need, type Verdict } from '@latchkey/gate';
+import { createGate, protect, stillAllowed, type Caller, type Decision, type Gate, type Need, type Verdict } from '@latchkey/gate';
 import { latchkey, type LatchkeyVariables } from '@latchkey/gate/hono';
 import { Hono } from 'hono';
 
@@ -10,6 +10,9 @@ createGate({
   source: { head: async () => null, root: async () => null, object: async (digest, lenMax) => new Uint8Array(digest.length + lenMax) },
   trust: '',
   rate: async (family, perMinute) => family.length < perMinute,
+  onDecision: ({ outcome, cause }: Decision) => console.log(outcome, cause),
+  decisions: '0.01,refused=1',
+  usage: { controlPlane: 'https://control.example', token: 'x' },
 });
 
 const need: Need = { permission: 'files.read', project: 'alpha', resource: { type: 'file', id: 'a' }, model: { body: 'model' } };
@@ -18,6 +21,7 @@ export async function judged(request: Request): Promise<Response> {
   const verdict: Verdict = await gate.check(request, need, { client: '10.0.0.1' });
   if (!verdict.allowed) return verdict.response();
   const caller: Caller | null = verdict.caller;
+  if (!(await verdict.stillAllowed()) || !(await stillAllowed(request))) return new Response(null);
   return verdict.share(new Response(caller?.project.slug));
 }
 

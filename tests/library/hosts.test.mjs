@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
-import { Place, Worker, bearer, fixture, key, raw, store, trust, until } from './support.mjs';
+import { ControlPlane, Place, Worker, bearer, fixture, key, raw, store, trust, until } from './support.mjs';
 
 const START_MAX_MS = 30_000;
 const HOSTS = {
@@ -156,22 +156,40 @@ function sameOnEveryHost(url, { cutsFragments = false } = {}) {
       assert.deepEqual([refused.status, (await refused.json()).code], [403, 'narrowed']);
     }
   });
+
+  test('what was let in and went on is brought to the control plane', async () => {
+    const before = control.requests(fixture.keys.beta_member.id);
+    // The first try of a batch is for nothing.
+    control.answers.push(503);
+    for (const status of [200, 200, 404, 200]) {
+      const target = status === 200 ? '/v1/projects/beta/models' : MODELS;
+      assert.equal((await get(target, bearer('beta_member'))).status, status);
+    }
+    await until(() => (control.requests(fixture.keys.beta_member.id) >= before + 3 ? true : undefined), 20_000);
+    assert.equal(control.requests(fixture.keys.beta_member.id), before + 3);
+    assert.equal(control.brought.at(-1).headers.authorization, 'Bearer lku_x');
+  });
 }
 
 let published;
 let place;
+let control;
 before(async () => {
   place = new Place();
   published = await store(place);
+  control = await ControlPlane.start();
 });
-after(() => published?.close());
+after(async () => {
+  await published?.close();
+  await control?.close();
+});
 
 for (const [name, host] of Object.entries(HOSTS)) {
   describe(name, () => {
     let child;
     let url;
     before(async () => {
-      child = start(host, 'app.mjs', published.url, JSON.stringify(trust()));
+      child = start(host, 'app.mjs', published.url, JSON.stringify(trust()), control.url);
       url = await listening(child);
     });
     after(async () => {
@@ -185,7 +203,7 @@ for (const [name, host] of Object.entries(HOSTS)) {
     });
 
     test('a gate keeps no process alive', async () => {
-      const idle = start(host, 'idle.mjs', published.url, JSON.stringify(trust()), bearer('alpha_member').authorization);
+      const idle = start(host, 'idle.mjs', published.url, JSON.stringify(trust()), control.url, bearer('alpha_member').authorization);
       const timer = setTimeout(() => idle.kill('SIGKILL'), START_MAX_MS);
       const [code] = await once(idle, 'exit');
       clearTimeout(timer);
@@ -197,7 +215,7 @@ for (const [name, host] of Object.entries(HOSTS)) {
 describe('a worker', () => {
   let worker;
   before(async () => {
-    worker = await Worker.start({ variables: { STORE: published.url }, edge: 'tests/library/hosts/worker.toml' });
+    worker = await Worker.start({ variables: { STORE: published.url, CONTROL: control.url }, edge: 'tests/library/hosts/worker.toml' });
   });
   after(() => worker?.stop());
   sameOnEveryHost(() => worker.url, { cutsFragments: true });
@@ -205,8 +223,13 @@ describe('a worker', () => {
   test('a revoked key is refused within the bound, though nothing follows', async () => {
     const asked = () => fetch(worker.url + MODELS, { headers: bearer('alpha_admin') });
     assert.equal((await asked()).status, 200);
+    const stream = await fetch(`${worker.url}/v1/named/events`, { headers: bearer('alpha_admin') });
+    const events = stream.body.getReader();
+    assert.equal(new TextDecoder().decode((await events.read()).value), 'data: on\n\n');
     place.publish('first', { inline: [{ generation: 11, tag: fixture.keys.alpha_admin.tag }] });
     await until(async () => ((await asked()).status === 401 ? true : undefined), 5000);
+    // A stream that asks again ends as well.
+    await until(async () => ((await events.read()).done ? true : undefined), 5000);
   });
 
   test('a key with a rate is refused where nobody counts', async () => {

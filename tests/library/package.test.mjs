@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 const PACKAGE = 'wasm/npm/build/package';
-const MODULES = ['all', 'gate', 'hono', 'need', 'node', 'protect', 'source', 'time', 'trust', 'verdict', 'workerd'];
+const MODULES = ['all', 'decision', 'gate', 'hono', 'need', 'node', 'protect', 'source', 'time', 'trust', 'usage', 'verdict', 'workerd'];
 
 test('the package has what it needs and nothing else', () => {
   const [{ files, name }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8' }));

@@ -2,7 +2,7 @@
 
 import { createGate } from '@latchkey/gate';
 import http from 'node:http';
-import { configuration, head, objects } from '../worker/support.mjs';
+import { configuration, head, objects, origin } from '../worker/support.mjs';
 
 export * from '../worker/support.mjs';
 
@@ -59,4 +59,41 @@ export async function store(place) {
     return new Promise((resolve) => server.close(resolve));
   };
   return { url: `http://127.0.0.1:${server.address().port}`, close };
+}
+
+/** A control plane that is brought usage; `answers` are the statuses of the next batches, 200 beyond them. */
+export class ControlPlane {
+  answers = [];
+  brought = [];
+  #server;
+
+  static async start() {
+    const control = new ControlPlane();
+    control.#server = await origin((request, response) => {
+      let text = '';
+      request.on('data', (data) => (text += data));
+      request.on('end', () => {
+        const status = control.answers.shift() ?? 200;
+        const { method, url, headers } = request;
+        control.brought.push({ method, url, headers, status, batch: JSON.parse(text) });
+        response.writeHead(status).end('{}');
+      });
+    });
+    return control;
+  }
+
+  get url() {
+    return this.#server.url;
+  }
+
+  close() {
+    return this.#server.close();
+  }
+
+  /** Requests that were counted of a key: a batch counts once. */
+  requests(key) {
+    const taken = new Map(this.brought.filter(({ status }) => status === 200).map(({ batch }) => [batch.id, batch.lines]));
+    const lines = [...taken.values()].flat().filter(({ subject }) => subject.key === key);
+    return lines.reduce((sum, { requests }) => sum + requests, 0);
+  }
 }

@@ -41,8 +41,20 @@ pub struct Line {
 impl Usage {
     /// Counts one request that was let in at `now` and has gone on. `whoami` is nobody's use.
     pub fn record(&mut self, grant: &Grant, now: UnixMillis) {
-        let Some(permission) = grant.permission else { return };
-        let key = (grant.subject, grant.binding.project, permission, now.0 / DAY_MS);
+        if let Some(permission) = grant.permission {
+            self.count(grant.subject, grant.binding.project, permission, now);
+        }
+    }
+
+    /// The same, of what a shell has kept of a grant.
+    pub fn count(
+        &mut self,
+        subject: Subject,
+        project: ProjectNumber,
+        permission: Permission,
+        now: UnixMillis,
+    ) {
+        let key = (subject, project, permission, now.0 / DAY_MS);
         let has_room = self.lines.len() < LINES_MAX;
         match self.lines.get_mut(&key) {
             Some((requests, last_at)) => {

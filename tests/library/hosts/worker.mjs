@@ -4,4 +4,4 @@ import { protect } from '@latchkey/gate';
 import { made, seen } from './handler.mjs';
 
 let gate;
-export default { fetch: protect((env) => (gate ??= made(env.STORE, env)), seen) };
+export default { fetch: protect((env) => (gate ??= made(env.STORE, env, env.CONTROL)), seen) };

@@ -6,6 +6,8 @@
 use crate::need;
 use core::cell::OnceCell;
 use core::net::IpAddr;
+use latchkey_core::UnixMillis;
+use latchkey_gate::decision::DRAWS;
 use latchkey_gate::headers::is_taken_away;
 use latchkey_gate::{Attempt, Body, Extent, Header, Headers, Need, Question, Refusal, Request, find_text};
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
@@ -27,6 +29,15 @@ pub struct Case {
     pub(crate) attempt: Attempt,
     /// What came of counting its rate: `None` before it was counted.
     pub(crate) counted: Option<Option<Refusal>>,
+    /// What was drawn for the decision log before anything was known of it, if there is one.
+    pub(crate) drawn: Option<Drawn>,
+}
+
+/// A draw, and when the decision began.
+#[derive(Clone, Copy)]
+pub(crate) struct Drawn {
+    pub(crate) draw: u32,
+    pub(crate) begun: UnixMillis,
 }
 
 #[wasm_bindgen]
@@ -68,7 +79,19 @@ impl Case {
             question: if whoami { Question::Whoami } else { Question::Route },
             attempt: Attempt::default(),
             counted: None,
+            drawn: None,
         })
+    }
+
+    /// Notes a number from 0 up to and without 1, from nothing of the caller's, and when the decision begins.
+    pub fn draw(&mut self, random: f64, now: f64) {
+        let draw = ((random * f64::from(DRAWS)) as u32).min(DRAWS - 1);
+        self.drawn = Some(Drawn { draw, begun: UnixMillis(now as u64) });
+    }
+
+    /// What its body was seen to say when it was let in, of a request that is judged again: the body has gone on.
+    pub fn saw(&self, model: Option<String>) {
+        let _ = self.model.set(model);
     }
 
     /// What its body begins with, and whether that is all of it; `undefined` if it cannot be looked into.

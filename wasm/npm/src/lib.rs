@@ -8,6 +8,7 @@ mod mind;
 mod need;
 mod respond;
 mod told;
+mod usage;
 
 pub use case::Case;
 pub use mind::Core;

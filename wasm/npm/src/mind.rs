@@ -2,13 +2,15 @@
 
 use crate::case::Case;
 use crate::respond;
-use crate::told::{self, HeadTold, StepTold, WantedTold};
+use crate::told::{self, Beside, HeadTold, NamesTold, StepTold, WantedTold};
+use crate::usage;
 use core::fmt;
-use latchkey_core::{Generation, MintSecret, Pepper, UnixMillis};
+use latchkey_core::{Generation, MintSecret, Pepper, ProjectId, UnixMillis};
+use latchkey_gate::decision::{Line, Shares, request_id};
 use latchkey_gate::headers::is_taken_away;
 use latchkey_gate::{
-    Ask, Floor, Gate, GateConfig, HeadAsk, HeadRefusal, NamesStep, Outcome, Preflight, PreflightRequest,
-    Rates, RefreshEnd, Refusal, Step, Unavailable, Verdict, Wanted,
+    Ask, Floor, Gate, GateConfig, Grant, HeadAsk, HeadRefusal, Headers as _, NamesStep, Outcome, Preflight,
+    PreflightRequest, Rates, RefreshEnd, Refusal, Step, Unavailable, Usage, Verdict, Wanted,
 };
 use latchkey_snapshot::ObjectDigest;
 use std::collections::BTreeMap;
@@ -22,6 +24,10 @@ pub struct Core {
     wanted: BTreeMap<ObjectDigest, Wanted>,
     /// Counted here, unless whoever runs it counts.
     rates: Option<Rates>,
+    /// Which decisions are told.
+    shares: Option<Shares>,
+    /// Counted if somebody is told.
+    usage: Option<Usage>,
 }
 
 /// Objects that may be on their way; far more than are asked for at a time.
@@ -52,27 +58,55 @@ impl Core {
         };
         let gate = Gate::new(config).map_err(|error| JsError::new(&error.to_string()))?;
         let rates = counts_rates.then(Rates::default);
-        Ok(Self { gate, wanted: BTreeMap::new(), rates })
+        Ok(Self { gate, wanted: BTreeMap::new(), rates, shares: None, usage: None })
+    }
+
+    /// Tells decisions from now on: of each kind the share that this text names, as `LATCHKEY_DECISIONS` of an edge does.
+    pub fn tell_decisions(&mut self, shares: &str) -> Result<(), JsError> {
+        let read = Shares::parse(shares);
+        self.shares = Some(
+            read.ok_or_else(|| JsError::new("`decisions` must be shares, as `1` or `0.01,refused=1` is"))?,
+        );
+        Ok(())
+    }
+
+    /// Counts usage from now on.
+    pub fn count_usage(&mut self) {
+        self.usage = Some(Usage::default());
+    }
+
+    /// Counts a request that has gone on, by what the verdict said to keep of it; whether it is time for a batch.
+    pub fn used(&mut self, kept: &str, now: f64) -> bool {
+        let Some(usage) = &mut self.usage else { return false };
+        usage::count(usage, kept, millis(now));
+        usage.is_full()
+    }
+
+    /// What was counted, as a batch's body with this id; it is counted anew from then on.
+    pub fn usage_batch(&mut self, id: &str) -> Option<String> {
+        usage::batch(self.usage.as_mut()?, id)
+    }
+
+    /// Requests that found no room to be counted in.
+    pub fn usage_lost(&self) -> f64 {
+        self.usage.as_ref().map_or(0, Usage::lost) as f64
     }
 
     /// The next step of a request, as JSON: a verdict, or the one thing that must be done first.
     pub fn step(&mut self, case: &mut Case, now: f64) -> String {
         let now = millis(now);
-        let mut attempt = core::mem::take(&mut case.attempt);
-        let step = self.gate.decide(&case.request(), case.question, now, &mut attempt);
-        case.attempt = attempt;
-        let verdict = match step {
-            Step::Ask(ask) => return self.asked(ask),
-            Step::Answer(verdict) => verdict,
+        let verdict = match self.judge(case, now) {
+            Ok(verdict) => verdict,
+            Err(ask) => return self.asked(ask),
         };
-        let Outcome::Allow(grant) = verdict.outcome else { return told::answered(case, &verdict, None) };
+        let Outcome::Allow(grant) = verdict.outcome else { return self.answered(case, &verdict, None, now) };
         let names = match self.gate.names(&grant.binding, now, &mut case.attempt) {
             NamesStep::Ask(ask) => return self.asked(ask),
             NamesStep::Unavailable => {
                 let outcome = Outcome::Refuse(Refusal::Unavailable(Unavailable::OutOfReach));
-                return told::answered(case, &Verdict { outcome, ..verdict }, None);
+                return self.answered(case, &Verdict { outcome, ..verdict }, None, now);
             }
-            NamesStep::Names(names) => told::NamesTold::of(&names),
+            NamesStep::Names(names) => NamesTold::of(&names),
         };
         if let Some(rate) = grant.rate {
             if let Some(rates) = &mut self.rates {
@@ -86,11 +120,23 @@ impl Core {
                 Some(None) => {}
                 Some(Some(refusal)) => {
                     let verdict = self.gate.refused_for_rate(refusal, &verdict, &mut case.attempt);
-                    return told::answered(case, &verdict, None);
+                    return self.answered(case, &verdict, Some((&grant, &names)), now);
                 }
             }
         }
-        told::answered(case, &verdict, Some((&grant, &names)))
+        self.answered(case, &verdict, Some((&grant, &names)), now)
+    }
+
+    /// The same of a request that was let in, judged as if it came now. It counts for no rate, and nobody is named.
+    pub fn step_again(&mut self, case: &mut Case, now: f64) -> String {
+        let now = millis(now);
+        let verdict = match self.judge(case, now) {
+            Ok(verdict) => verdict,
+            Err(ask) => return self.asked(ask),
+        };
+        let allowed = !matches!(verdict.outcome, Outcome::Refuse(_));
+        let decision = if allowed { None } else { self.decision(case, &verdict, None, now, true) };
+        told::json(&StepTold::Again { allowed, decision })
     }
 
     /// What came of counting a request's rate: 0 it may go on, 1 it may not, anything else it could not be counted.
@@ -183,6 +229,57 @@ impl Core {
 }
 
 impl Core {
+    fn judge(&self, case: &mut Case, now: UnixMillis) -> Result<Verdict, Ask> {
+        let mut attempt = core::mem::take(&mut case.attempt);
+        let step = self.gate.decide(&case.request(), case.question, now, &mut attempt);
+        case.attempt = attempt;
+        match step {
+            Step::Ask(ask) => Err(ask),
+            Step::Answer(verdict) => Ok(verdict),
+        }
+    }
+
+    /// The answer to a request. `found` is whom the gate let in, before rates were counted.
+    fn answered(
+        &self,
+        case: &Case,
+        verdict: &Verdict,
+        found: Option<(&Grant, &NamesTold)>,
+        now: UnixMillis,
+    ) -> String {
+        let project = found.map(|(_, names)| names.project_id);
+        let decision = self.decision(case, verdict, project, now, false);
+        let caller = found.filter(|_| matches!(verdict.outcome, Outcome::Allow(_)));
+        let used = caller.filter(|_| self.usage.is_some()).and_then(|(grant, _)| usage::kept(grant));
+        told::answered(case, verdict, caller, Beside { decision, used })
+    }
+
+    /// A decision's line of the log, if it was drawn.
+    fn decision(
+        &self,
+        case: &Case,
+        verdict: &Verdict,
+        project: Option<ProjectId>,
+        now: UnixMillis,
+        is_again: bool,
+    ) -> Option<String> {
+        let (shares, drawn) = (self.shares?, case.drawn?);
+        if !shares.takes(&verdict.outcome, drawn.draw) {
+            return None;
+        }
+        let [ray, traceparent] = ["cf-ray", "traceparent"].map(|name| case.one(name));
+        let line = Line {
+            at: now,
+            took_ms: now.since_ms(drawn.begun),
+            request: request_id(ray.as_deref(), traceparent.as_deref()),
+            verdict,
+            rule: self.gate.rule_of(verdict),
+            project,
+            is_again,
+        };
+        Some(line.text())
+    }
+
     fn asked(&mut self, ask: Ask) -> String {
         told::json(&match ask {
             Ask::Head(HeadAsk::Start) => StepTold::Head { start: true },

@@ -2,7 +2,7 @@
 
 use crate::case::Case;
 use crate::respond::{self, Answer};
-use latchkey_core::{Role, UnixSeconds};
+use latchkey_core::{ProjectId, Role, UnixSeconds};
 use latchkey_gate::{Grant, Health, NamesOf, Outcome, Pass, Status, Subject, Verdict};
 use latchkey_snapshot::{Forwarding, ObjectRef};
 use serde::Serialize;
@@ -21,6 +21,8 @@ pub(crate) enum StepTold {
     /// Count a request of these keys.
     #[serde(rename_all = "camelCase")]
     Rate { family: String, per_minute: u32 },
+    /// Whether a request that was let in still would be; if not, its line of the decision log, if it was drawn.
+    Again { allowed: bool, decision: Option<String> },
 }
 
 /// What became of a head.
@@ -75,6 +77,17 @@ struct VerdictTold<'a> {
     host: Option<&'a str>,
     /// Headers of the response.
     tell: Vec<(&'static str, String)>,
+    #[serde(flatten)]
+    beside: Beside,
+}
+
+/// What the client has no part in.
+#[derive(Serialize)]
+pub(crate) struct Beside {
+    /// The line of the decision log, if it was drawn.
+    pub(crate) decision: Option<String>,
+    /// What to keep until the request has gone on, if it is to be counted then.
+    pub(crate) used: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -93,6 +106,7 @@ struct CallerTold<'a> {
 
 /// The names of a grant.
 pub(crate) struct NamesTold {
+    pub(crate) project_id: ProjectId,
     pub(crate) project: Named,
     pub(crate) organization: Named,
 }
@@ -110,6 +124,7 @@ impl NamesTold {
     pub(crate) fn of(names: &NamesOf<'_>) -> Self {
         let NamesOf { project, organization } = names;
         Self {
+            project_id: project.id,
             project: Named {
                 id: project.id.to_string(),
                 slug: Some(project.slug.as_str().to_owned()),
@@ -125,7 +140,12 @@ impl NamesTold {
 }
 
 /// The answer to a request, whoever was let in with its names.
-pub(crate) fn answered(case: &Case, verdict: &Verdict, caller: Option<(&Grant, &NamesTold)>) -> String {
+pub(crate) fn answered(
+    case: &Case,
+    verdict: &Verdict,
+    caller: Option<(&Grant, &NamesTold)>,
+    beside: Beside,
+) -> String {
     let standing = verdict.standing;
     let (how, refusal) = match (&verdict.outcome, caller) {
         (Outcome::Allow(_), Some(_)) => ("granted", None),
@@ -156,6 +176,7 @@ pub(crate) fn answered(case: &Case, verdict: &Verdict, caller: Option<(&Grant, &
         set: caller.map_or_else(Vec::new, |(grant, names)| identity(case, grant, names)),
         host: case.host(),
         tell: respond::standing(standing),
+        beside,
     })
 }
 
@@ -244,7 +265,7 @@ pub(crate) fn json(told: &impl Serialize) -> String {
 }
 
 /// `2026-11-23T10:00:00Z`.
-fn rfc3339(at: UnixSeconds) -> String {
+pub(crate) fn rfc3339(at: UnixSeconds) -> String {
     let (days, secs) = (at.0 / 86_400, at.0 % 86_400);
     let (year, month, day) = civil(days);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", secs / 3600, secs / 60 % 60, secs % 60)

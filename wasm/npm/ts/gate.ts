@@ -1,10 +1,12 @@
 // The gate: what it does I/O for, and what becomes of a request. Nothing is decided here; `latchkey.js` decides.
 
 import { Case, Core, digest as digestOf } from './latchkey.js';
+import { hand, type Decision } from './decision.js';
 import { encode, type Need } from './need.js';
 import { reader, type Reader, type Source } from './source.js';
 import { pause, wait, within } from './time.js';
 import { trusted, type Trust } from './trust.js';
+import { Usage, type UsageAccount, type UsageOptions } from './usage.js';
 import { Admitted, Refused, type Answer, type Verdict, type VerdictTold } from './verdict.js';
 
 /** What a gate is told. */
@@ -27,8 +29,17 @@ export interface GateOptions {
   rate?: (family: string, perMinute: number) => boolean | Promise<boolean>;
   /** MiB that pages, their index and deltas may take; 48 if nothing is said. */
   memoryMb?: number;
-  /** Is told what goes wrong with sources. Never a secret. */
+  /** Is told what goes wrong with sources and with usage. Never a secret. */
   warn?: (message: string) => void;
+  /** Is told of decisions: the decision log. Nobody waits for it, and what it throws is lost. */
+  onDecision?: (record: Decision) => void;
+  /**
+   * Which decisions it is told of, as `LATCHKEY_DECISIONS` of an edge says it: `0.01,refused=1` is one in a hundred, and every
+   * refusal. All of them, if nothing is said.
+   */
+  decisions?: string;
+  /** Who is told what was used. Left out: nobody is, and nothing is counted. */
+  usage?: UsageOptions;
 }
 
 /** How a request came, as far as it does not say so itself. */
@@ -56,6 +67,8 @@ export interface Status {
   breakerOpen: boolean;
   /** Answers by what they said. */
   answers: Record<string, number>;
+  /** `null` if nothing is counted. */
+  usage: UsageAccount | null;
 }
 
 type Wanted = { digest: string; len: number };
@@ -65,6 +78,7 @@ type Step =
   | { step: 'objects'; objects: Wanted[] }
   | { step: 'body'; field: string }
   | { step: 'rate'; family: string; perMinute: number };
+type StepAgain = Exclude<Step, VerdictTold> | { step: 'again'; allowed: boolean; decision: string | null };
 type HeadTold = { head: 'taken' } | { head: 'older' } | { head: 'root'; version: number } | { head: 'refused'; why: string };
 type Flight = { over: Promise<unknown>; begun: number };
 
@@ -88,7 +102,7 @@ const STEPS_MAX = 64;
 const BODY_SEEN_MAX = 64 << 10;
 const BODY_BUDGET_MS = 30_000;
 
-const OPTIONS = ['source', 'trust', 'clientHeader', 'follow', 'rate', 'memoryMb', 'warn'];
+const OPTIONS = ['source', 'trust', 'clientHeader', 'follow', 'rate', 'memoryMb', 'warn', 'onDecision', 'decisions', 'usage'];
 
 /** What runs this. The entry for Workers says so. */
 export const host = { isWorker: false };
@@ -107,6 +121,8 @@ export class Gate {
   readonly #clientHeader: string | undefined;
   readonly #rate: GateOptions['rate'];
   readonly #warn: (message: string) => void;
+  readonly #onDecision: GateOptions['onDecision'];
+  readonly #usage: Usage | undefined;
   readonly #flights = new Map<string, Flight>();
   #look: Flight | undefined;
   #follows: boolean;
@@ -121,7 +137,7 @@ export class Gate {
     const [source, trust] = [own('source'), own('trust')];
     if (typeof source !== 'object' || source === null) throw new TypeError('`source` must be there');
     if (trust === undefined || trust === null) throw new TypeError('`trust` must be there');
-    const { root, peppers, mint, floor, token } = trusted(trust);
+    const { root, peppers, mint, floor, token, usageToken } = trusted(trust);
     this.#reader = reader(source, token);
     this.#clientHeader = own('clientHeader')?.toLowerCase();
     this.#rate = own('rate');
@@ -130,6 +146,12 @@ export class Gate {
     const memoryBytes = (own('memoryMb') ?? MEMORY_MB_DEFAULT) * 2 ** 20;
     const seed = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
     this.#core = new Core(root, peppers, mint, floor, memoryBytes, seed, counts);
+    const [onDecision, decisions, usage] = [own('onDecision'), own('decisions'), own('usage')];
+    if (onDecision === undefined && decisions !== undefined) throw new TypeError('`decisions` is nothing without `onDecision`');
+    if (onDecision !== undefined && typeof onDecision !== 'function') throw new TypeError('`onDecision` is no function');
+    if (onDecision !== undefined) this.#core.tell_decisions(decisions ?? '1');
+    this.#onDecision = onDecision;
+    this.#usage = usage === undefined ? undefined : new Usage(this.#core, usage, usageToken, !host.isWorker, this.#warn);
     this.#follows = own('follow') ?? !host.isWorker;
     if (this.#follows) void this.#follow();
   }
@@ -168,7 +190,7 @@ export class Gate {
 
   /** The gate's account of itself. */
   status(): Status {
-    return JSON.parse(this.#core.status(Date.now()));
+    return { ...JSON.parse(this.#core.status(Date.now())), usage: this.#usage?.account() ?? null };
   }
 
   /** Whether it broke off in the middle of something, which it should never do: it answers 503 for good. */
@@ -176,9 +198,13 @@ export class Gate {
     return this.#broken;
   }
 
-  /** Follows what is published no more. From then on answers are asked for one by one, as in a Worker. */
-  close(): void {
+  /**
+   * Follows what is published no more; from then on answers are asked for one by one, as in a Worker. The promise is kept once what
+   * was used is handed over, or 5 s later.
+   */
+  async close(): Promise<void> {
     this.#follows = false;
+    await this.#usage?.close();
   }
 
   async #judge(request: Request, need: string | undefined, whoami: boolean, arrival: Arrival): Promise<Verdict> {
@@ -191,7 +217,7 @@ export class Gate {
       return Refused.outOfReach();
     }
     try {
-      return await this.#decide(request, inquiry, arrival);
+      return await this.#decide(request, inquiry, arrival, need);
     } catch (error) {
       // A gate that throws is none to let anybody in by.
       this.#breaks(error);
@@ -224,30 +250,72 @@ export class Gate {
     if (client === undefined && this.#clientHeader !== undefined) {
       client = request.headers.get(this.#clientHeader) ?? undefined;
     }
-    return new Case(request.method, request.url, headers, client, need, whoami);
+    const inquiry = new Case(request.method, request.url, headers, client, need, whoami);
+    if (this.#onDecision !== undefined) inquiry.draw(Math.random(), Date.now());
+    return inquiry;
   }
 
-  async #decide(request: Request, inquiry: Case, arrival: Arrival): Promise<Verdict> {
+  async #decide(request: Request, inquiry: Case, arrival: Arrival, need: string | undefined): Promise<Verdict> {
     const page = inquiry.header('origin');
     const preflight = this.#core.preflight(inquiry, Date.now());
     if (preflight !== undefined) return new Refused(null, JSON.parse(preflight) as Answer, []);
     for (let steps = 0; steps < STEPS_MAX; steps += 1) {
       const step: Step = JSON.parse(this.#core.step(inquiry, Date.now()));
-      if (step.step === 'verdict') return this.#verdict(request, step, page);
+      if (step.step === 'verdict') {
+        this.#tell(step.decision);
+        return this.#verdict(request, step, page, arrival, need);
+      }
       await this.#perform(step, request, inquiry, arrival);
     }
     return Refused.outOfReach();
   }
 
-  #verdict(request: Request, told: VerdictTold, page: string | undefined): Verdict {
+  #verdict(request: Request, told: VerdictTold, page: string | undefined, arrival: Arrival, need: string | undefined): Verdict {
     const shared = page === undefined ? undefined : this.#core.share(page);
     const share: [string, string][] = shared === undefined ? [] : JSON.parse(shared);
     if (told.allowed !== true) return new Refused(told, told.answer, share);
-    const reserved = (names: string[]): string[] => JSON.parse(this.#core.reserved(names));
-    return new Admitted(told, request, share, reserved);
+    let kept = told.used;
+    return new Admitted(told, request, {
+      share,
+      reserved: (names) => JSON.parse(this.#core.reserved(names)),
+      used: () => {
+        if (kept !== null) this.#usage?.record(kept, (promise) => keep(arrival, promise));
+        kept = null;
+      },
+      again: () => this.#judgeAgain(request, need, told.caller?.model ?? undefined, arrival),
+    });
   }
 
-  async #perform(step: Step, request: Request, inquiry: Case, arrival: Arrival): Promise<void> {
+  #tell(line: string | null): void {
+    if (line !== null && this.#onDecision !== undefined) hand(line, this.#onDecision);
+  }
+
+  /** Whether a request that was let in still would be. Its body has gone on: what was seen of it is all that is known. */
+  async #judgeAgain(request: Request, need: string | undefined, model: string | undefined, arrival: Arrival): Promise<boolean> {
+    let inquiry: Case | undefined;
+    try {
+      inquiry = this.#case(request, need, false, arrival);
+      if (model !== undefined) inquiry.saw(model);
+      for (let steps = 0; steps < STEPS_MAX; steps += 1) {
+        const step: StepAgain = JSON.parse(this.#core.step_again(inquiry, Date.now()));
+        if (step.step === 'again') {
+          this.#tell(step.decision);
+          return step.allowed === true;
+        }
+        if (step.step === 'body') inquiry.saw(undefined);
+        else await this.#perform(step, request, inquiry, arrival);
+      }
+    } catch (error) {
+      this.#breaks(error);
+      this.#warn(`a request could not be judged again: ${error}`);
+    } finally {
+      if (inquiry !== undefined) this.#free(inquiry);
+      this.#refreshBehind(arrival);
+    }
+    return false;
+  }
+
+  async #perform(step: Step | StepAgain, request: Request, inquiry: Case, arrival: Arrival): Promise<void> {
     switch (step.step) {
       case 'head':
         return step.start ? this.#askHead(arrival) : this.#joinHead();

@@ -86,17 +86,17 @@ function store(source: StoreSource): Reader {
 }
 
 /** Looks at headers once, since what says that one cannot be sent names its value, which is a secret. */
-function sendable(headers: Record<string, string>): Record<string, string> {
+export function sendable(headers: Record<string, string>, what = '`source`'): Record<string, string> {
   try {
     new Headers(headers);
   } catch {
-    throw new TypeError("a header or the token of `source` cannot be sent: it has what no header may have");
+    throw new TypeError(`a header or the token of ${what} cannot be sent: it has what no header may have`);
   }
   return headers;
 }
 
 /** Plain `http` beyond this machine would show the token, and who reads what. */
-function baseUrl(text: string, what: string): string {
+export function baseUrl(text: string, what: string): string {
   let url: URL;
   try {
     url = new URL(text);

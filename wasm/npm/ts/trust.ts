@@ -8,6 +8,7 @@ export type Trust = {
   LATCHKEY_MINT: string;
   LATCHKEY_FLOOR?: string;
   LATCHKEY_GATE_TOKEN?: string;
+  LATCHKEY_USAGE_TOKEN?: string;
 };
 
 const NAMES = [
@@ -17,13 +18,13 @@ const NAMES = [
   'LATCHKEY_MINT',
   'LATCHKEY_FLOOR',
   'LATCHKEY_GATE_TOKEN',
+  'LATCHKEY_USAGE_TOKEN',
 ] as const;
 /** Printed too, and nothing to a gate inside an application. */
 const OTHERS = [
   'LATCHKEY_PUSH_TOKEN',
   'LATCHKEY_EDGE_KEY',
   'LATCHKEY_CONTROL_URL',
-  'LATCHKEY_USAGE_TOKEN',
   'LATCHKEY_RELAYS',
   'LATCHKEY_FORWARD_TOKEN',
 ];
@@ -35,6 +36,7 @@ export interface Trusted {
   mint: string;
   floor: string | undefined;
   token: string | undefined;
+  usageToken: string | undefined;
 }
 
 export function trusted(trust: string | Partial<Trust>): Trusted {
@@ -51,6 +53,7 @@ export function trusted(trust: string | Partial<Trust>): Trusted {
     mint: must('LATCHKEY_MINT'),
     floor: values.get('LATCHKEY_FLOOR'),
     token: values.get('LATCHKEY_GATE_TOKEN'),
+    usageToken: values.get('LATCHKEY_USAGE_TOKEN'),
   };
 }
 

@@ -51,6 +51,33 @@ export interface VerdictTold {
   set: [string, string][];
   host: string | null;
   tell: [string, string][];
+  decision: string | null;
+  used: string | null;
+}
+
+/** What else an admitted request needs of its gate. */
+export interface AdmittedBy {
+  /** Headers by which the page that asks may read the answer. */
+  share: [string, string][];
+  /** Those of these names that a handler may not say. */
+  reserved(names: string[]): string[];
+  /** The request has gone on. */
+  used(): void;
+  /** Whether it would still be let in. */
+  again(): Promise<boolean>;
+}
+
+/** Requests as handlers see them, and by what they were let in. */
+const judged = new WeakMap<Request, Admitted>();
+
+/**
+ * Whether a request that a handler was given, by `protect`, the middleware or `verdict.request()`, would still be let in: see
+ * `Admitted.stillAllowed`. Rejects with a `TypeError` for any other request, a copy among them.
+ */
+export async function stillAllowed(request: Request): Promise<boolean> {
+  const verdict = judged.get(request);
+  if (verdict === undefined) throw new TypeError('the request is not one that a gate let in');
+  return verdict.stillAllowed();
 }
 
 /** It may go on. */
@@ -70,15 +97,9 @@ export class Admitted {
   readonly stale: boolean;
   readonly #told: VerdictTold;
   readonly #request: Request;
-  readonly #share: [string, string][];
-  readonly #reserved: (names: string[]) => string[];
+  readonly #gate: AdmittedBy;
 
-  constructor(
-    told: VerdictTold,
-    request: Request,
-    share: [string, string][],
-    reserved: (names: string[]) => string[],
-  ) {
+  constructor(told: VerdictTold, request: Request, gate: AdmittedBy) {
     this.how = told.how === 'refused' ? 'shadow' : told.how;
     this.caller = told.caller === null ? null : frozen(told.caller);
     this.code = told.code;
@@ -87,8 +108,7 @@ export class Admitted {
     this.stale = told.stale;
     this.#told = told;
     this.#request = request;
-    this.#share = share;
-    this.#reserved = reserved;
+    this.#gate = gate;
     Object.freeze(this);
   }
 
@@ -105,17 +125,31 @@ export class Admitted {
   /** The request as a handler should see it. Its body is the request's own, so it can be asked for once. */
   request(): Request {
     const headers = this.headers();
-    if (!this.#request.bodyUsed) return new Request(this.#request, { headers });
-    const { method, url, signal } = this.#request;
-    return new Request(url, { method, headers, signal });
+    const { method, url, signal, bodyUsed } = this.#request;
+    const onward = bodyUsed ? new Request(url, { method, headers, signal }) : new Request(this.#request, { headers });
+    judged.set(onward, this);
+    return onward;
   }
 
-  /** What the client gets for a handler's response: with the verdict's headers, and without what it says in their place. */
+  /**
+   * Whether the request would still be let in if it came now: the same credential, for the same. It counts for no rate and as no
+   * request. What it waits for is at most a look at the newest head. For what takes long: an answer that streams, a socket.
+   * Never rejects: what cannot be told is `false`.
+   */
+  stillAllowed(): Promise<boolean> {
+    return this.#gate.again();
+  }
+
+  /**
+   * What the client gets for a handler's response: with the verdict's headers, and without what it says in their place. The
+   * request counts as used from then on, once.
+   */
   share(response: Response): Response {
-    const told = [...this.#told.tell, ...this.#share];
+    this.#gate.used();
+    const told = [...this.#told.tell, ...this.#gate.share];
     // Not in place, since a handler may give one response again and again; only an upgrade is no response that one can make.
     const isUpgrade = response.status < 200 || (response as { webSocket?: unknown }).webSocket != null;
-    return tell(isUpgrade ? response : new Response(response.body, response), told, this.#reserved);
+    return tell(isUpgrade ? response : new Response(response.body, response), told, (names) => this.#gate.reserved(names));
   }
 }
 
