@@ -14,6 +14,7 @@ use latchkey_core::{Permission, ResourceType};
 use latchkey_snapshot::{Credentials, Freshness, ResourceSource, Rule, Source};
 
 /// What one request needs. Only API keys may come unless [`Need::of`] says otherwise.
+#[derive(Clone)]
 pub struct Need {
     rule: Rule,
     /// What is named, and what it is named, percent-encoded.

@@ -4,6 +4,7 @@
 //! was judged, without the credential and whatever could be taken for ours, and what it answers in our name is taken away.
 
 use crate::body::Upload;
+use crate::decisions::DecisionLog;
 use crate::facts::Facts;
 use crate::front::{HEAD_BYTES_MAX, NO_BODY, SETTLE_MAX, head_bytes, one};
 use crate::mind::{Decision, Mind};
@@ -11,6 +12,7 @@ use crate::respond::{self, Reply};
 use crate::settings::{Client, Settings, address_in};
 use crate::source::Source;
 use crate::usage::{Report, Reporter};
+use crate::watch::Recheck;
 use crate::{follow, headers};
 use hyper::body::{Body, Bytes};
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
@@ -40,12 +42,14 @@ pub struct GuardSettings {
     pub client: Client,
     /// Who is told what was used, if anybody is.
     pub reporter: Option<Reporter>,
+    /// Where decisions are written, if any are.
+    pub decisions: Option<DecisionLog>,
 }
 
 impl GuardSettings {
-    /// No last good copy, no client's address, nobody told what was used.
+    /// No last good copy, no client's address, nobody told what was used or decided.
     pub const fn new(gate: GateConfig, source: Source) -> Self {
-        Self { gate, source, state: None, client: Client::Unknown, reporter: None }
+        Self { gate, source, state: None, client: Client::Unknown, reporter: None, decisions: None }
     }
 }
 
@@ -87,7 +91,7 @@ struct Asked<'a> {
 pub enum Judged<B> {
     /// This is the answer, and nobody else may see the request.
     Answered(Reply),
-    /// It goes on so. Its extensions have the [`Caller`], unless nobody was asked for.
+    /// It goes on so. Its extensions have a [`Recheck`], and the [`Caller`] unless nobody was asked for.
     Admitted(Box<Request<Upload<B>>>, Exit),
 }
 
@@ -132,7 +136,7 @@ impl Guard {
     /// # Errors
     /// [`ConfigError`], the operator's fault.
     pub async fn start(settings: GuardSettings) -> Result<Self, ConfigError> {
-        let GuardSettings { gate, source, state, client, reporter } = settings;
+        let GuardSettings { gate, source, state, client, reporter, decisions } = settings;
         let (mind, rest) = Mind::new(Settings {
             gate,
             source,
@@ -142,7 +146,7 @@ impl Guard {
             origin: None,
             edge_key: None,
             forward: None,
-            decisions: None,
+            decisions,
             now: || SystemClock.now(),
         })?;
         follow::recall(&mind).await;
@@ -197,10 +201,12 @@ impl Guard {
                 (Some(grant), Some(names), forwarding, standing)
             }
         };
+        let recheck = Recheck::new(&self.0.mind, head.method(), &facts);
         let (host, model) = (facts.host.map(str::to_owned), facts.model().map(str::to_owned));
         let mut onward = head.map(|()| body);
         clean(onward.headers_mut(), host.as_deref(), forwarding);
         onward.extensions_mut().remove::<Caller>();
+        onward.extensions_mut().insert(recheck);
         if let (Some(grant), Some(names)) = (&grant, names) {
             onward.headers_mut().extend(respond::identity(grant, &names));
             onward.headers_mut().extend(model.as_deref().and_then(respond::model));
@@ -226,15 +232,20 @@ impl Guard {
         self.0.mind.status()
     }
 
-    /// Hands over what was used, for up to 5 s, and follows what is published no more. From then on answers are asked for
-    /// one by one, as in a gate that has just begun.
+    /// Hands over what was used and writes what was decided, for up to 5 s, and follows what is published no more. From then
+    /// on answers are asked for one by one, as in a gate that has just begun, and no decision is written.
     pub async fn close(&self) {
         self.0.behind.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
         self.0.stopping.send_replace(true);
         let mut reporting =
             std::mem::take(&mut *self.0.reporting.lock().unwrap_or_else(PoisonError::into_inner));
-        let _ =
-            tokio::time::timeout(SETTLE_MAX, async { while reporting.join_next().await.is_some() {} }).await;
+        let settled = async {
+            while reporting.join_next().await.is_some() {}
+            if let Some(decisions) = self.0.mind.decisions() {
+                decisions.settled().await;
+            }
+        };
+        let _ = tokio::time::timeout(SETTLE_MAX, settled).await;
     }
 
     fn facts<'a>(&self, asked: Asked<'a>, arrival: Arrival<'a>) -> Facts<'a> {

@@ -39,3 +39,4 @@ pub use settings::{Client, Family, Forward, Origin, OriginError, Settings, Token
 pub use source::Source;
 pub use trust::{Trust, TrustError};
 pub use usage::{Reporter, ReporterError};
+pub use watch::Recheck;

@@ -3,12 +3,15 @@
 //!
 //! The connection serves one request at a time, so it is the connection that is cut: the client sees its answer break off, and the
 //! origin its request. What watches ends when the last body does.
+//!
+//! A guard cuts nothing off: its handlers ask by themselves, with a [`Recheck`].
 
 use crate::facts::Facts;
 use crate::mind::Mind;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::{HeaderMap, Method};
-use latchkey_gate::{Refusal, Standing};
+use latchkey_gate::{Need, Refusal, Standing};
+use std::fmt;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
@@ -63,20 +66,31 @@ struct Kept {
     client: Option<IpAddr>,
     headers: HeaderMap,
     model: OnceLock<Option<String>>,
+    need: Option<Need>,
+}
+
+/// Asks whether a request that was let in would still be: the same credential, for the same, as if it came now. For what
+/// takes long, such as an answer that streams.
+#[derive(Clone)]
+pub struct Recheck(Arc<(Arc<Mind>, Kept)>);
+
+impl Recheck {
+    pub(crate) fn new(mind: &Arc<Mind>, method: &Method, facts: &Facts<'_>) -> Self {
+        Self(Arc::new((Arc::clone(mind), Kept::of(method, facts))))
+    }
+
+    /// Whether it would still be let in. It counts for no rate and as no request; what it waits for is at most a look at the newest
+    /// head. Where the gate cannot tell, it would not.
+    pub async fn still_allowed(&self) -> bool {
+        let (mind, kept) = &*self.0;
+        mind.judge_again(&kept.facts()).await.is_none()
+    }
 }
 
 impl Watch {
     /// Over a request that was let in by these facts; `cut` ends its connection.
     pub(crate) fn new(mind: &Arc<Mind>, method: &Method, facts: &Facts<'_>, cut: Cut) -> Self {
-        let kept = Kept {
-            method: method.clone(),
-            host: facts.host.map(str::to_owned),
-            target: facts.target.to_owned(),
-            client: facts.client,
-            headers: facts.headers.clone(),
-            model: facts.model.clone(),
-        };
-        Self { mind: Arc::clone(mind), kept, cut, ends: watch::Sender::new(()) }
+        Self { mind: Arc::clone(mind), kept: Kept::of(method, facts), cut, ends: watch::Sender::new(()) }
     }
 
     /// For what goes on.
@@ -123,6 +137,18 @@ impl Watch {
 }
 
 impl Kept {
+    fn of(method: &Method, facts: &Facts<'_>) -> Self {
+        Self {
+            method: method.clone(),
+            host: facts.host.map(str::to_owned),
+            target: facts.target.to_owned(),
+            client: facts.client,
+            headers: facts.headers.clone(),
+            model: facts.model.clone(),
+            need: facts.need.cloned(),
+        }
+    }
+
     fn facts(&self) -> Facts<'_> {
         Facts {
             method: self.method.as_str(),
@@ -131,8 +157,15 @@ impl Kept {
             client: self.client,
             headers: &self.headers,
             model: self.model.clone(),
-            need: None,
+            need: self.need.as_ref(),
         }
+    }
+}
+
+impl fmt::Debug for Recheck {
+    /// It holds a credential, and shows nothing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recheck(..)")
     }
 }
 

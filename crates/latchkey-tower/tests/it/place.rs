@@ -166,6 +166,11 @@ impl Published {
 
     /// A guard that looks here every so often.
     pub(crate) async fn guard(self: &Arc<Self>, client: latchkey_tower::Client) -> Guard {
+        Guard::start(GuardSettings { client, ..self.settings() }).await.unwrap()
+    }
+
+    /// What it is told.
+    pub(crate) fn settings(self: &Arc<Self>) -> GuardSettings {
         let gate = GateConfig {
             root: root(),
             peppers: vec![Pepper::new([21; 32])],
@@ -176,7 +181,7 @@ impl Published {
         };
         let place = Arc::clone(self) as Arc<dyn Place + Send + Sync>;
         let source = latchkey_tower::Source::Polled { place, every: Duration::from_millis(10) };
-        Guard::start(GuardSettings { client, ..GuardSettings::new(gate, source) }).await.unwrap()
+        GuardSettings::new(gate, source)
     }
 }
 
