@@ -8,11 +8,13 @@ use axum::http::request::Parts;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use latchkey_tower::{
-    Caller, Client, Guard, GuardSettings, Latchkey, LongPollSource, Need, Permission, Source, Subject, Trust,
+    Caller, Client, Guard, GuardSettings, Latchkey, LongPollSource, Need, Permission, Reporter, Source,
+    Subject, SystemSeeds, Trust,
 };
 use serde_json::{Value, json};
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -23,8 +25,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let trust = Trust::parse(&std::fs::read_to_string(env)?)?;
     let token = trust.gate_token.as_deref().ok_or("the file has no gate token")?;
     let source = Source::LongPoll(LongPollSource::new(&control, token)?);
+    // What was used is told to the control plane, where the operator has filled a usage token in.
+    let usage_token = trust.usage_token.as_deref();
+    let reporter =
+        usage_token.map(|token| Reporter::new(&control, token, Arc::new(SystemSeeds))).transpose()?;
     // Clients connect here themselves. Behind a proxy: `Client::Header` with the header that it sets.
-    let settings = GuardSettings { client: Client::Peer, ..GuardSettings::new(trust.gate, source) };
+    let settings = GuardSettings { client: Client::Peer, reporter, ..GuardSettings::new(trust.gate, source) };
     let guard = Guard::start(settings).await?;
 
     // The operator's route rules say what these need.

@@ -7,7 +7,12 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 
 const [env, control, port = 0] = process.argv.slice(2);
-const gate = createGate({ trust: readFileSync(env, 'utf8'), source: { controlPlane: control } });
+const gate = createGate({
+  trust: readFileSync(env, 'utf8'),
+  source: { controlPlane: control },
+  // Its token is LATCHKEY_USAGE_TOKEN of that file, which the operator fills in.
+  usage: { controlPlane: control },
+});
 
 // What the host hands over behind the request is where the client's address is.
 const client = (request, host) => globalThis.Deno ? host.remoteAddr.hostname : host.requestIP(request)?.address;

@@ -10,7 +10,12 @@ import { Hono } from 'hono';
 import { readFileSync } from 'node:fs';
 
 const [env, control, port = 0] = process.argv.slice(2);
-const gate = createGate({ trust: readFileSync(env, 'utf8'), source: { controlPlane: control } });
+const gate = createGate({
+  trust: readFileSync(env, 'utf8'),
+  source: { controlPlane: control },
+  // Its token is LATCHKEY_USAGE_TOKEN of that file, which the operator fills in.
+  usage: { controlPlane: control },
+});
 // Clients connect here themselves. Behind a proxy: `clientHeader` of the gate, with the header that the proxy sets.
 const client = (c) => getConnInfo(c).remote.address;
 
@@ -31,6 +36,6 @@ app.get('/v1/projects/:project/files', (c) => {
 
 const server = serve({ fetch: app.fetch, port: Number(port), hostname: '127.0.0.1' }, ({ port }) => console.log(`http://127.0.0.1:${port}`));
 process.on('SIGTERM', () => {
-  gate.close();
-  server.close();
+  // Once the running requests have ended, what they used is handed over.
+  server.close(() => gate.close());
 });

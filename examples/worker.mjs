@@ -11,6 +11,8 @@ const gate = (env) =>
   (made ??= createGate({
     trust: env,
     source: { controlPlane: env.LATCHKEY_CONTROL_URL },
+    // Its token is LATCHKEY_USAGE_TOKEN, which the operator fills in.
+    usage: { controlPlane: env.LATCHKEY_CONTROL_URL },
     // Cloudflare sets it anew on every request, whatever the client sent.
     clientHeader: 'cf-connecting-ip',
     // Keys with a rate are counted by bindings, whose limits are fixed: each by the class at its rate or below.

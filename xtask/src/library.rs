@@ -1,5 +1,5 @@
-//! The gate inside applications: each example of examples/ is started against a real control plane, lets a key in, and
-//! refuses it within the bound once it is revoked.
+//! The gate inside applications: each example of examples/ is started against a real control plane, lets a key in, tells that it was
+//! used, and refuses it within the bound once it is revoked.
 
 use crate::dev::client::{Api, text, until};
 use crate::dev::process::Process;
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Within which a change is known (docs/security.md).
 const BOUND: Duration = Duration::from_secs(5);
+/// Within which an application tells what was used: it gathers for 5 s.
+const USED_MAX: Duration = Duration::from_secs(20);
 /// How long anything may take to start.
 const START_MAX: Duration = Duration::from_secs(60);
 
@@ -125,6 +127,7 @@ impl Plane {
         })?;
         let operator = fs::read_to_string(stack::operator_token(dir))?;
         let operator = Api::new(&url).holding(operator.trim());
+        fill_in_usage_token(&operator, &env)?;
         let (owner, project) = populate(&operator, &Api::new(&url))?;
         Ok(Self { dir: dir.to_owned(), env, url, owner, project, _process: process })
     }
@@ -176,6 +179,9 @@ impl Plane {
         let evaluate = || held.send("POST", "/internal/evaluate", &[], b"{}".to_vec());
         expect(evaluate, 200, "")?;
         expect(|| app.send("POST", "/internal/evaluate", &[], b"{}".to_vec()), 401, "unauthenticated")?;
+        let key = || self.owner.get(&format!("/v1/keys/{id}"))?.success();
+        let is_used = || text(&key()?.json(), "/last_used_at").context("nobody told that the key was used");
+        until(USED_MAX, is_used)?;
         self.owner.send("POST", &format!("/v1/keys/{id}/revoke"), &[], Vec::new())?.success()?;
         let revoked = answered(|| held.get(files), 401, "revoked")?;
         ensure!(revoked <= BOUND, "the key was let in for {} ms", revoked.as_millis());
@@ -193,6 +199,14 @@ impl Plane {
         let made = self.owner.post(&path, &json!({ "name": "tried" }))?.success()?.json();
         Ok((text(&made, "/key/id")?, text(&made, "/secret")?))
     }
+}
+
+/// Makes the token that brings usage, where the file of a gate leaves room for it.
+fn fill_in_usage_token(operator: &Api, env: &Path) -> Result<()> {
+    let made = operator.post("/v1/operator/usage-tokens", &json!({ "name": "examples" }))?.success()?.json();
+    let filled = format!("LATCHKEY_USAGE_TOKEN={}\n", text(&made, "/token")?);
+    fs::write(env, fs::read_to_string(env)?.replace("LATCHKEY_USAGE_TOKEN=\n", &filled))?;
+    Ok(())
 }
 
 /// Makes an organization with two projects; the owner, and the first project's id.
