@@ -12,6 +12,7 @@ createGate({
   rate: async (family, perMinute) => family.length < perMinute,
   onDecision: ({ outcome, cause }: Decision) => console.log(outcome, cause),
   decisions: '0.01,refused=1',
+  copy: { load: async () => undefined, save: async (name, bytes) => console.log(name, bytes.length) },
   usage: { controlPlane: 'https://control.example', token: 'x' },
 });
 

@@ -3,13 +3,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { ControlPlane, Place, Worker, bearer, fixture, key, raw, store, trust, until } from './support.mjs';
 
 const START_MAX_MS = 30_000;
 const HOSTS = {
   'node with hono': [process.execPath],
-  deno: ['node_modules/.bin/deno', 'run', '--allow-net=127.0.0.1', '--allow-read', '--allow-env'],
+  deno: ['node_modules/.bin/deno', 'run', '--allow-net=127.0.0.1', '--allow-read', '--allow-write', '--allow-env'],
   bun: ['node_modules/.bin/bun', 'run'],
 };
 const MODELS = '/v1/projects/alpha/models';
@@ -188,13 +191,16 @@ for (const [name, host] of Object.entries(HOSTS)) {
   describe(name, () => {
     let child;
     let url;
+    let copy;
     before(async () => {
-      child = start(host, 'app.mjs', published.url, JSON.stringify(trust()), control.url);
+      copy = mkdtempSync(join(tmpdir(), 'latchkey-copy-'));
+      child = start(host, 'app.mjs', published.url, JSON.stringify(trust()), control.url, copy);
       url = await listening(child);
     });
     after(async () => {
       child.kill('SIGKILL');
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      rmSync(copy, { recursive: true, force: true });
     });
     sameOnEveryHost(() => url);
 
@@ -202,12 +208,25 @@ for (const [name, host] of Object.entries(HOSTS)) {
       assert.ok(!child.said.includes(key('alpha_member').slice(15, 42)) && !child.said.includes(fixture.pepper), child.said);
     });
 
-    test('a gate keeps no process alive', async () => {
-      const idle = start(host, 'idle.mjs', published.url, JSON.stringify(trust()), control.url, bearer('alpha_member').authorization);
+    /** What a process says that has one request judged and ends. */
+    async function judgedOnce(store, ...rest) {
+      const idle = start(host, 'idle.mjs', store, JSON.stringify(trust()), control.url, bearer('alpha_member').authorization, ...rest);
       const timer = setTimeout(() => idle.kill('SIGKILL'), START_MAX_MS);
       const [code] = await once(idle, 'exit');
       clearTimeout(timer);
-      assert.deepEqual([code, idle.said.trim()], [0, 'in']);
+      assert.equal(code, 0, idle.said);
+      return idle.said.trim();
+    }
+
+    test('a gate keeps no process alive', async () => {
+      assert.equal(await judgedOnce(published.url), 'in');
+    });
+
+    test('a start while the store is down begins with the last good copy', async () => {
+      await until(() => (existsSync(join(copy, 'head')) ? true : undefined));
+      const nowhere = 'http://127.0.0.1:1';
+      assert.equal(await judgedOnce(nowhere), 'no_snapshot');
+      assert.equal(await judgedOnce(nowhere, copy), 'in');
     });
   });
 }

@@ -50,6 +50,7 @@ pub mod json;
 mod judge;
 mod leaf;
 mod matcher;
+mod named;
 mod need;
 mod overlay;
 mod path;

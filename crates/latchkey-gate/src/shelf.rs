@@ -219,6 +219,11 @@ impl<T: Leaf> Shelf<T> {
             .filter_map(|(index, slot)| self.missing(index, slot))
     }
 
+    /// The nodes, once all of them have been read.
+    pub(crate) fn nodes_if_all(&self) -> Option<&BTreeMap<ObjectDigest, Node>> {
+        (self.unread == 0).then_some(&self.nodes)
+    }
+
     /// The pages that are missing, of the nodes that are here, with what they will weigh.
     pub(crate) fn missing_pages(&self) -> impl Iterator<Item = (Missing<'_>, usize)> + '_ {
         self.missing_slots().filter_map(|(index, slot)| match slot {

@@ -61,7 +61,7 @@ impl<T> PerKind<T> {
     }
 
     /// All of them, in the order in which requests need them.
-    fn all(&self) -> [&T; 7] {
+    pub(crate) fn all(&self) -> [&T; 7] {
         [
             &self.keys,
             &self.imported_keys,

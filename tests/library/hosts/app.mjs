@@ -1,13 +1,13 @@
 // The same application on Node with Hono, on Deno, and on Bun.
-// Usage: HOST app.mjs STORE TRUST CONTROL_URL
+// Usage: HOST app.mjs STORE TRUST CONTROL_URL COPY
 
 import { protect } from '@latchkey/gate';
 import { latchkey } from '@latchkey/gate/hono';
 import process from 'node:process';
 import { made, seen } from './handler.mjs';
 
-const [store, trust, control] = process.argv.slice(2);
-const gate = made(store, JSON.parse(trust), control);
+const [store, trust, control, copy] = process.argv.slice(2);
+const gate = made(store, JSON.parse(trust), control, copy);
 const hostname = '127.0.0.1';
 const say = (port) => console.log(`http://${hostname}:${port}`);
 

@@ -2,8 +2,15 @@
 
 import { createGate, stillAllowed } from '@latchkey/gate';
 
-export const made = (store, trust, controlPlane) =>
-  createGate({ source: { store }, trust, usage: { controlPlane, token: 'lku_x' }, clientHeader: 'x-client', warn: () => {} });
+export const made = (store, trust, controlPlane, copy) =>
+  createGate({
+    source: { store },
+    trust,
+    usage: { controlPlane, token: 'lku_x' },
+    ...(copy === undefined ? {} : { copy }),
+    clientHeader: 'x-client',
+    warn: () => {},
+  });
 
 const TICK_MS = 50;
 

@@ -3,8 +3,8 @@
 import process from 'node:process';
 import { made } from './handler.mjs';
 
-const [store, trust, control, authorization] = process.argv.slice(2);
-const gate = made(store, JSON.parse(trust), control);
+const [store, trust, control, authorization, copy] = process.argv.slice(2);
+const gate = made(store, JSON.parse(trust), control, copy);
 const verdict = await gate.check(new Request('http://api.example/v1/echo', { method: 'POST', headers: { authorization } }));
 if (verdict.allowed) verdict.share(new Response(''));
 console.log(verdict.allowed ? 'in' : verdict.code);

@@ -9,8 +9,9 @@ use latchkey_core::{Generation, MintSecret, Pepper, ProjectId, UnixMillis};
 use latchkey_gate::decision::{Line, Shares, request_id};
 use latchkey_gate::headers::is_taken_away;
 use latchkey_gate::{
-    Ask, Floor, Gate, GateConfig, Grant, HeadAsk, HeadRefusal, Headers as _, NamesStep, Outcome, Preflight,
-    PreflightRequest, Rates, RefreshEnd, Refusal, Step, Unavailable, Usage, Verdict, Wanted,
+    Ask, Floor, Gate, GateConfig, Grant, HeadAccepted, HeadAsk, HeadRefusal, Headers as _, NamesStep,
+    Outcome, Preflight, PreflightRequest, Rates, RefreshEnd, Refusal, Step, Unavailable, Usage, Verdict,
+    Wanted,
 };
 use latchkey_snapshot::ObjectDigest;
 use std::collections::BTreeMap;
@@ -175,11 +176,20 @@ impl Core {
     pub fn accept_head(&mut self, bytes: &[u8], now: f64) -> String {
         let taken = self.gate.accept_head(bytes, millis(now));
         told::json(&match taken {
-            Ok(_) => HeadTold::Taken,
+            Ok(taken) => HeadTold::Taken {
+                confirmed: taken == HeadAccepted::Confirmed,
+                generation: self.gate.status(millis(now)).generation.map(|generation| generation.0),
+            },
             Err(HeadRefusal::RootNeeded { next }) => HeadTold::Root { version: next },
             Err(HeadRefusal::Older) => HeadTold::Older,
             Err(refusal) => HeadTold::Refused { why: refusal.to_string() },
         })
+    }
+
+    /// The digests of everything that a gate needs which starts with the head that serves, as JSON, once all of it is known.
+    pub fn serving_objects(&self) -> Option<String> {
+        let named = self.gate.named()?;
+        Some(told::json(&named.iter().map(ObjectDigest::to_string).collect::<Vec<_>>()))
     }
 
     /// Hands a root in; whether it was taken.

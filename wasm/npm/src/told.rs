@@ -29,7 +29,11 @@ pub(crate) enum StepTold {
 #[derive(Serialize)]
 #[serde(tag = "head", rename_all = "snake_case")]
 pub(crate) enum HeadTold {
-    Taken,
+    /// `confirmed`: all that it names is here.
+    Taken {
+        confirmed: bool,
+        generation: Option<u64>,
+    },
     Older,
     /// This root must come first.
     Root {

@@ -1,3 +1,4 @@
+export type { Copy } from './copy.js';
 export type { Decision } from './decision.js';
 export { createGate, Gate, type Arrival, type GateOptions, type Status } from './gate.js';
 export type { Need, Resource } from './need.js';

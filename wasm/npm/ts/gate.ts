@@ -1,6 +1,7 @@
 // The gate: what it does I/O for, and what becomes of a request. Nothing is decided here; `latchkey.js` decides.
 
 import { Case, Core, digest as digestOf } from './latchkey.js';
+import { LastGood, type Copy } from './copy.js';
 import { hand, type Decision } from './decision.js';
 import { encode, type Need } from './need.js';
 import { reader, type Reader, type Source } from './source.js';
@@ -38,6 +39,11 @@ export interface GateOptions {
    * refusal. All of them, if nothing is said.
    */
   decisions?: string;
+  /**
+   * Where the last good copy is kept, to start with while no source answers: a directory's path, not in a Worker, or a place of your
+   * own. What comes from there is verified like what comes from the source.
+   */
+  copy?: string | Copy;
   /** Who is told what was used. Left out: nobody is, and nothing is counted. */
   usage?: UsageOptions;
 }
@@ -79,7 +85,7 @@ type Step =
   | { step: 'body'; field: string }
   | { step: 'rate'; family: string; perMinute: number };
 type StepAgain = Exclude<Step, VerdictTold> | { step: 'again'; allowed: boolean; decision: string | null };
-type HeadTold = { head: 'taken' } | { head: 'older' } | { head: 'root'; version: number } | { head: 'refused'; why: string };
+type HeadTold = { head: 'taken'; confirmed: boolean; generation: number | null } | { head: 'older' } | { head: 'root'; version: number } | { head: 'refused'; why: string };
 type Flight = { over: Promise<unknown>; begun: number };
 
 const MEMORY_MB_DEFAULT = 48;
@@ -102,10 +108,10 @@ const STEPS_MAX = 64;
 const BODY_SEEN_MAX = 64 << 10;
 const BODY_BUDGET_MS = 30_000;
 
-const OPTIONS = ['source', 'trust', 'clientHeader', 'follow', 'rate', 'memoryMb', 'warn', 'onDecision', 'decisions', 'usage'];
+const OPTIONS = ['source', 'trust', 'clientHeader', 'follow', 'rate', 'memoryMb', 'warn', 'onDecision', 'decisions', 'copy', 'usage'];
 
-/** What runs this. The entry for Workers says so. */
-export const host = { isWorker: false };
+/** What runs this, as each host's entry says it. */
+export const host: { isWorker: boolean; directory?: (path: string) => Copy } = { isWorker: false };
 
 const ARRIVAL = ['client', 'waitUntil'];
 
@@ -123,6 +129,8 @@ export class Gate {
   readonly #warn: (message: string) => void;
   readonly #onDecision: GateOptions['onDecision'];
   readonly #usage: Usage | undefined;
+  readonly #copy: LastGood | undefined;
+  #recalled: Promise<void> | undefined;
   readonly #flights = new Map<string, Flight>();
   #look: Flight | undefined;
   #follows: boolean;
@@ -152,6 +160,8 @@ export class Gate {
     if (onDecision !== undefined) this.#core.tell_decisions(decisions ?? '1');
     this.#onDecision = onDecision;
     this.#usage = usage === undefined ? undefined : new Usage(this.#core, usage, usageToken, !host.isWorker, this.#warn);
+    const copy = own('copy');
+    this.#copy = copy === undefined ? undefined : new LastGood(typeof copy === 'string' ? directoryAt(copy) : copy, this.#warn);
     this.#follows = own('follow') ?? !host.isWorker;
     if (this.#follows) void this.#follow();
   }
@@ -200,11 +210,11 @@ export class Gate {
 
   /**
    * Follows what is published no more; from then on answers are asked for one by one, as in a Worker. The promise is kept once what
-   * was used is handed over, or 5 s later.
+   * was used is handed over and what was read is saved, or 5 s later.
    */
   async close(): Promise<void> {
     this.#follows = false;
-    await this.#usage?.close();
+    await Promise.all([this.#usage?.close(), this.#copy?.settled()]);
   }
 
   async #judge(request: Request, need: string | undefined, whoami: boolean, arrival: Arrival): Promise<Verdict> {
@@ -355,6 +365,7 @@ export class Gate {
   async #askHead(arrival: Arrival): Promise<void> {
     const look = this.#lookAtHead(null);
     keep(arrival, look);
+    await wait(this.#recall(), HEAD_BUDGET_MS);
     const waited = await wait(look, HEAD_BUDGET_MS);
     this.#core.ask_ended(waited.done && waited.value, Date.now());
   }
@@ -364,6 +375,16 @@ export class Gate {
     if (look !== undefined && Date.now() - look.begun < LOOK_BUDGET_MS) await wait(look.over, HEAD_BUDGET_MS);
     // Its request is gone; the gate's lease ends by itself.
     else await wait(pause(JOIN_PAUSE_MS), JOIN_PAUSE_MS);
+  }
+
+  /** Begins with the last good copy, once, as far as that goes. */
+  #recall(): Promise<void> {
+    const copy = this.#copy;
+    if (copy === undefined) return Promise.resolve();
+    return (this.#recalled ??= (async () => {
+      const head = await copy.head();
+      if (head !== null) await this.#takeHead(head);
+    })().catch((error: unknown) => this.#warn(`the last good copy is of no use: ${error}`)));
   }
 
   /** Whether a head came, whatever it said. */
@@ -391,15 +412,26 @@ export class Gate {
   async #takeHead(bytes: Uint8Array): Promise<boolean> {
     for (let hops = 0; hops <= ROOT_HOPS_MAX; hops += 1) {
       const told: HeadTold = JSON.parse(this.#core.accept_head(bytes, Date.now()));
-      if (told.head === 'taken') return true;
+      if (told.head === 'taken') {
+        if (told.confirmed) this.#copy?.keepHead(bytes, told.generation);
+        if (told.confirmed) this.#copy?.sweep(() => this.#core.serving_objects());
+        return true;
+      }
       if (told.head === 'refused') this.#warn(`a head was refused: ${told.why}`);
       if (told.head !== 'root') return false;
-      const root = await within(LOOK_BUDGET_MS, (signal) => this.#reader.root(told.version, signal));
-      // Another request may have handed it in meanwhile; then the head says so.
-      if (root === null) return false;
-      this.#core.accept_root(root);
+      if (!(await this.#takeRoot(told.version))) return false;
     }
     return false;
+  }
+
+  /** Whether there was a root to hand in. Another request may have done so meanwhile; then the head says so. */
+  async #takeRoot(version: number): Promise<boolean> {
+    const kept = await this.#copy?.root(version);
+    if (kept != null && this.#core.accept_root(kept)) return true;
+    const root = await within(LOOK_BUDGET_MS, (signal) => this.#reader.root(version, signal));
+    if (root === null) return false;
+    if (this.#core.accept_root(root)) this.#copy?.keepRoot(version, root);
+    return true;
   }
 
   /** Begins to fetch an object, unless somebody is at it. Never rejects. */
@@ -410,10 +442,12 @@ export class Gate {
     this.#flights.set(digest, flight);
     flight.over = (async () => {
       try {
-        const bytes = await within(OBJECT_BUDGET_MS, (signal) => this.#reader.object(digest, len, signal));
+        const kept = await this.#copy?.object(digest, len);
+        const bytes = kept ?? (await within(OBJECT_BUDGET_MS, (signal) => this.#reader.object(digest, len, signal)));
         if (bytes === null) throw new Error('it is not there');
         const refused = this.#core.accept_object(digest, bytes, Date.now());
         if (refused !== undefined) this.#warn(`an object was refused: ${refused}`);
+        else if (kept == null) this.#copy?.keepObject(digest, bytes);
       } catch (error) {
         this.#warn(`an object did not come: ${error}`);
         this.#core.object_failed(digest, Date.now());
@@ -433,6 +467,7 @@ export class Gate {
       if (round.length === 0) return;
       for (const { digest } of round) tried.add(digest);
       await Promise.all(round.map((one) => this.#fetch(one)));
+      await this.#copy?.settled();
     }
   }
 
@@ -448,6 +483,7 @@ export class Gate {
       await this.#lookAtHead(null);
       this.#core.refresh_ended(Date.now());
       await this.#fetchWanted();
+      await this.#copy?.settled();
     };
     keep(arrival, behind().catch((error: unknown) => this.#warn(`nothing was refreshed: ${error}`)));
   }
@@ -456,6 +492,7 @@ export class Gate {
   async #follow(): Promise<void> {
     let last: string | null = null;
     let pauseMs = PAUSE_MS_MIN;
+    void this.#recall();
     while (this.#follows) {
       try {
         const head = await within(LOOK_BUDGET_MS + 1000, (signal) => this.#reader.head(last, signal));
@@ -482,6 +519,11 @@ function keep(arrival: Arrival, promise: Promise<unknown>): void {
   } catch {
     // It goes on as long as the host lets it.
   }
+}
+
+function directoryAt(path: string): Copy {
+  if (host.directory === undefined) throw new TypeError('there are no directories here: `copy` has `load` and `save`');
+  return host.directory(path);
 }
 
 /** The same, and nothing comes of it if it fails, at once or later. */

@@ -37,8 +37,8 @@ export interface Reader {
   object(digest: string, lenMax: number, signal: AbortSignal): Promise<Uint8Array | null>;
 }
 
-const HEAD_LEN_MAX = 4096;
-const ROOT_LEN_MAX = 8192;
+export const HEAD_LEN_MAX = 4096;
+export const ROOT_LEN_MAX = 8192;
 const POLL_SECS = 1;
 
 export function reader(source: Source, token: string | undefined): Reader {
@@ -151,7 +151,7 @@ async function collect(body: ReadableStream<Uint8Array>, lenMax: number): Promis
   return bytes;
 }
 
-function bounded(bytes: unknown, lenMax: number): Uint8Array | null {
+export function bounded(bytes: unknown, lenMax: number): Uint8Array | null {
   if (bytes === null || bytes === undefined) return null;
   if (!(bytes instanceof Uint8Array)) throw new Error('the source gave no bytes');
   if (bytes.byteLength > lenMax) throw new Error('the source gave too many bytes');

@@ -14,6 +14,7 @@ mod imported;
 mod intake;
 mod lost;
 mod memory;
+mod named;
 mod narrowing;
 mod need;
 mod order;
