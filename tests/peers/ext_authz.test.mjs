@@ -1,6 +1,7 @@
 // Envoy's ext_authz by gRPC, asked by another client than Envoy: what is missing or odd in a question is refused.
 
 import assert from 'node:assert/strict';
+import http2 from 'node:http2';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
@@ -10,6 +11,7 @@ import { startGate } from './support.mjs';
 
 const definition = loader.loadSync(join(import.meta.dirname, 'ext_authz.proto'), { keepCase: true, oneofs: true });
 const { Authorization } = grpc.loadPackageDefinition(definition).envoy.service.auth.v3;
+const CHECK = '/envoy.service.auth.v3.Authorization/Check';
 const MODELS = '/v1/projects/alpha/models';
 
 let gate;
@@ -28,6 +30,16 @@ function call(question, { tokens = [FORWARD_TOKEN], method = 'Check' } = {}) {
   for (const token of tokens) metadata.add('latchkey-forward-token', token);
   return new Promise((resolve, reject) => {
     client[method](question, metadata, { deadline: Date.now() + 10_000 }, (error, answer) => (error ? reject(error) : resolve(answer)));
+  });
+}
+
+/** Asks with these bytes as they are. */
+function garbage(bytes, tokens = [FORWARD_TOKEN]) {
+  const metadata = new grpc.Metadata();
+  for (const token of tokens) metadata.add('latchkey-forward-token', token);
+  const plain = (value) => value;
+  return new Promise((resolve, reject) => {
+    client.makeUnaryRequest(CHECK, plain, plain, bytes, metadata, { deadline: Date.now() + 10_000 }, (error, answer) => (error ? reject(error) : resolve(answer)));
   });
 }
 
@@ -89,9 +101,29 @@ test('a no has the status, the body and the headers of the gate', async () => {
 
 test('only a caller with the token is answered, and nothing else is served', async () => {
   for (const tokens of [[], [''], ['wrong'], [`${FORWARD_TOKEN}x`], [FORWARD_TOKEN, FORWARD_TOKEN]]) {
-    await assert.rejects(call(question(good()), { tokens }), { code: grpc.status.PERMISSION_DENIED });
+    await assert.rejects(call(question(good()), { tokens }), { code: grpc.status.UNAUTHENTICATED });
+    await assert.rejects(call(question(good()), { tokens, method: 'Other' }), { code: grpc.status.UNAUTHENTICATED });
+    for (const bytes of [Buffer.from([0xff]), Buffer.alloc(1 << 20, 0x08)]) {
+      await assert.rejects(garbage(bytes, tokens), { code: grpc.status.UNAUTHENTICATED });
+    }
   }
   await assert.rejects(call(question(good()), { method: 'Other' }), { code: grpc.status.UNIMPLEMENTED });
+});
+
+test('a stranger is answered before it has said anything but who it is', async () => {
+  const session = http2.connect(`http://${gate.addresses[1]}`);
+  try {
+    // The call never ends.
+    const stream = session.request({ ':method': 'POST', ':path': CHECK, 'content-type': 'application/grpc', te: 'trailers' }, { endStream: false });
+    stream.on('error', () => {});
+    const headers = await new Promise((resolve, reject) => {
+      stream.on('response', resolve);
+      session.on('error', reject);
+    });
+    assert.equal(headers['grpc-status'], `${grpc.status.UNAUTHENTICATED}`);
+  } finally {
+    session.destroy();
+  }
 });
 
 test('what is missing or odd is refused', async () => {
@@ -154,15 +186,8 @@ test('a body is not looked into, whole or cut off', async () => {
 test('a question that is too long or none ends the call', async () => {
   const limits = [grpc.status.RESOURCE_EXHAUSTED, grpc.status.OUT_OF_RANGE];
   await assert.rejects(ask({ body: 'x'.repeat(200_000) }), (error) => limits.includes(error.code));
-  const metadata = new grpc.Metadata();
-  metadata.add('latchkey-forward-token', FORWARD_TOKEN);
-  const path = '/envoy.service.auth.v3.Authorization/Check';
   for (const bytes of [Buffer.from([0xff]), Buffer.from([0x0a, 0x05, 0x01]), Buffer.alloc(64, 0x08)]) {
-    const garbage = new Promise((resolve, reject) => {
-      const plain = (value) => value;
-      client.makeUnaryRequest(path, plain, plain, bytes, metadata, { deadline: Date.now() + 10_000 }, (error, answer) => (error ? reject(error) : resolve(answer)));
-    });
-    await assert.rejects(garbage, (error) => [grpc.status.INTERNAL, grpc.status.INVALID_ARGUMENT].includes(error.code));
+    await assert.rejects(garbage(bytes), (error) => [grpc.status.INTERNAL, grpc.status.INVALID_ARGUMENT].includes(error.code));
   }
   letIn(await ask());
 });

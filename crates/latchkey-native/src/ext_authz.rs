@@ -1,6 +1,6 @@
 //! Envoy's `ext_authz` by gRPC, `envoy.service.auth.v3.Authorization/Check`: the same forward-auth in other words, on a
-//! listener of its own. A proxy proves itself with the forward token, as metadata of the call. What is missing or odd in
-//! what it says is refused.
+//! listener of its own. A proxy proves itself with the forward token, as metadata of the call; before it has, nothing else that
+//! it says is read, and its connection does not last. What is missing or odd in what it says is refused.
 
 mod messages;
 
@@ -10,8 +10,8 @@ use crate::headers;
 use crate::mind::Decision;
 use crate::respond::{self, Reply};
 use crate::settings::{Client, Family};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, HeaderName};
 use hyper::http;
 use hyper::server::conn::http2;
@@ -30,37 +30,74 @@ use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 
-/// Serves one connection to its end; once all is to stop, to the end of the calls that run.
-pub(crate) async fn connection(native: Arc<Native>, stream: TcpStream, mut stopped: watch::Receiver<bool>) {
+/// Serves one connection to its end; once all is to stop, to the end of the calls that run. One that has not shown the token
+/// in time ends.
+pub(crate) async fn connection(
+    native: Arc<Native>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let (proven, mut is_proven) = watch::channel(false);
     let service = service_fn(move |request: Request<Incoming>| {
-        let check = Check(Arc::clone(&native));
-        async move { Ok::<_, Infallible>(answer(check, request).await) }
+        let (native, proven) = (Arc::clone(&native), proven.clone());
+        async move { Ok::<_, Infallible>(answer(native, request, &proven).await) }
     });
     let mut server = http2::Builder::new(TokioExecutor::new());
     server.timer(TokioTimer::new()).keep_alive_interval(PING_EVERY).max_concurrent_streams(CALLS_MAX);
     server.max_header_list_size(METADATA_BYTES_MAX);
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
-    // A connection that ends badly is its client's affair.
+    let stranger = async move {
+        let proof = timeout(PROOF_MAX, is_proven.wait_for(|is_proven| *is_proven));
+        if proof.await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let calls = async {
+        // A connection that ends badly is its client's affair.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+        }
+        let _ = connection.await;
+    };
     tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = stopped.wait_for(|stopped| *stopped) => connection.as_mut().graceful_shutdown(),
+        () = calls => {}
+        () = stranger => {}
     }
-    let _ = connection.await;
 }
 
-async fn answer(check: Check, request: Request<Incoming>) -> Response<tonic::body::Body> {
+/// The answer to a call. Its message is read once its metadata has the token, whole and in time.
+async fn answer<B>(
+    native: Arc<Native>,
+    request: Request<B>,
+    proven: &watch::Sender<bool>,
+) -> Response<tonic::body::Body>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    if !native.trusts(request.headers()) {
+        return Status::unauthenticated("the forward-auth token is needed").into_http();
+    }
+    proven.send_if_modified(|proven| !std::mem::replace(proven, true));
     if request.uri().path() != CHECK_PATH {
         return Status::unimplemented("there is no such method here").into_http();
     }
+    let (head, body) = request.into_parts();
+    let body = match timeout(ARRIVAL_MAX, Limited::new(body, FRAME_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Full::new(body.to_bytes()),
+        Ok(Err(_)) => return Status::resource_exhausted("the message is too long, or broke off").into_http(),
+        Err(_) => return Status::deadline_exceeded("the message did not arrive in time").into_http(),
+    };
     let mut grpc = Grpc::new(ProstCodec::<CheckResponse, CheckRequest>::default())
         .apply_max_message_size_config(Some(MESSAGE_BYTES_MAX), None);
-    grpc.unary(check, request).await
+    grpc.unary(Check(native), Request::from_parts(head, body)).await
 }
 
 struct Check(Arc<Native>);
@@ -71,13 +108,7 @@ impl UnaryService<CheckRequest> for Check {
 
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
         let native = Arc::clone(&self.0);
-        Box::pin(async move {
-            let (metadata, _, request) = request.into_parts();
-            if !native.trusts(metadata.as_ref()) {
-                return Err(Status::permission_denied("the forward-auth token is needed"));
-            }
-            Ok(tonic::Response::new(native.check(request).await))
-        })
+        Box::pin(async move { Ok(tonic::Response::new(native.check(request.into_inner()).await)) })
     }
 }
 
@@ -246,8 +277,17 @@ fn option((name, value): (&HeaderName, &http::HeaderValue)) -> Option<HeaderValu
 const CHECK_PATH: &str = "/envoy.service.auth.v3.Authorization/Check";
 /// Bytes of one question: the head of a request, as other limits have it, and as much again for the rest.
 const MESSAGE_BYTES_MAX: usize = 128 << 10;
+/// Bytes of a message with what gRPC puts before it.
+const FRAME_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 5;
+/// How long a question may take to arrive once its call has begun; a proxy has it whole.
+const ARRIVAL_MAX: Duration = Duration::from_secs(5);
+/// How long a connection lasts on which nobody has shown the token.
+const PROOF_MAX: Duration = Duration::from_secs(30);
 const METADATA_BYTES_MAX: u32 = 16 << 10;
 /// Calls at once on one connection; a proxy has one or a few.
 const CALLS_MAX: u32 = 1024;
 /// How often a connection that says nothing is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

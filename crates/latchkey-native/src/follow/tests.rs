@@ -1,7 +1,7 @@
 //! Sources that say the same again and again, or something else each time, or nothing.
 
 use super::*;
-use crate::{Client, Settings, Source};
+use crate::{Client, Family, Forward, Native, Settings, Source, Token};
 use latchkey_control::publish::{Source as Place, SourceError};
 use latchkey_core::{MintSecret, Pepper, UnixMillis, UnixSeconds};
 use latchkey_gate::{Floor, GateConfig, MEMORY_BYTES_DEFAULT};
@@ -53,6 +53,17 @@ type Says = fn(u64) -> Result<Option<Vec<u8>>, SourceError>;
 
 /// A mind that follows this.
 fn follower(place: Arc<dyn Place + Send + Sync>) -> Arc<Mind> {
+    Mind::new(settings(place)).unwrap().0
+}
+
+/// A gate that has nothing to answer from, for a proxy with this token.
+pub(crate) fn native_for_proxies(token: &str) -> Arc<Native> {
+    let forward = Forward { token: Token::new(token).unwrap(), family: Family::Envoy, client: Client::Peer };
+    let place = Arc::new(Odd { reads: AtomicU64::new(0), says: |_| Ok(None) });
+    Arc::new(Native::new(Settings { forward: Some(forward), ..settings(place) }).unwrap())
+}
+
+fn settings(place: Arc<dyn Place + Send + Sync>) -> Settings {
     let gate = GateConfig {
         root: root(),
         peppers: vec![Pepper::new([4; 32])],
@@ -61,7 +72,7 @@ fn follower(place: Arc<dyn Place + Send + Sync>) -> Arc<Mind> {
         memory_bytes_max: MEMORY_BYTES_DEFAULT,
         seed: 1,
     };
-    let settings = Settings {
+    Settings {
         gate,
         source: Source::Polled { place, every: Duration::from_millis(200) },
         state: None,
@@ -72,8 +83,7 @@ fn follower(place: Arc<dyn Place + Send + Sync>) -> Arc<Mind> {
         reporter: None,
         decisions: None,
         now: || UnixMillis(1_795_428_000_000),
-    };
-    Mind::new(settings).unwrap().0
+    }
 }
 
 /// A mind that has nothing to answer from, and never will.
