@@ -68,6 +68,9 @@ test('a stream of a key that is revoked ends, and that of another goes on', asyn
   assert.equal(theirs.ended, false);
   await theirs.reader.cancel();
   await until(async () => (closed.has(fixture.keys.alpha_member.id) ? true : undefined));
+  const { answers, rejudged } = (await worker.edgeStatus()).details;
+  assert.equal(answers.revoked, 0, 'it was no answer');
+  assert.equal(rejudged.refused, 1);
 });
 
 test('an upload of a key that is revoked is refused, and its origin hears no more of it', async () => {

@@ -177,7 +177,7 @@ impl Gate {
         };
         let Case { standing, matched, proven, .. } = case;
         let verdict = Verdict { outcome, standing, matched, proven };
-        self.tally.count(&verdict, &mut attempt.counted);
+        self.tally.count(&verdict, attempt);
         Step::Answer(verdict)
     }
 
@@ -188,7 +188,7 @@ impl Gate {
         let outcome =
             if is_in_shadow { Outcome::Pass(Pass::Shadow(refusal)) } else { Outcome::Refuse(refusal) };
         let verdict = Verdict { outcome, ..*verdict };
-        self.tally.count(&verdict, &mut attempt.counted);
+        self.tally.count(&verdict, attempt);
         verdict
     }
 
@@ -269,6 +269,7 @@ impl Gate {
             heads_forked: self.tally.heads_forked,
             objects_refused: self.tally.objects_refused,
             counts: self.tally.counts(),
+            rejudged: self.tally.rejudged(),
         }
     }
 

@@ -87,7 +87,7 @@ pub use refusal::{AdoptError, ChainError, HeadAccepted, HeadRefusal, ObjectRefus
 pub use request::{Attempt, Body, Header, Headers, NoHeaders, Question, Request};
 pub use route::{Resolved, RouteError, RouteFault, Routes, SHADOW_SECS_MAX};
 pub use shelf::Wanted;
-pub use status::{Count, Health, Status};
+pub use status::{Count, Health, Rejudged, Status};
 pub use usage::Usage;
 pub use verdict::{
     Absent, Ask, Class, Grant, HeadAsk, Matched, Narrowed, Outcome, Pass, ProjectHeader, Proven, Refusal,

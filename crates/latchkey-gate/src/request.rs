@@ -130,11 +130,18 @@ pub struct Attempt {
     pub(crate) fetched: Vec<ObjectDigest>,
     pub(crate) asks: u8,
     pub(crate) counted: Option<Counted>,
+    /// Whether it was let in before and goes on; then it is no answer.
+    pub(crate) is_again: bool,
     /// Whether it was asked what the body says.
     pub(crate) has_asked_body: bool,
 }
 
 impl Attempt {
+    /// That of a request that was let in and goes on: it is judged again, and counted apart.
+    pub fn again() -> Self {
+        Self { is_again: true, ..Self::default() }
+    }
+
     /// Whether it has not asked for this object before; one that was asked for and is still missing is out of
     /// reach.
     pub(crate) fn may_fetch(&self, wanted: &Wanted) -> bool {

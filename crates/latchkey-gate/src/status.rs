@@ -60,6 +60,17 @@ pub struct Status {
     pub objects_refused: u64,
     /// Answers by what they said.
     pub counts: alloc::vec::Vec<Count>,
+    /// Verdicts on what went on after its answer.
+    pub rejudged: Rejudged,
+}
+
+/// How often requests were judged again that had been let in, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejudged {
+    /// They went on.
+    pub allowed: u64,
+    /// They were to end.
+    pub refused: u64,
 }
 
 /// How a gate would answer now.

@@ -1,6 +1,7 @@
 //! How often a gate answered what; approximate when several threads decide at once.
 
-use crate::status::Count;
+use crate::request::Attempt;
+use crate::status::{Count, Rejudged};
 use crate::verdict::{Outcome, Pass, Refusal, Unproven, Verdict};
 use alloc::borrow::Cow;
 use alloc::format;
@@ -17,6 +18,9 @@ pub(crate) struct Tally {
     refused: [AtomicU64; CAUSES.len()],
     /// What would have been refused, were its route not in shadow.
     shadowed: [AtomicU64; CAUSES.len()],
+    /// Of what went on after its answer.
+    allowed_again: AtomicU64,
+    refused_again: AtomicU64,
     pub(crate) heads_accepted: u64,
     pub(crate) heads_refused: u64,
     pub(crate) heads_forked: u64,
@@ -36,6 +40,8 @@ enum What {
     Public,
     Refused(usize),
     Shadowed(usize),
+    AllowedAgain,
+    RefusedAgain,
 }
 
 impl Default for Tally {
@@ -46,6 +52,8 @@ impl Default for Tally {
             stale: AtomicU64::new(0),
             refused: [const { AtomicU64::new(0) }; CAUSES.len()],
             shadowed: [const { AtomicU64::new(0) }; CAUSES.len()],
+            allowed_again: AtomicU64::new(0),
+            refused_again: AtomicU64::new(0),
             heads_accepted: 0,
             heads_refused: 0,
             heads_forked: 0,
@@ -56,15 +64,17 @@ impl Default for Tally {
 
 impl Tally {
     /// Counts a verdict in the place of the one before.
-    pub(crate) fn count(&self, verdict: &Verdict, counted: &mut Option<Counted>) {
-        let stale = verdict.standing.is_some_and(|standing| standing.stale);
+    pub(crate) fn count(&self, verdict: &Verdict, attempt: &mut Attempt) {
+        let stale = !attempt.is_again && verdict.standing.is_some_and(|standing| standing.stale);
         let what = match verdict.outcome {
+            Outcome::Refuse(_) if attempt.is_again => What::RefusedAgain,
+            _ if attempt.is_again => What::AllowedAgain,
             Outcome::Allow(_) => What::Allowed,
             Outcome::Pass(Pass::Public) => What::Public,
             Outcome::Pass(Pass::Shadow(refusal)) => What::Shadowed(place(refusal)),
             Outcome::Refuse(refusal) => What::Refused(place(refusal)),
         };
-        self.replace(Counted { what, stale }, counted);
+        self.replace(Counted { what, stale }, &mut attempt.counted);
     }
 
     /// All of them; of shadows those that were ever cast.
@@ -83,6 +93,11 @@ impl Tally {
         first.into_iter().chain(refused).chain(shadowed).collect()
     }
 
+    /// Of what went on after its answer.
+    pub(crate) fn rejudged(&self) -> Rejudged {
+        Rejudged { allowed: self.allowed_again.load(Relaxed), refused: self.refused_again.load(Relaxed) }
+    }
+
     fn replace(&self, now: Counted, counted: &mut Option<Counted>) {
         if let Some(before) = counted.replace(now) {
             self.add(before, u64::MAX);
@@ -96,6 +111,8 @@ impl Tally {
             What::Public => Some(&self.public),
             What::Refused(index) => self.refused.get(index),
             What::Shadowed(index) => self.shadowed.get(index),
+            What::AllowedAgain => Some(&self.allowed_again),
+            What::RefusedAgain => Some(&self.refused_again),
         };
         if let Some(counter) = counter {
             add(counter, times);

@@ -12,6 +12,15 @@ pub(crate) fn text(status: &Status, usage_lost: u64, decisions: Option<(u64, u64
         let label = format!("{{cause=\"{}\"}}", count.cause);
         page.line("latchkey_gate_answers_total", &label, count.times);
     }
+    page.head(
+        "latchkey_gate_rejudged_total",
+        "counter",
+        "What takes long and was judged again, by what became of it.",
+    );
+    let rejudged = status.rejudged;
+    for (outcome, times) in [("allowed", rejudged.allowed), ("refused", rejudged.refused)] {
+        page.line("latchkey_gate_rejudged_total", &format!("{{outcome=\"{outcome}\"}}"), times);
+    }
     page.head("latchkey_gate_health", "gauge", "1 for how the gate would answer now.");
     for name in ["fresh", "stale", "refusing", "cold"] {
         let label = format!("{{health=\"{name}\"}}");
@@ -95,6 +104,10 @@ mod tests {
         for count in &status.counts {
             let line = format!("latchkey_gate_answers_total{{cause=\"{}\"}} 0\n", count.cause);
             assert_eq!(page.matches(&line).count(), 1, "{line}");
+        }
+        for outcome in ["allowed", "refused"] {
+            let line = format!("latchkey_gate_rejudged_total{{outcome=\"{outcome}\"}} 0\n");
+            assert_eq!(page.matches(&line).count(), 1, "{page}");
         }
         assert!(page.contains("latchkey_gate_decisions_written_total 7\n"), "{page}");
         assert!(page.contains("latchkey_gate_decisions_lost_total 8\n"), "{page}");

@@ -147,7 +147,7 @@ impl Mind {
 
     /// Judges a request that was let in as if it came now; `None`: it still is. It counts for no rate.
     pub(crate) async fn judge_again(self: &Arc<Self>, facts: &Facts<'_>) -> Option<Refused> {
-        let mut attempt = Attempt::default();
+        let mut attempt = Attempt::again();
         let note = Note::begin(self.decisions.as_ref(), self.now());
         loop {
             let ask = {

@@ -96,7 +96,7 @@ pub(crate) async fn judge_again(
     facts: &Facts,
 ) -> Option<(Refusal, Option<Standing>)> {
     let note = Note::begin(isolate);
-    let verdict = judge(isolate, io, facts, Question::Route, &mut Attempt::default()).await;
+    let verdict = judge(isolate, io, facts, Question::Route, &mut Attempt::again()).await;
     let Outcome::Refuse(refusal) = verdict.outcome else { return None };
     if let Some(note) = note {
         note.of(isolate, &verdict).write(isolate, facts, &verdict, None, true);

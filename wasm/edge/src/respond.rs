@@ -272,6 +272,8 @@ fn details(status: &Status) -> Object {
         answers.number(&count.cause, count.times);
     }
     details.object("answers", answers);
+    let rejudged = [("allowed", status.rejudged.allowed), ("refused", status.rejudged.refused)];
+    details.object("rejudged", numbers(&rejudged));
     details
 }
 

@@ -199,6 +199,15 @@ fn request_counts_once_as_its_last_answer() {
     let verdict = shell.gate.refused_for_rate(Refusal::RateLimited, &verdict, &mut attempt);
     assert_refused(&verdict, Refusal::RateLimited);
     assert_eq!((count("allowed"), count("rate_limited")), (0, 1));
+    // What goes on is judged again, and no answer.
+    let before = shell.gate.status(stage.now);
+    let made_up = Request::new("POST", b"/v1/inference", Header::None);
+    for request in [&request, &request, &made_up] {
+        let step = shell.gate.decide(request, Question::Route, stage.now, &mut Attempt::again());
+        assert!(matches!(step, Step::Answer(_)));
+    }
+    let after = shell.gate.status(stage.now);
+    assert_eq!((after.counts, after.rejudged), (before.counts, Rejudged { allowed: 2, refused: 1 }));
     assert_eq!(Refusal::RateLimited.class(), Class::TooMany);
     assert!(Refusal::RateLimited.retry_after_secs().is_some());
 }

@@ -1,9 +1,10 @@
 //! What takes long in a gate: it goes on while its key is let in, and ends when it is not.
 
-use super::{ARRIVE_MAX, MODELS, Scene, read_until};
+use super::{ARRIVE_MAX, MODELS, Scene, exchange, read_until};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 const STREAM: &str = "/v1/projects/alpha/models/stream";
 
@@ -64,4 +65,18 @@ fn stream_websocket_and_upload_of_a_revoked_key_end_and_those_of_another_go_on()
     kept.write_all(b"pong").unwrap();
     read_until(&mut kept, "pong");
     assert_eq!(scene.echo.count(), seen);
+    // None of that was an answer.
+    let scrape = b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let mut metrics = String::new();
+    let began = Instant::now();
+    while metrics.is_empty() || metrics.contains("latchkey_gate_rejudged_total{outcome=\"allowed\"} 0\n") {
+        assert!(began.elapsed() < ARRIVE_MAX, "what goes on was never judged: {metrics}");
+        metrics = exchange(scene.gate.as_ref().unwrap().address(1), scrape).1;
+    }
+    for line in [
+        "latchkey_gate_rejudged_total{outcome=\"refused\"} 3\n",
+        "latchkey_gate_answers_total{cause=\"revoked\"} 0\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
 }
