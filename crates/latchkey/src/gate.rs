@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 /// Bytes the file with the secrets may have.
@@ -104,10 +105,12 @@ enum ForwardHeaders {
 /// What is wrong with the settings, or why an address cannot be had.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     start_log(arguments.log)?;
-    let variables = Variables::read(arguments)?;
-    let native = Native::new(settings(arguments, &variables)?).context("the gate cannot start")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        // One that comes during the start kills nobody either.
+        tokio::spawn(shrug_off(signal(SignalKind::hangup())?));
+        let variables = Variables::read(arguments)?;
+        let native = Native::new(settings(arguments, &variables)?).context("the gate cannot start")?;
         let listener = TcpListener::bind(arguments.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let metrics = bound(arguments.metrics).await?;
@@ -119,6 +122,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         tracing::info!("stopped");
         Ok(())
     })
+}
+
+/// Says that SIGHUP changes nothing. Many programs read their settings again by it, so it must not end this one.
+async fn shrug_off(mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        tracing::warn!(
+            "SIGHUP changes nothing here: rules come with what is published, all else is read at a start"
+        );
+    }
 }
 
 async fn bound(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {

@@ -444,6 +444,20 @@ fn gate_that_starts_without_its_control_plane_answers_from_the_last_good_copy() 
     scene.until(MODELS, &key, |status, text| status == 503 && text.contains("no_snapshot"));
 }
 
+#[test]
+fn signal_to_read_settings_again_ends_no_gate() {
+    let scene = Scene::new();
+    let (_, key) = scene.key();
+    scene.until(MODELS, &key, |status, _| status == 200);
+    scene.gate.as_ref().unwrap().signal("HUP");
+    let began = Instant::now();
+    while !scene.log().contains("SIGHUP changes nothing") {
+        assert!(began.elapsed() < ARRIVE_MAX, "{}", scene.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(scene.with_key(MODELS, &key).0, 200);
+}
+
 /// What there is to read until the text is seen.
 fn read_until(stream: &mut TcpStream, text: &str) -> String {
     let (mut seen, mut bytes) = (String::new(), [0; 1024]);

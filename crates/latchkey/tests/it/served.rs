@@ -24,6 +24,12 @@ impl Process {
 }
 
 impl Process {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &process]).status().unwrap().success());
+    }
+
     /// Asks it to stop, and waits until it has.
     pub(crate) fn stop(&mut self) {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
