@@ -28,7 +28,7 @@ function start({ gate, origin, replacements = {} }) {
 }
 
 suite('nginx and the native gate', { start, kind: 'native', gateOptions: { flags: ['--forward-client', 'x-original-client'] }, down: 503 });
-suite('nginx and the Worker', { start, kind: 'worker', down: 503, bodies: false });
+suite('nginx and the Worker', { start, kind: 'worker', down: 503 });
 
 test('with the tidied path in place of the one that was sent, the table above would find a way in', async () => {
   const origin = await startOrigin();

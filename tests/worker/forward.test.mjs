@@ -45,9 +45,17 @@ test('a refusal is the one that the gateway would give', async () => {
     const answer = await ask(method, uri, bearer(name));
     assert.deepEqual([answer.status, answer.json?.code], [status, code], `${uri}: ${answer.text}`);
     assert.equal(answer.headers.get('latchkey-key'), null);
+    assert.equal(answer.headers.get('latchkey-problem'), answer.text, 'for a proxy that keeps the body back');
   }
   const anonymous = await ask('GET', '/v1/projects/alpha/models');
   assert.deepEqual([anonymous.status, anonymous.json.code], [401, 'unauthenticated']);
+});
+
+test('a header that no proxy would know for one to take away is refused', async () => {
+  for (const name of ['latchkey_role', 'Latchkey.Key', 'x_original_url', 'X!Rewrite!URL', 'X-HTTP_Method_Override']) {
+    const answer = await ask('GET', '/v1/projects/alpha/models', { ...bearer('alpha_member'), [name]: 'x' });
+    assert.deepEqual([answer.status, answer.json?.code], [400, 'header_spelling'], name);
+  }
 });
 
 test('only a caller with the token is answered', async () => {

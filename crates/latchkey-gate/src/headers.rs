@@ -15,6 +15,13 @@ fn steers(name: &str) -> bool {
     STEERING.iter().any(|known| known.len() == name.len() && name.bytes().zip(known.bytes()).all(reads_as))
 }
 
+/// Whether a header is to be taken away, and is spelt so that a proxy which is told names does not know it.
+pub fn is_misspelt(name: &str) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    let is_spelt = name.get(..OURS.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(OURS));
+    is_taken_away(name) && !is_spelt && !STEERING.into_iter().any(is)
+}
+
 /// Some origins (CGI and its heirs) read any mark as `_`, in any case.
 fn reads_as((byte, known): (u8, u8)) -> bool {
     byte.to_ascii_lowercase() == known || (known == b'-' && !byte.is_ascii_alphanumeric())
@@ -61,6 +68,20 @@ mod tests {
         }
         for name in ["latchkeys", "x-original-uris", "x-forwarded-for", "accept", "authorization", ""] {
             assert!(!is_taken_away(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn name_is_misspelt_that_could_be_taken_for_one_that_is_taken_away() {
+        for name in
+            ["latchkey_key", "LATCHKEY.Role", "latchkey~", "x_original-url", "X!Rewrite!URL", "x-http_method"]
+        {
+            assert!(is_misspelt(name), "{name}");
+        }
+        for name in
+            ["Latchkey-Key", "latchkey-a_b", "X-Original-URL", "forwarded", "x_original_uris", "accept", ""]
+        {
+            assert!(!is_misspelt(name), "{name}");
         }
     }
 }

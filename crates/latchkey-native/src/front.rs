@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use latchkey_gate::headers::is_misspelt;
 use latchkey_gate::{ConfigError, Question};
 use std::convert::Infallible;
 use std::fmt;
@@ -278,6 +279,10 @@ impl Native {
         if !self.trusts(headers) {
             return respond::forward_token();
         }
+        // Envoy is told which must not go on; the others take away what they know by name.
+        if forward.family != Family::Envoy && headers.keys().any(|name| is_misspelt(name.as_str())) {
+            return respond::header_spelling();
+        }
         let Some((method, target, host)) = original(forward.family, request) else {
             return respond::forward_headers();
         };
@@ -286,13 +291,14 @@ impl Native {
             Client::Peer | Client::Unknown => None,
         };
         let facts = Facts { method, host, target, client, headers, model: OnceLock::new(), need: None };
-        match self.mind.decide(&facts, Question::Route, NO_BODY).await {
+        let refused = |refusal, standing| match forward.family {
             // nginx is the one that keeps a body back.
-            Decision::Refused(refusal, standing) if forward.family == Family::Original => {
-                respond::refused_to_proxy(refusal, standing)
-            }
-            Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
-            Decision::OutOfReach(standing) => respond::out_of_reach(standing),
+            Family::Original => respond::refused_to_proxy(refusal, standing),
+            Family::Forwarded | Family::Envoy => respond::refused(refusal, standing),
+        };
+        match self.mind.decide(&facts, Question::Route, NO_BODY).await {
+            Decision::Refused(refusal, standing) => refused(refusal, standing),
+            Decision::OutOfReach(standing) => refused(respond::OUT_OF_REACH, standing),
             Decision::Passed(forwarding, standing) => {
                 forward.family.answer(respond::passed(standing), headers, forwarding)
             }

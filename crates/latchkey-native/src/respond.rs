@@ -58,6 +58,12 @@ pub(crate) fn forward_headers() -> Reply {
     plain(StatusCode::BAD_REQUEST, "forward_headers", title)
 }
 
+/// 400: the proxy would let a header go on that an origin may take for one which must not.
+pub(crate) fn header_spelling() -> Reply {
+    let title = "a header could be taken for another";
+    plain(StatusCode::BAD_REQUEST, "header_spelling", title)
+}
+
 /// 503: allowed, and there is nowhere to go.
 pub(crate) fn no_origin(standing: Option<Standing>) -> Reply {
     told(retried(plain(StatusCode::SERVICE_UNAVAILABLE, "no_origin", "no origin is configured")), standing)
@@ -92,7 +98,7 @@ pub(crate) fn origin_unreachable(standing: Option<Standing>) -> Reply {
 
 /// 503: allowed, and who calls cannot be told.
 pub(crate) fn out_of_reach(standing: Option<Standing>) -> Reply {
-    refused(Refusal::Unavailable(Unavailable::OutOfReach), standing)
+    refused(OUT_OF_REACH, standing)
 }
 
 /// The gate's refusal, for a proxy that may keep back its body: a header has it too.
@@ -300,5 +306,7 @@ fn new(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     reply
 }
 
+/// Allowed, and who calls cannot be told.
+pub(crate) const OUT_OF_REACH: Refusal = Refusal::Unavailable(Unavailable::OutOfReach);
 /// Where a proxy finds a refusal's body.
 const PROBLEM: HeaderName = HeaderName::from_static("latchkey-problem");

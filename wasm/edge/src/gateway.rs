@@ -108,16 +108,16 @@ async fn pass_on(
 
 /// Takes away every header that could be taken for one of ours, or that makes another request of this one.
 pub(crate) fn strip(headers: &Headers) -> Result<()> {
-    let names: Vec<String> = headers
-        .keys()
-        .into_iter()
-        .filter_map(|name| name.ok()?.as_string())
-        .filter(|name| is_taken_away(name))
-        .collect();
+    let names: Vec<String> = names(headers).filter(|name| is_taken_away(name)).collect();
     for name in names {
         headers.delete(&name)?;
     }
     Ok(())
+}
+
+/// The names of all headers.
+pub(crate) fn names(headers: &Headers) -> impl Iterator<Item = String> {
+    headers.keys().into_iter().filter_map(|name| name.ok()?.as_string())
 }
 
 /// The host that was judged.

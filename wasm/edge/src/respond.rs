@@ -61,6 +61,11 @@ pub(crate) fn forward_headers() -> Result<Response> {
     plain(400, "forward_headers", "the headers do not name one original method and target")
 }
 
+/// 400: the proxy would let a header go on that an origin may take for one which must not.
+pub(crate) fn header_spelling() -> Result<Response> {
+    plain(400, "header_spelling", "a header could be taken for another")
+}
+
 /// 503: allowed, and there is nowhere to go.
 pub(crate) fn no_origin(standing: Option<Standing>) -> Result<Response> {
     unavailable("no_origin", "no origin is configured", standing)
@@ -93,8 +98,17 @@ pub(crate) fn out_of_reach(standing: Option<Standing>) -> Result<Response> {
     refused(Refusal::Unavailable(Unavailable::OutOfReach), standing)
 }
 
-/// The gate's refusal.
-pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Result<Response> {
+/// The gate's refusal, for a proxy that may keep back its body: a header has it too.
+pub(crate) fn refused_to_proxy(refusal: Refusal, standing: Option<Standing>) -> Result<Response> {
+    let (status, permission) = class(refusal);
+    let text = bodies::problem(status, refusal.code(), &refusal.to_string(), permission);
+    let response = refused(refusal, standing)?;
+    response.headers().set("latchkey-problem", &text)?;
+    Ok(response)
+}
+
+/// A refusal's status, and the permission that it names.
+fn class(refusal: Refusal) -> (u16, Option<&'static str>) {
     let status = match refusal.class() {
         Class::BadRequest => 400,
         Class::Unauthenticated => 401,
@@ -108,6 +122,12 @@ pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Result<Re
         Refusal::Forbidden(permission) => Some(permission.as_str()),
         _ => None,
     };
+    (status, permission)
+}
+
+/// The gate's refusal.
+pub(crate) fn refused(refusal: Refusal, standing: Option<Standing>) -> Result<Response> {
+    let (status, permission) = class(refusal);
     let response = problem(status, refusal.code(), &refusal.to_string(), permission)?;
     let headers = response.headers();
     match refusal {

@@ -4,11 +4,13 @@
 use crate::Io;
 use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
+use crate::gateway::names;
 use crate::isolate::Isolate;
 use crate::respond;
 use crate::settings::Family;
 use crate::usage;
 use latchkey_gate::Question;
+use latchkey_gate::headers::is_misspelt;
 use worker::Result;
 use worker::web_sys::{self, Headers};
 
@@ -24,12 +26,20 @@ pub(crate) async fn answer(
     if !headers.get(TOKEN_HEADER)?.is_some_and(|given| token.is(&given)) {
         return respond::forward_token();
     }
-    let Some((method, target)) = original(&headers, isolate.settings().family)? else {
+    let family = isolate.settings().family;
+    if names(&headers).any(|name| is_misspelt(&name)) {
+        return respond::header_spelling();
+    }
+    let Some((method, target)) = original(&headers, family)? else {
         return respond::forward_headers();
     };
     let client = isolate.settings().forward_client_header.as_deref();
     let facts = Facts::new(method, &target, headers, client);
     match decide(isolate, io, &facts, Question::Route).await {
+        // nginx is the one that keeps a body back.
+        Decision::Refused(refusal, standing) if family == Family::Original => {
+            respond::refused_to_proxy(refusal, standing)
+        }
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         Decision::Passed(_, standing) => respond::passed(standing),
         Decision::Admitted(grant, names, _, standing) => {

@@ -331,6 +331,8 @@ fn proxy_that_shows_its_token_is_told_whether_to_pass_a_request_on() {
         (&[token, &original, &original, &bearer], 400),
         (&[token, "x-original-method: get\r\nx-original-uri: /a\r\n", &bearer], 400),
         (&[token, "x-forwarded-method: GET\r\nx-forwarded-uri: /a\r\n", &bearer], 400),
+        (&[token, &original, &bearer, "latchkey_role: admin\r\n"], 400),
+        (&[token, &original, &bearer, "x.original!url: /a\r\n"], 400),
         (&[token, &original], 401),
         (&[token, &original, &bearer, &bearer], 401),
         (&[token, "x-original-method: GET\r\nx-original-uri: /v1/projects/alpha/../beta\r\n", &bearer], 400),
