@@ -51,6 +51,13 @@ test('a gate starts with what was kept while its source is down', async () => {
     assert.equal((await one.check(new Request(URL_OF))).status, 401);
     await one.close();
   }
+  // One that follows reads all of it before anybody asks.
+  const idle = gate(DOWN, { copy, follow: true });
+  await until(() => {
+    const { pagesHeld, pagesNamed } = idle.status();
+    return pagesHeld > 0 && pagesHeld === pagesNamed ? true : undefined;
+  });
+  await idle.close();
   assert.equal((await gate(DOWN).check(request())).status, 503);
 });
 

@@ -60,6 +60,9 @@
 //! }
 //! ```
 //!
+//! **Eyes**: [`GuardSettings`] takes a [`Reporter`], who is told what was used, and a [`DecisionLog`]. Nothing is counted and nothing is
+//! written without them.
+//!
 //! **Freshness** is the gate's own: an answer without `Latchkey-Stale` knows every change that was committed 5 s before it,
 //! and past the grace everything is refused with 503.
 

@@ -492,7 +492,9 @@ export class Gate {
   async #follow(): Promise<void> {
     let last: string | null = null;
     let pauseMs = PAUSE_MS_MIN;
-    void this.#recall();
+    void this.#recall()
+      .then(() => this.#fetchWanted())
+      .catch((error: unknown) => this.#warn(`the last good copy is of no use: ${error}`));
     while (this.#follows) {
       try {
         const head = await within(LOOK_BUDGET_MS + 1000, (signal) => this.#reader.head(last, signal));
