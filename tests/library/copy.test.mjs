@@ -127,6 +127,7 @@ test('a place that keeps nothing breaks nothing', async () => {
     const one = createGate({ source: new Place(), trust: trust(), follow: false, warn: (message) => warned.push(message), copy });
     assert.equal((await one.check(request())).allowed, true);
     assert.equal(one.broken, false);
+    await one.close();
     if (save !== never) await until(() => (warned.some((message) => message.includes('cannot be kept')) ? true : undefined));
   }
 });

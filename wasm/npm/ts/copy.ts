@@ -4,7 +4,7 @@
 
 import { digest as digestOf } from './latchkey.js';
 import { HEAD_LEN_MAX, ROOT_LEN_MAX, bounded } from './source.js';
-import { within } from './time.js';
+import { wait, within } from './time.js';
 
 /**
  * A place that keeps bytes under names: `head`, `roots/<n>` and `objects/<digest>`. Whatever it throws counts as: it has nothing, or
@@ -32,7 +32,8 @@ export class LastGood {
   #kept: { generation: number | null; at: number } | undefined;
   /** A head that is to be saved once the one before it is. */
   #next: Uint8Array | undefined;
-  #isSavingHead = false;
+  /** When a head began to be saved that is not yet; in a Worker its request may be gone, and it with it. */
+  #savingHeadSince: number | undefined;
   #retainedAt: number | undefined;
   #isTold = false;
 
@@ -64,7 +65,8 @@ export class LastGood {
     if (!isDue && this.#kept?.generation === generation) return;
     this.#kept = { generation, at: now };
     this.#next = bytes;
-    if (!this.#isSavingHead) this.#begin(this.#saveHeads());
+    const isSaving = this.#savingHeadSince !== undefined && now - this.#savingHeadSince < 2 * SAVE_BUDGET_MS;
+    if (!isSaving) this.#begin(this.#saveHeads());
   }
 
   keepRoot(version: number, bytes: Uint8Array): void {
@@ -87,9 +89,12 @@ export class LastGood {
     this.#begin(this.#tried('swept', async () => retain.call(this.#copy, names)));
   }
 
-  /** Waits for what is being saved. */
+  /** Waits for what is being saved, so long and no longer. */
   async settled(): Promise<void> {
-    await Promise.all([...this.#saving]);
+    const saving = [...this.#saving];
+    await wait(Promise.all(saving), SAVE_BUDGET_MS);
+    // What is not done by now is gone with its request.
+    for (const one of saving) this.#saving.delete(one);
   }
 
   async #load(name: string, lenMax: number): Promise<Uint8Array | null> {
@@ -103,12 +108,12 @@ export class LastGood {
 
   /** One at a time, so that an older one is never saved over a newer. */
   async #saveHeads(): Promise<void> {
-    this.#isSavingHead = true;
     for (let bytes = this.#next; bytes !== undefined; bytes = this.#next) {
       this.#next = undefined;
+      this.#savingHeadSince = Date.now();
       await this.#save('head', bytes);
     }
-    this.#isSavingHead = false;
+    this.#savingHeadSince = undefined;
   }
 
   #save(name: string, bytes: Uint8Array): Promise<void> {

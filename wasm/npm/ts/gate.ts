@@ -130,7 +130,7 @@ export class Gate {
   readonly #onDecision: GateOptions['onDecision'];
   readonly #usage: Usage | undefined;
   readonly #copy: LastGood | undefined;
-  #recalled: Promise<void> | undefined;
+  #recalled: Flight | undefined;
   readonly #flights = new Map<string, Flight>();
   #look: Flight | undefined;
   #follows: boolean;
@@ -332,7 +332,7 @@ export class Gate {
       case 'objects':
         for (let at = 0; at < step.objects.length; at += OBJECTS_AT_ONCE) {
           const some = step.objects.slice(at, at + OBJECTS_AT_ONCE).map((wanted) => this.#fetch(wanted));
-          for (const flight of some) keep(arrival, flight);
+          for (const flight of some) keep(arrival, flight.then(() => this.#copy?.settled()));
           await Promise.all(some.map((flight) => wait(flight, OBJECT_BUDGET_MS)));
         }
         return;
@@ -364,8 +364,11 @@ export class Gate {
   /** Looks at the head and waits for it as long as an answer may. What comes later is for the next answer. */
   async #askHead(arrival: Arrival): Promise<void> {
     const look = this.#lookAtHead(null);
-    keep(arrival, look);
-    await wait(this.#recall(), HEAD_BUDGET_MS);
+    keep(arrival, look.then(() => this.#copy?.settled()));
+    const recall = this.#recall();
+    keep(arrival, recall.over);
+    // One whose request is gone never ends.
+    if (Date.now() - recall.begun < HEAD_BUDGET_MS) await wait(recall.over, HEAD_BUDGET_MS);
     const waited = await wait(look, HEAD_BUDGET_MS);
     this.#core.ask_ended(waited.done && waited.value, Date.now());
   }
@@ -378,13 +381,15 @@ export class Gate {
   }
 
   /** Begins with the last good copy, once, as far as that goes. */
-  #recall(): Promise<void> {
-    const copy = this.#copy;
-    if (copy === undefined) return Promise.resolve();
-    return (this.#recalled ??= (async () => {
-      const head = await copy.head();
+  #recall(): Flight {
+    const begin = async () => {
+      const head = (await this.#copy?.head()) ?? null;
       if (head !== null) await this.#takeHead(head);
-    })().catch((error: unknown) => this.#warn(`the last good copy is of no use: ${error}`)));
+    };
+    return (this.#recalled ??= {
+      over: begin().catch((error: unknown) => this.#warn(`the last good copy is of no use: ${error}`)),
+      begun: Date.now(),
+    });
   }
 
   /** Whether a head came, whatever it said. */
@@ -493,7 +498,7 @@ export class Gate {
     let last: string | null = null;
     let pauseMs = PAUSE_MS_MIN;
     void this.#recall()
-      .then(() => this.#fetchWanted())
+      .over.then(() => this.#fetchWanted())
       .catch((error: unknown) => this.#warn(`the last good copy is of no use: ${error}`));
     while (this.#follows) {
       try {
