@@ -1,5 +1,6 @@
 //! What `latchkey gate-env` and `latchkey edge-env` print, read: what a gate trusts, and by which tokens it is known.
 
+use crate::assertion::EdgeKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use latchkey_control::outside::{Seeds, SystemSeeds};
@@ -9,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// What a gate within an application is deployed with.
+/// What a gate is deployed with.
 pub struct Trust {
     /// The gate's own part.
     pub gate: GateConfig,
@@ -17,6 +18,12 @@ pub struct Trust {
     pub gate_token: Option<Zeroizing<String>>,
     /// By which the control plane knows who tells it what was used, if it is said.
     pub usage_token: Option<Zeroizing<String>>,
+    /// By which a proxy proves itself that asks before it passes a request on, if it is said.
+    pub forward_token: Option<Zeroizing<String>>,
+    /// What assertions to an origin are signed with, if it is said. A gate within an application makes none.
+    pub edge_key: Option<EdgeKey>,
+    /// Where the control plane is, if it is said.
+    pub control_url: Option<String>,
 }
 
 /// What is wrong with the text; the operator's fault. It holds no value.
@@ -40,7 +47,18 @@ impl Trust {
     /// # Errors
     /// [`TrustError`].
     pub fn parse(text: &str) -> Result<Self, TrustError> {
-        let values = Values::read(text)?;
+        Self::parse_before(text, |_| None)
+    }
+
+    /// The same; what the text does not name is looked for elsewhere, by its name.
+    ///
+    /// # Errors
+    /// [`TrustError`].
+    pub fn parse_before(
+        text: &str,
+        elsewhere: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, TrustError> {
+        let values = Values::read(text, elsewhere)?;
         let wrong_root = TrustError::Value("LATCHKEY_ROOT", "standard base64");
         let mut peppers = vec![Pepper::new(values.secret("LATCHKEY_PEPPER")?)];
         if values.of("LATCHKEY_PEPPER_2").is_some() {
@@ -56,32 +74,42 @@ impl Trust {
             memory_bytes_max: MEMORY_BYTES_DEFAULT,
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
         };
+        let edge_key = values.of("LATCHKEY_EDGE_KEY").map(|_| values.secret("LATCHKEY_EDGE_KEY"));
         let token = |name| values.of(name).map(|text| Zeroizing::new(text.to_owned()));
-        let (gate_token, usage_token) = (token("LATCHKEY_GATE_TOKEN"), token("LATCHKEY_USAGE_TOKEN"));
-        Ok(Self { gate, gate_token, usage_token })
+        Ok(Self {
+            gate,
+            gate_token: token("LATCHKEY_GATE_TOKEN"),
+            usage_token: token("LATCHKEY_USAGE_TOKEN"),
+            forward_token: token("LATCHKEY_FORWARD_TOKEN"),
+            edge_key: edge_key.transpose()?.map(|seed| EdgeKey::from_seed(&Zeroizing::new(seed))),
+            control_url: values.of("LATCHKEY_CONTROL_URL").map(str::to_owned),
+        })
     }
 }
 
-struct Values<'a>(HashMap<&'static str, &'a str>);
+struct Values(HashMap<&'static str, Zeroizing<String>>);
 
-impl<'a> Values<'a> {
-    fn read(text: &'a str) -> Result<Self, TrustError> {
+impl Values {
+    fn read(text: &str, elsewhere: impl Fn(&'static str) -> Option<String>) -> Result<Self, TrustError> {
         let mut all = HashMap::new();
         for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.is_empty()) {
             let (name, value) = text.split_once('=').ok_or(TrustError::Line(line))?;
             let known = NAMES.iter().find(|known| **known == name).ok_or(TrustError::Line(line))?;
-            if all.insert(*known, value).is_some() {
+            if all.insert(*known, Zeroizing::new(value.to_owned())).is_some() {
                 return Err(TrustError::Twice(known));
             }
+        }
+        for name in NAMES.into_iter().filter(|name| !all.contains_key(name)).collect::<Vec<_>>() {
+            all.extend(elsewhere(name).map(|value| (name, Zeroizing::new(value))));
         }
         Ok(Self(all))
     }
 
-    fn of(&self, name: &'static str) -> Option<&'a str> {
-        self.0.get(name).copied().filter(|value| !value.is_empty())
+    fn of(&self, name: &'static str) -> Option<&str> {
+        self.0.get(name).map(|value| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    fn must(&self, name: &'static str) -> Result<&'a str, TrustError> {
+    fn must(&self, name: &'static str) -> Result<&str, TrustError> {
         self.of(name).ok_or(TrustError::Missing(name))
     }
 
@@ -159,6 +187,38 @@ mod tests {
             let expected = "`root version,generation`";
             assert_eq!(error(&text), Some(TrustError::Value("LATCHKEY_FLOOR", expected)), "{floor}");
         }
+    }
+
+    #[test]
+    fn what_the_text_does_not_name_is_looked_for_elsewhere() {
+        let secret = "ab".repeat(32);
+        let text = format!(
+            "LATCHKEY_ROOT=AAAA\nLATCHKEY_PEPPER={secret}\nLATCHKEY_USAGE_TOKEN=\nLATCHKEY_GATE_TOKEN=a\n"
+        );
+        let elsewhere = |name: &'static str| match name {
+            "LATCHKEY_MINT" => Some(secret.clone()),
+            "LATCHKEY_GATE_TOKEN" | "LATCHKEY_USAGE_TOKEN" | "LATCHKEY_FORWARD_TOKEN" => Some("b".to_owned()),
+            _ => None,
+        };
+        let trust = Trust::parse_before(&text, elsewhere).unwrap();
+        let tokens = [&trust.gate_token, &trust.usage_token, &trust.forward_token];
+        let texts = tokens.map(|token| token.as_ref().map(|token| token.as_str()));
+        assert_eq!(texts, [Some("a"), None, Some("b")]);
+        assert!(trust.edge_key.is_none());
+        let wrong = Trust::parse_before(&text, |name| (name == "LATCHKEY_MINT").then(|| "x".to_owned()));
+        assert_eq!(wrong.err(), Some(TrustError::Value("LATCHKEY_MINT", "64 hexadecimal characters")));
+    }
+
+    #[test]
+    fn wrong_edge_key_is_refused_and_none_is_none() {
+        let secret = "ab".repeat(32);
+        let good = format!(
+            "LATCHKEY_ROOT=AAAA\nLATCHKEY_PEPPER={secret}\nLATCHKEY_MINT={secret}\nLATCHKEY_EDGE_KEY="
+        );
+        assert!(Trust::parse(&good).unwrap().edge_key.is_none());
+        assert!(Trust::parse(&format!("{good}{secret}")).unwrap().edge_key.is_some());
+        let expected = TrustError::Value("LATCHKEY_EDGE_KEY", "64 hexadecimal characters");
+        assert_eq!(Trust::parse(&format!("{good}x")).err(), Some(expected));
     }
 
     #[test]

@@ -1,22 +1,19 @@
 //! `latchkey gate`: the native gate, in front of an origin or beside a proxy that asks it, until it is asked to stop.
 
 use crate::config::LogFormat;
-use crate::installation::{read_private_text, unhex};
+use crate::installation::read_private_text;
 use crate::published;
 use crate::serve::{asked_to_stop, start_log};
 use anyhow::{Context, Result, anyhow, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use latchkey_control::outside::{Clock, Seeds, SystemClock, SystemSeeds};
 use latchkey_control::publish::LongPollSource;
-use latchkey_core::{Generation, MintSecret, Pepper, UnixMillis};
+use latchkey_core::UnixMillis;
+use latchkey_gate::GateConfig;
 use latchkey_gate::decision::Shares;
-use latchkey_gate::{Floor, GateConfig, MEMORY_BYTES_DEFAULT};
 use latchkey_native::{
-    Client, DecisionLog, EdgeKey, Family, Forward, Native, Origin, Reporter, Settings, Source, Token,
+    Client, DecisionLog, Family, Forward, Native, Origin, Reporter, Settings, Source, Token, Trust,
 };
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -109,8 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     runtime.block_on(async {
         // One that comes during the start kills nobody either.
         tokio::spawn(shrug_off(signal(SignalKind::hangup())?));
-        let variables = Variables::read(arguments)?;
-        let native = Native::new(settings(arguments, &variables)?).context("the gate cannot start")?;
+        let native = Native::new(settings(arguments, trust(arguments)?)?).context("the gate cannot start")?;
         let listener = TcpListener::bind(arguments.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", arguments.listen))?;
         let metrics = bound(arguments.metrics).await?;
@@ -153,16 +149,21 @@ fn announce(arguments: &Arguments, listeners: [Option<&TcpListener>; 3]) -> Resu
     fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
 }
 
-fn settings(arguments: &Arguments, variables: &Variables) -> Result<Settings> {
+fn settings(arguments: &Arguments, trust: Trust) -> Result<Settings> {
     Ok(Settings {
-        gate: gate_config(arguments, variables)?,
-        source: source(arguments, variables)?,
+        source: source(arguments, &trust)?,
+        forward: forward(arguments, &trust)?,
+        reporter: reporter(arguments, &trust)?,
+        gate: GateConfig {
+            memory_bytes_max: arguments
+                .memory_mb
+                .map_or(trust.gate.memory_bytes_max, |mib| mib.saturating_mul(1 << 20)),
+            ..trust.gate
+        },
+        edge_key: trust.edge_key,
         state: arguments.state.clone(),
         origin: arguments.origin.clone(),
-        edge_key: edge_key(variables)?,
-        forward: forward(arguments, variables)?,
         client: client(&arguments.client)?,
-        reporter: reporter(arguments, variables)?,
         decisions: decisions(arguments)?,
         now: || -> UnixMillis { SystemClock.now() },
     })
@@ -211,52 +212,22 @@ fn appended(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-fn edge_key(variables: &Variables) -> Result<Option<EdgeKey>> {
-    let seed =
-        variables.of("LATCHKEY_EDGE_KEY").map(|_| variables.secret("LATCHKEY_EDGE_KEY").map(Zeroizing::new));
-    Ok(seed.transpose()?.map(|seed| EdgeKey::from_seed(&seed)))
-}
-
-fn gate_config(arguments: &Arguments, variables: &Variables) -> Result<GateConfig> {
-    let root = STANDARD.decode(variables.must("LATCHKEY_ROOT")?).ok();
-    let mut peppers = vec![Pepper::new(variables.secret("LATCHKEY_PEPPER")?)];
-    if variables.of("LATCHKEY_PEPPER_2").is_some() {
-        peppers.push(Pepper::new(variables.secret("LATCHKEY_PEPPER_2")?));
-    }
-    let seed = SystemSeeds.seed().map_err(|error| anyhow!("{error}"))?;
-    let [a, b, c, d, e, f, g, h, ..] = seed;
-    Ok(GateConfig {
-        root: root.context("`LATCHKEY_ROOT` is not base64")?,
-        peppers,
-        mint: MintSecret::new(variables.secret("LATCHKEY_MINT")?),
-        floor: floor(variables)?,
-        memory_bytes_max: arguments.memory_mb.map_or(MEMORY_BYTES_DEFAULT, |mib| mib.saturating_mul(1 << 20)),
-        seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-    })
-}
-
-fn floor(variables: &Variables) -> Result<Floor> {
-    let Some(text) = variables.of("LATCHKEY_FLOOR") else { return Ok(Floor::default()) };
-    let parsed = text.split_once(',').and_then(|(root, generation)| {
-        let generation = Generation(generation.trim().parse().ok()?);
-        Some(Floor { root_version: root.trim().parse().ok()?, generation })
-    });
-    parsed.context("`LATCHKEY_FLOOR` is not `root version,generation`")
-}
-
-fn source(arguments: &Arguments, variables: &Variables) -> Result<Source> {
+fn source(arguments: &Arguments, trust: &Trust) -> Result<Source> {
     if let Some(place) = &arguments.published {
         let every = if place.starts_with("s3://") { STORE_EVERY } else { DIRECTORY_EVERY };
         return Ok(Source::Polled { place: published::source(place)?.into(), every });
     }
     let control = arguments.control.as_deref().context("`--control` or `--published`")?;
-    let token = variables.must("LATCHKEY_GATE_TOKEN")?;
+    let token = trust
+        .gate_token
+        .as_ref()
+        .context("`LATCHKEY_GATE_TOKEN` is not set: `latchkey gate-env` writes it")?;
     let source = LongPollSource::new(control, token).map_err(|error| anyhow!("`--control`: {error}"))?;
     Ok(Source::LongPoll(source))
 }
 
-fn forward(arguments: &Arguments, variables: &Variables) -> Result<Option<Forward>> {
-    let Some(token) = variables.of("LATCHKEY_FORWARD_TOKEN") else {
+fn forward(arguments: &Arguments, trust: &Trust) -> Result<Option<Forward>> {
+    let Some(token) = &trust.forward_token else {
         if arguments.ext_authz.is_some() {
             bail!("`--ext-authz` needs a `LATCHKEY_FORWARD_TOKEN`");
         }
@@ -287,61 +258,20 @@ fn header_name(text: &str) -> Result<String> {
     Ok(text.to_owned())
 }
 
-fn reporter(arguments: &Arguments, variables: &Variables) -> Result<Option<Reporter>> {
-    let Some(token) = variables.of("LATCHKEY_USAGE_TOKEN") else { return Ok(None) };
-    let control = arguments.control.as_deref().or(variables.of("LATCHKEY_CONTROL_URL"));
+fn reporter(arguments: &Arguments, trust: &Trust) -> Result<Option<Reporter>> {
+    let Some(token) = &trust.usage_token else { return Ok(None) };
+    let control = arguments.control.as_ref().or(trust.control_url.as_ref());
     let control = control.context("usage goes to `--control`, or to `LATCHKEY_CONTROL_URL`")?;
     let reporter = Reporter::new(control, token, Arc::new(SystemSeeds));
     reporter.map(Some).map_err(|error| anyhow!("{error}"))
 }
 
 /// The file's lines, and behind them the environment.
-struct Variables(HashMap<String, Zeroizing<String>>);
-
-impl Variables {
-    fn read(arguments: &Arguments) -> Result<Self> {
-        let mut all = HashMap::new();
-        for name in NAMES {
-            if let Ok(value) = std::env::var(name) {
-                all.insert((*name).to_owned(), Zeroizing::new(value));
-            }
-        }
-        if let Some(path) = &arguments.env {
-            let text = read_private_text(path, ENV_LEN_MAX, "a file of `latchkey gate-env`")?;
-            for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.is_empty()) {
-                let known = text.split_once('=').filter(|(name, _)| NAMES.contains(name));
-                let Some((name, value)) = known else {
-                    bail!("`{}`, line {line}: no setting of a gate", path.display());
-                };
-                all.insert(name.to_owned(), Zeroizing::new(value.to_owned()));
-            }
-        }
-        Ok(Self(all))
-    }
-
-    fn of(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    fn must(&self, name: &str) -> Result<&str> {
-        self.of(name).with_context(|| format!("`{name}` is not set: `latchkey gate-env` writes it"))
-    }
-
-    fn secret(&self, name: &str) -> Result<[u8; 32]> {
-        unhex(self.must(name)?).with_context(|| format!("`{name}` is not 64 hexadecimal characters"))
-    }
+fn trust(arguments: &Arguments) -> Result<Trust> {
+    let text = match &arguments.env {
+        Some(path) => read_private_text(path, ENV_LEN_MAX, "a file of `latchkey gate-env`")?,
+        None => Zeroizing::default(),
+    };
+    let place = arguments.env.as_ref().map_or("the environment".into(), |path| path.to_string_lossy());
+    Trust::parse_before(&text, |name| std::env::var(name).ok()).with_context(|| format!("`{place}`"))
 }
-
-/// What may be set.
-const NAMES: &[&str] = &[
-    "LATCHKEY_ROOT",
-    "LATCHKEY_PEPPER",
-    "LATCHKEY_PEPPER_2",
-    "LATCHKEY_MINT",
-    "LATCHKEY_FLOOR",
-    "LATCHKEY_EDGE_KEY",
-    "LATCHKEY_GATE_TOKEN",
-    "LATCHKEY_FORWARD_TOKEN",
-    "LATCHKEY_USAGE_TOKEN",
-    "LATCHKEY_CONTROL_URL",
-];
