@@ -48,7 +48,10 @@ test('asking again counts for no rate and is nobody\'s use', async () => {
     const counted = [];
     const one = gate(new Place(), { rate: (family) => counted.push(family) > 0, usage: { controlPlane: control.url, token: 'x' } });
     const verdict = await one.check(request('slow', 'http://api.example/v1/echo', { method: 'POST', body: '' }));
+    const { answers } = one.status();
     for (let at = 0; at < 10; at += 1) assert.equal(await verdict.stillAllowed(), true);
+    // Nor is it an answer.
+    assert.deepEqual([one.status().answers, one.status().rejudged], [answers, { allowed: 10, refused: 0 }]);
     verdict.share(new Response(''));
     await one.close();
     assert.deepEqual([counted.length, control.requests(fixture.keys.slow.id)], [1, 1]);

@@ -89,9 +89,12 @@ impl Case {
         self.drawn = Some(Drawn { draw, begun: UnixMillis(now as u64) });
     }
 
-    /// What its body was seen to say when it was let in, of a request that is judged again: the body has gone on.
-    pub fn saw(&self, model: Option<String>) {
-        let _ = self.model.set(model);
+    /// Says that it was let in before and goes on, and what its body was seen to say then: the body itself has gone on.
+    pub fn again(&mut self, model: Option<String>) {
+        self.attempt = Attempt::again();
+        if model.is_some() {
+            let _ = self.model.set(model);
+        }
     }
 
     /// What its body begins with, and whether that is all of it; `undefined` if it cannot be looked into.

@@ -128,7 +128,7 @@ impl Core {
         self.answered(case, &verdict, Some((&grant, &names)), now)
     }
 
-    /// The same of a request that was let in, judged as if it came now. It counts for no rate, and nobody is named.
+    /// The same of a request that was let in and goes on ([`Case::again`]), judged as if it came now. It counts for no rate, and nobody is named.
     pub fn step_again(&mut self, case: &mut Case, now: f64) -> String {
         let now = millis(now);
         let verdict = match self.judge(case, now) {

@@ -236,6 +236,13 @@ struct StatusTold {
     objects_refused: u64,
     breaker_open: bool,
     answers: BTreeMap<String, u64>,
+    rejudged: RejudgedTold,
+}
+
+#[derive(Serialize)]
+struct RejudgedTold {
+    allowed: u64,
+    refused: u64,
 }
 
 /// The gate's account of itself.
@@ -260,6 +267,7 @@ pub(crate) fn status(status: &Status) -> String {
         objects_refused: status.objects_refused,
         breaker_open: status.breaker_open,
         answers: status.counts.iter().map(|count| (count.cause.to_string(), count.times)).collect(),
+        rejudged: RejudgedTold { allowed: status.rejudged.allowed, refused: status.rejudged.refused },
     })
 }
 

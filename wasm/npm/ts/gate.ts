@@ -73,6 +73,8 @@ export interface Status {
   breakerOpen: boolean;
   /** Answers by what they said. */
   answers: Record<string, number>;
+  /** How often requests were judged again that had been let in, by what became of them. */
+  rejudged: { allowed: number; refused: number };
   /** `null` if nothing is counted. */
   usage: UsageAccount | null;
 }
@@ -305,14 +307,14 @@ export class Gate {
     let inquiry: Case | undefined;
     try {
       inquiry = this.#case(request, need, false, arrival);
-      if (model !== undefined) inquiry.saw(model);
+      inquiry.again(model);
       for (let steps = 0; steps < STEPS_MAX; steps += 1) {
         const step: StepAgain = JSON.parse(this.#core.step_again(inquiry, Date.now()));
         if (step.step === 'again') {
           this.#tell(step.decision);
           return step.allowed === true;
         }
-        if (step.step === 'body') inquiry.saw(undefined);
+        if (step.step === 'body') inquiry.look(undefined, false, step.field);
         else await this.#perform(step, request, inquiry, arrival);
       }
     } catch (error) {
