@@ -1,6 +1,7 @@
 //! The identity assertion in a Worker: the runtime signs what the gate's [`assertion`] says, with a key in the script's variables.
 
 use crate::cache::call;
+use crate::facts::Facts;
 use crate::isolate::{Isolate, now};
 use crate::respond;
 use crate::{Io, refresh};
@@ -64,12 +65,8 @@ pub(crate) async fn of(isolate: &Isolate, grant: &Grant, names: &Names) -> Resul
 }
 
 /// `GET /.latchkey/jwks.json`: the keys by which an origin checks assertions (RFC 7517).
-pub(crate) async fn keys(
-    isolate: &Isolate,
-    io: Io<'_>,
-    request: &web_sys::Request,
-) -> Result<web_sys::Response> {
-    if request.method() != "GET" {
+pub(crate) async fn keys(isolate: &Isolate, io: Io<'_>, facts: &Facts) -> Result<web_sys::Response> {
+    if facts.method() != "GET" {
         return respond::method_not_allowed();
     }
     let set = || isolate.with(|gate| gate.edge_key_set(now().seconds())).flatten();

@@ -5,28 +5,24 @@
 
 use crate::Io;
 use crate::decide::{Decision, decide};
-use crate::facts::{Facts, Target};
+use crate::facts::Facts;
 use crate::isolate::Isolate;
+use crate::runtime::{self, Changes};
 use crate::watch::Watch;
 use crate::{assertion, respond, usage};
 use latchkey_gate::Question;
 use latchkey_gate::bodies::identity;
-use latchkey_gate::headers::is_taken_away;
 use latchkey_snapshot::Forwarding;
 use worker::Result;
-use worker::js_sys::{Object, Reflect};
-use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
-use worker::web_sys::{self, AbortSignal, Headers};
+use worker::wasm_bindgen::JsCast;
+use worker::web_sys;
 
 pub(crate) async fn answer(
     isolate: &Isolate,
     io: Io<'_>,
     request: &web_sys::Request,
-    target: &Target,
+    facts: Facts,
 ) -> Result<web_sys::Response> {
-    let client = isolate.settings().client_header.as_deref();
-    let facts = Facts::new(request.method(), target, request.headers(), client).with_body(request);
     let (caller, forwarding, standing) = match decide(isolate, io, &facts, Question::Route).await {
         Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
         Decision::Passed(forwarding, standing) => (None, forwarding, standing),
@@ -37,28 +33,43 @@ pub(crate) async fn answer(
     let Some(origin) = &isolate.settings().origin else {
         return respond::no_origin(standing);
     };
-    let mut told = Vec::new();
+    let mut changes = Changes::of(facts.names());
+    if forwarding == Forwarding::Removed {
+        changes.remove("authorization");
+    }
     // The origin is asked under its own name.
-    told.extend(target.host().map(|host| (HOST_HEADER, host.to_owned())));
+    if let Some(host) = facts.host() {
+        changes.set(HOST_HEADER, host)?;
+    }
     if let Some((grant, names)) = &caller {
-        told.extend(identity(grant, names));
-        told.extend(facts.model().map(|model| (MODEL_HEADER, model.to_owned())));
+        for (name, value) in identity(grant, names) {
+            changes.set(name, &value)?;
+        }
+        if let Some(model) = facts.model() {
+            changes.set(MODEL_HEADER, model)?;
+        }
         match assertion::of(isolate, grant, names).await {
-            Ok(assertion) => told.extend(assertion.map(|text| (assertion::HEADER, text))),
+            Ok(None) => {}
+            Ok(Some(text)) => changes.set(assertion::HEADER, &text)?,
             Err(error) => {
                 worker::console_error!("nobody can be asserted to the origin: {error}");
                 return respond::assertion_unavailable(standing);
             }
         }
     }
+    let url = format!("{origin}{}", facts.path_and_query());
     let watch = Watch::new(isolate, io, facts)?;
-    let url = format!("{origin}{}", target.as_str());
-    match watch.during(pass_on(request, &url, &watch.signal(), forwarding, told)).await {
+    let answered = runtime::pass_on(request, &url, &changes, &watch.signal());
+    let answered = match answered {
+        Ok(answered) => watch.during(&answered).await,
+        Err(error) => Ok(Err(error)),
+    };
+    match answered {
         Ok(Ok(response)) => {
             if let Some((grant, _)) = &caller {
                 usage::record(isolate, grant);
             }
-            watch.over(&response, standing)
+            watch.over(response.unchecked_ref(), standing)
         }
         Err((refusal, standing)) => {
             watch.end();
@@ -69,55 +80,6 @@ pub(crate) async fn answer(
             respond::origin_unreachable(standing)
         }
     }
-}
-
-async fn pass_on(
-    request: &web_sys::Request,
-    url: &str,
-    signal: &AbortSignal,
-    forwarding: Forwarding,
-    told: Vec<(&'static str, String)>,
-) -> Result<web_sys::Response> {
-    let headers = Headers::new_with_headers(&request.headers())?;
-    strip(&headers)?;
-    if forwarding == Forwarding::Removed {
-        headers.delete("authorization")?;
-    }
-    for (name, value) in told {
-        headers.set(name, &value)?;
-    }
-    let init = Object::new();
-    let fields: [(&str, JsValue); 7] = [
-        ("method", JsValue::from_str(&request.method())),
-        ("headers", headers.into()),
-        ("body", request.body().map_or(JsValue::NULL, JsValue::from)),
-        ("redirect", JsValue::from_str("manual")),
-        ("signal", signal.into()),
-        // What is compressed goes through as it is.
-        ("encodeResponseBody", JsValue::from_str("manual")),
-        // No cache may answer: one project's answer would reach another.
-        ("cache", JsValue::from_str("no-store")),
-    ];
-    for (name, value) in fields {
-        Reflect::set(&init, &JsValue::from_str(name), &value)?;
-    }
-    let onward = web_sys::Request::new_with_str_and_init(url, init.unchecked_ref())?;
-    let scope: web_sys::WorkerGlobalScope = worker::js_sys::global().unchecked_into();
-    Ok(JsFuture::from(scope.fetch_with_request(&onward)).await?.dyn_into()?)
-}
-
-/// Takes away every header that could be taken for one of ours, or that makes another request of this one.
-pub(crate) fn strip(headers: &Headers) -> Result<()> {
-    let names: Vec<String> = names(headers).filter(|name| is_taken_away(name)).collect();
-    for name in names {
-        headers.delete(&name)?;
-    }
-    Ok(())
-}
-
-/// The names of all headers.
-pub(crate) fn names(headers: &Headers) -> impl Iterator<Item = String> {
-    headers.keys().into_iter().filter_map(|name| name.ok()?.as_string())
 }
 
 /// The host that was judged.

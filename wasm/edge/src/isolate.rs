@@ -1,6 +1,7 @@
 //! What outlives a request: the gate and the marks of what is in flight. One for each isolate.
 
 use crate::assertion::Assertions;
+use crate::facts::Wanted;
 use crate::flight::Flights;
 use crate::settings::{self, Settings, SettingsError};
 use crate::usage::Report;
@@ -11,9 +12,10 @@ use latchkey_push::peppers::PepperSet;
 use latchkey_push::relay;
 use latchkey_snapshot::{Installation, Root};
 use std::rc::Rc;
+use worker::Env;
 use worker::js_sys::{self, Reflect};
 use worker::wasm_bindgen::JsValue;
-use worker::{Date, Env, Request};
+use worker::web_sys::Request;
 
 thread_local! {
     /// Set by the first request. Nothing in it belongs to a request: no future, no response, no body.
@@ -26,6 +28,7 @@ pub(crate) struct Isolate(Rc<Kept>);
 
 struct Kept {
     settings: Settings,
+    wanted: Wanted,
     hub_name: String,
     /// The ids of the peppers, as the hub is told.
     peppers: String,
@@ -78,7 +81,7 @@ pub(crate) fn of(env: &Env) -> Option<Isolate> {
 
 /// The clock. In a Worker it stands still between I/O.
 pub(crate) fn now() -> UnixMillis {
-    UnixMillis(Date::now().as_millis())
+    UnixMillis(js_sys::Date::now() as u64)
 }
 
 impl Isolate {
@@ -98,10 +101,13 @@ impl Isolate {
         let hub_name = hub_name(&config.root);
         let peppers = PepperSet::new(config.peppers.iter().map(Pepper::id)).to_string();
         let gate = Gate::new(config).map_err(SettingsError::Gate)?;
+        let wanted =
+            Wanted::new(settings.client_header.as_deref(), settings.forward_client_header.as_deref());
         let report = settings.counts_usage.then(RefCell::default);
         Ok(Self(Rc::new(Kept {
             report,
             settings,
+            wanted,
             hub_name,
             peppers,
             gate: RefCell::new(gate),
@@ -116,6 +122,11 @@ impl Isolate {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The headers that are read of every request.
+    pub(crate) fn wanted(&self) -> &Wanted {
+        &self.0.wanted
     }
 
     /// The hub's name: each installation has its own, so that another's state is never in its way.
@@ -205,7 +216,7 @@ impl Isolate {
 
 /// What the platform says of where a request came in, in its own words.
 fn place(request: &Request, what: &str) -> Option<String> {
-    let cf = Reflect::get(request.inner(), &JsValue::from_str("cf")).ok()?;
+    let cf = Reflect::get(request, &JsValue::from_str("cf")).ok()?;
     Reflect::get(&cf, &JsValue::from_str(what)).ok()?.as_string()
 }
 

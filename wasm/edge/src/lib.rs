@@ -1,7 +1,7 @@
 //! The edge's Worker script: it turns a request into the gate's words and the gate's verdict into a response.
 //! Nothing is decided here.
 //!
-//! `isolate` holds the gate, `refresh` does its I/O by way of `source` (`cache`, `kv`, `hub`), `facts` reads a request; then there is one module a
+//! `isolate` holds the gate, `refresh` does its I/O by way of `source` (`cache`, `kv`, `hub`), `facts` reads a request by way of `runtime`; then there is one module a
 //! route: `whoami`, `verify`, `status`, `push`, and `gateway` for everything else, with `watch` over what takes long and `assertion` of
 //! who calls; `log` tells of decisions. Only `respond` names status codes.
 
@@ -22,6 +22,7 @@ mod push;
 mod rate;
 mod refresh;
 mod respond;
+mod runtime;
 mod settings;
 mod source;
 mod status;
@@ -30,10 +31,10 @@ mod verify;
 mod watch;
 mod whoami;
 
-use facts::Target;
+use facts::Facts;
 use isolate::Isolate;
 use std::rc::Rc;
-use worker::{Context, Env, Request, Result, event, web_sys};
+use worker::{Context, Env, Result, event, web_sys};
 
 /// What a request does I/O with.
 #[derive(Clone, Copy)]
@@ -53,31 +54,31 @@ const VERIFY_PATH: &str = "/.latchkey/verify";
 const WHOAMI_PATH: &str = "/v1/whoami";
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::Response> {
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let Some(isolate) = isolate::of(&env) else { return respond::not_configured() };
     isolate.locate(&request);
-    let request = request.inner();
+    let Some(facts) = Facts::of(&isolate, &request) else { return respond::unreadable() };
     let context = Rc::new(context);
     let io = Io { env: &env, context: &context };
-    let target = Target::of(request);
-    if let Some(rest) = target.path().strip_prefix(PUSH_PREFIX) {
+    if let Some(rest) = facts.path().strip_prefix(PUSH_PREFIX) {
         // No look at the head behind it: before the first publication ends, that would fail and open the breaker.
-        return push::answer(&isolate, &env, request, rest).await;
+        return push::answer(&isolate, &env, &request, rest).await;
     }
-    if let Some(answer) = cors::preflight(&isolate, request, &target) {
+    if let Some(answer) = cors::preflight(&isolate, &facts) {
         refresh_behind(&isolate, env, &context);
         return answer;
     }
-    let response = match target.path() {
-        STATUS_PATH => status::answer(&isolate, request),
-        KEYS_PATH => assertion::keys(&isolate, io, request).await,
-        VERIFY_PATH => verify::answer(&isolate, io, request).await,
-        WHOAMI_PATH if request.method() == "GET" => whoami::answer(&isolate, io, request, &target).await,
+    let origin = facts.origin().map(str::to_owned);
+    let response = match facts.path() {
+        STATUS_PATH => status::answer(&isolate, &facts),
+        KEYS_PATH => assertion::keys(&isolate, io, &facts).await,
+        VERIFY_PATH => verify::answer(&isolate, io, facts).await,
+        WHOAMI_PATH if facts.method() == "GET" => whoami::answer(&isolate, io, &facts).await,
         path if path.starts_with(OWN_PREFIX) => respond::not_found(),
-        _ => gateway::answer(&isolate, io, request, &target).await,
+        _ => gateway::answer(&isolate, io, &request, facts).await,
     };
-    if let Ok(response) = &response {
-        cors::share(&isolate, request, response);
+    if let Some((origin, response)) = origin.zip(response.as_ref().ok()) {
+        cors::share(&isolate, &origin, response);
     }
     usage::behind(&isolate, &env, &context);
     refresh_behind(&isolate, env, &context);

@@ -1,12 +1,12 @@
 //! The only place in this script that names status codes.
 
-use crate::gateway;
+use crate::runtime::{self, Changes};
 use crate::usage::Account;
 use latchkey_gate::bodies::{self, Names, identity};
 use latchkey_gate::json::Object;
 use latchkey_gate::{Class, Grant, Health, Refusal, Standing, Status, Unavailable};
 use latchkey_snapshot::Cors;
-use worker::js_sys::{Date, Reflect, Uint8Array};
+use worker::js_sys::{Date, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::web_sys::{Headers, ReadableStream, Response, ResponseInit};
 use worker::{Error, Result};
@@ -17,6 +17,11 @@ pub(crate) const NOT_FOUND: u16 = 404;
 /// 503: the script's variables are not as they must be; its log says which.
 pub(crate) fn not_configured() -> Result<Response> {
     plain(503, "not_configured", "the edge is not configured")
+}
+
+/// 400: the request says what no request can.
+pub(crate) fn unreadable() -> Result<Response> {
+    plain(400, "unreadable", "the request cannot be read")
 }
 
 /// 404: no such path among the script's own.
@@ -163,33 +168,24 @@ pub(crate) fn verified(grant: &Grant, names: &Names, standing: Option<Standing>)
     Ok(response)
 }
 
-/// The origin's own response and its body, with the verdict's headers and without what it says in their place.
+/// The origin's own response with this body, if one is given, with the verdict's headers and without what it says in their place.
 pub(crate) fn from_origin(
     response: &Response,
     body: Option<&ReadableStream>,
+    changes: Changes,
     standing: Option<Standing>,
 ) -> Result<Response> {
-    // The runtime takes status and headers over without touching them.
-    let response = Response::new_with_opt_readable_stream_and_init(body, response.unchecked_ref())?;
-    gateway::strip(&response.headers())?;
-    tell_standing(&response.headers(), standing)?;
-    Ok(response)
+    runtime::answer(response, body, &with_standing(changes, standing))
 }
 
 /// 101: the origin changed to a WebSocket, of which `socket` is the caller's end.
 pub(crate) fn switched(
     response: &Response,
     socket: &JsValue,
+    changes: Changes,
     standing: Option<Standing>,
 ) -> Result<Response> {
-    let headers = Headers::new_with_headers(&response.headers())?;
-    gateway::strip(&headers)?;
-    tell_standing(&headers, standing)?;
-    let init = ResponseInit::new();
-    init.set_status(101);
-    init.set_headers(&headers);
-    Reflect::set(&init, &JsValue::from_str("webSocket"), socket)?;
-    Response::new_with_opt_readable_stream_and_init(None, &init).map_err(Error::from)
+    runtime::switched(response, socket, &with_standing(changes, standing))
 }
 
 /// 200: the proxy may pass the request on; nobody is named.
@@ -322,6 +318,17 @@ fn tell_standing(headers: &Headers, standing: Option<Standing>) -> Result<()> {
         headers.set("latchkey-stale", "1")?;
     }
     Ok(())
+}
+
+fn with_standing(mut changes: Changes, standing: Option<Standing>) -> Changes {
+    if let Some(standing) = standing {
+        changes.set_number("latchkey-generation", standing.generation.0);
+        changes.set_number("latchkey-age", standing.age_ms);
+        if standing.stale {
+            changes.set_number("latchkey-stale", 1);
+        }
+    }
+    changes
 }
 
 fn unavailable(code: &str, title: &str, standing: Option<Standing>) -> Result<Response> {

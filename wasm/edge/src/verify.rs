@@ -4,7 +4,6 @@
 use crate::Io;
 use crate::decide::{Decision, decide};
 use crate::facts::{Facts, Target};
-use crate::gateway::names;
 use crate::isolate::Isolate;
 use crate::respond;
 use crate::settings::Family;
@@ -16,25 +15,20 @@ use worker::web_sys::{self, Headers};
 
 const TOKEN_HEADER: &str = "latchkey-forward-token";
 
-pub(crate) async fn answer(
-    isolate: &Isolate,
-    io: Io<'_>,
-    request: &web_sys::Request,
-) -> Result<web_sys::Response> {
+pub(crate) async fn answer(isolate: &Isolate, io: Io<'_>, facts: Facts) -> Result<web_sys::Response> {
     let Some(token) = &isolate.settings().forward else { return respond::not_found() };
-    let headers = request.headers();
+    let headers = facts.headers();
     if !headers.get(TOKEN_HEADER)?.is_some_and(|given| token.is(&given)) {
         return respond::forward_token();
     }
     let family = isolate.settings().family;
-    if names(&headers).any(|name| is_misspelt(&name)) {
+    if facts.names().any(is_misspelt) {
         return respond::header_spelling();
     }
     let Some((method, target)) = original(&headers, family)? else {
         return respond::forward_headers();
     };
-    let client = isolate.settings().forward_client_header.as_deref();
-    let facts = Facts::new(method, &target, headers, client);
+    let facts = facts.asked_about(method, target);
     match decide(isolate, io, &facts, Question::Route).await {
         // nginx is the one that keeps a body back.
         Decision::Refused(refusal, standing) if family == Family::Original => {

@@ -9,10 +9,8 @@ use crate::decide::judge_again;
 use crate::facts::Facts;
 use crate::isolate::Isolate;
 use crate::respond;
+use crate::runtime::{self, Changes, Seen};
 use core::cell::Cell;
-use core::time::Duration;
-use futures_util::future::{Either, select};
-use futures_util::pin_mut;
 use latchkey_gate::{Refusal, Standing};
 use std::rc::Rc;
 use worker::js_sys::{self, Array, Function, Object, Promise, Reflect};
@@ -20,10 +18,10 @@ use worker::wasm_bindgen::closure::Closure;
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{AbortController, AbortSignal, ReadableStream, Response, WritableStream};
-use worker::{Context, Delay, Env, Result};
+use worker::{Context, Env, Error, Result};
 
 /// How often what goes on is judged again.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY_MS: u32 = 5000;
 /// A body that is declared with at most so many bytes is not watched.
 const SHORT_BYTES: u64 = 64 << 10;
 /// What a socket is closed with: the caller may not go on (RFC 6455, 7.4.1), or the other side went away.
@@ -61,20 +59,16 @@ impl Watch {
         self.controller.signal()
     }
 
-    /// Waits for `work`, as long as the request would be let in.
-    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> core::result::Result<T, Refused> {
-        pin_mut!(work);
+    /// Waits for what this comes to, as long as the request would be let in.
+    pub(crate) async fn during(&self, promise: &Promise) -> core::result::Result<Result<JsValue>, Refused> {
         loop {
-            let delay = Delay::from(EVERY);
-            pin_mut!(delay);
-            match select(work.as_mut(), delay).await {
-                Either::Left((done, _)) => return Ok(done),
-                Either::Right(_) => {
-                    let io = Io { env: &self.env, context: &self.context };
-                    if let Some(refused) = judge_again(&self.isolate, io, &self.facts).await {
-                        return Err(refused);
-                    }
-                }
+            match JsFuture::from(runtime::within(promise, EVERY_MS)).await {
+                Ok(value) if value.is_null() => {}
+                settled => return Ok(settled.map_err(Error::from)),
+            }
+            let io = Io { env: &self.env, context: &self.context };
+            if let Some(refused) = judge_again(&self.isolate, io, &self.facts).await {
+                return Err(refused);
             }
         }
     }
@@ -86,31 +80,33 @@ impl Watch {
 
     /// The origin's response, watched over if it may take long.
     pub(crate) fn over(self, response: &Response, standing: Option<Standing>) -> Result<Response> {
-        let socket = Reflect::get(response, &JsValue::from_str("webSocket"))?;
-        if !socket.is_null() && !socket.is_undefined() {
-            return self.over_socket(response, &socket, standing);
+        let seen = Seen::of(response);
+        if seen.is_socket {
+            return self.over_socket(response, seen.changes, standing);
         }
-        let Some(body) = response.body() else { return respond::from_origin(response, None, standing) };
-        let length = response.headers().get("content-length")?.and_then(|text| text.parse::<u64>().ok());
-        if length.is_some_and(|length| length <= SHORT_BYTES) {
-            return respond::from_origin(response, Some(&body), standing);
+        if seen.length.is_some_and(|length| length <= SHORT_BYTES) {
+            return respond::from_origin(response, None, seen.changes, standing);
         }
-        let between = between(length)?;
+        let Some(body) = response.body() else {
+            return respond::from_origin(response, None, seen.changes, standing);
+        };
+        let between = between(seen.length)?;
         let writable: WritableStream =
             Reflect::get(&between, &JsValue::from_str("writable"))?.unchecked_into();
         let readable: ReadableStream =
             Reflect::get(&between, &JsValue::from_str("readable"))?.unchecked_into();
         let piped = body.pipe_to(&writable);
         self.behind(piped, Self::end);
-        respond::from_origin(response, Some(&readable), standing)
+        respond::from_origin(response, Some(&readable), seen.changes, standing)
     }
 
     fn over_socket(
         self,
         response: &Response,
-        origin: &JsValue,
+        changes: Changes,
         standing: Option<Standing>,
     ) -> Result<Response> {
+        let origin = &Reflect::get(response, &JsValue::from_str("webSocket"))?;
         let pair = construct("WebSocketPair", &Array::new())?;
         let (client, ours) = (Reflect::get_u32(&pair, 0)?, Reflect::get_u32(&pair, 1)?);
         let mut resolve = None;
@@ -130,14 +126,14 @@ impl Watch {
                     call(socket, "close", &[JsValue::from(REFUSED), JsValue::from_str("no longer let in")]);
             }
         });
-        respond::switched(response, &client, standing)
+        respond::switched(response, &client, changes, standing)
     }
 
     /// Judges again behind the answer until it is over; `end` ends it when it is refused.
     fn behind(self, over: Promise, end: impl FnOnce(&Self) + 'static) {
         let context = Rc::clone(&self.context);
         context.wait_until(async move {
-            if self.during(JsFuture::from(over)).await.is_err() {
+            if self.during(&over).await.is_err() {
                 end(&self);
             }
         });

@@ -2,21 +2,14 @@
 
 use crate::Io;
 use crate::decide::{Decision, decide};
-use crate::facts::{Facts, Target};
+use crate::facts::Facts;
 use crate::isolate::Isolate;
 use crate::respond;
 use latchkey_gate::Question;
 use worker::{Result, web_sys};
 
-pub(crate) async fn answer(
-    isolate: &Isolate,
-    io: Io<'_>,
-    request: &web_sys::Request,
-    target: &Target,
-) -> Result<web_sys::Response> {
-    let client = isolate.settings().client_header.as_deref();
-    let facts = Facts::new(request.method(), target, request.headers(), client);
-    match decide(isolate, io, &facts, Question::Whoami).await {
+pub(crate) async fn answer(isolate: &Isolate, io: Io<'_>, facts: &Facts) -> Result<web_sys::Response> {
+    match decide(isolate, io, facts, Question::Whoami).await {
         Decision::Refused(refusal, standing) => respond::refused(refusal, standing),
         // Whoami falls under no rule.
         Decision::Passed(_, standing) => respond::out_of_reach(standing),
