@@ -19,13 +19,21 @@ pub(crate) struct Matcher {
 /// Where patterns with the same first segments go on.
 #[derive(Debug, Default)]
 struct Node {
-    /// Ascending.
-    texts: Vec<(Box<str>, usize)>,
+    /// Ascending by abbreviation, then by text.
+    texts: Vec<Text>,
     /// The longest text behind first.
     parameters: Vec<Parameter>,
     catch_all: Option<u16>,
     /// Of the pattern that ends here.
     value: Option<u16>,
+}
+
+/// A segment that is a text.
+#[derive(Debug)]
+struct Text {
+    abbreviation: u64,
+    text: Box<str>,
+    node: usize,
 }
 
 #[derive(Debug)]
@@ -105,8 +113,7 @@ impl Matcher {
     fn walk<'p>(&self, node: usize, rest: Option<&'p str>, texts: &mut Texts<'p>) -> Option<u16> {
         let node = self.nodes.get(node)?;
         let Some(rest) = rest else { return node.value };
-        let (segment, behind) =
-            rest.split_once('/').map_or((rest, None), |(segment, behind)| (segment, Some(behind)));
+        let (segment, behind) = split(rest);
         let len = texts.len;
         let found = node.find_text(segment).and_then(|next| self.walk(next, behind, texts));
         let found = found.or_else(|| {
@@ -127,17 +134,31 @@ impl Matcher {
 
 impl Node {
     fn find_text(&self, text: &str) -> Option<usize> {
-        let at = self.texts.binary_search_by(|(known, _)| (**known).cmp(text)).ok()?;
-        self.texts.get(at).map(|(_, node)| *node)
+        if self.texts.is_empty() {
+            return None;
+        }
+        let at = self.place(text).ok()?;
+        self.texts.get(at).map(|known| known.node)
+    }
+
+    /// Where this text is, or belongs.
+    fn place(&self, text: &str) -> Result<usize, usize> {
+        let abbreviation = abbreviate(text);
+        self.texts.binary_search_by(|known| {
+            known.abbreviation.cmp(&abbreviation).then_with(|| (*known.text).cmp(text))
+        })
     }
 
     /// The node behind this text: the new one, if there was none.
     fn text(&mut self, text: &str, new: usize) -> usize {
-        self.find_text(text).unwrap_or_else(|| {
-            let at = self.texts.partition_point(|(known, _)| **known < *text);
-            self.texts.insert(at, (text.into(), new));
-            new
-        })
+        match self.place(text) {
+            Ok(at) => self.texts.get(at).map_or(new, |known| known.node),
+            Err(at) => {
+                let abbreviation = abbreviate(text);
+                self.texts.insert(at, Text { abbreviation, text: text.into(), node: new });
+                new
+            }
+        }
     }
 
     /// The node behind a parameter between these texts. All of a node are without text before, or are one and the same.
@@ -164,6 +185,19 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// The first segment, and what is behind the slash that ends it.
+fn split(rest: &str) -> (&str, Option<&str>) {
+    let end = rest.bytes().position(|byte| byte == b'/');
+    let parts = end.and_then(|at| Some((rest.get(..at)?, rest.get(at + 1..)?)));
+    parts.map_or((rest, None), |(segment, behind)| (segment, Some(behind)))
+}
+
+/// The length of a text and its last 7 bytes, in which most texts of a node differ: it is compared where it stands, and the text is not.
+fn abbreviate(text: &str) -> u64 {
+    let last = text.bytes().rev().take(7);
+    last.fold(text.len() as u64 & 0xff, |abbreviation, byte| abbreviation << 8 | u64::from(byte))
 }
 
 impl Parameter {

@@ -38,7 +38,10 @@ pub enum PathError {
 
 /// A canonical path.
 #[derive(Clone, Copy)]
-pub(crate) struct Path<'a>(&'a str);
+pub(crate) struct Path<'a> {
+    text: &'a str,
+    is_escaped: bool,
+}
 
 impl<'a> Path<'a> {
     /// Checks a path as it was received. `plain` are characters that may not be encoded besides the unreserved.
@@ -49,17 +52,25 @@ impl<'a> Path<'a> {
         if raw.first() != Some(&b'/') {
             return Err(PathError::NotAbsolute);
         }
-        let escaped = check_bytes(raw, plain)?;
-        check_segments(raw)?;
+        let is_simple = is_simple(raw);
+        let is_escaped = !is_simple && check_bytes(raw, plain)?;
+        if !is_simple {
+            check_segments(raw)?;
+        }
         let text = core::str::from_utf8(raw).map_err(|_| PathError::Byte)?;
-        if escaped && decode_bytes(raw).is_none_or(|bytes| core::str::from_utf8(&bytes).is_err()) {
+        if is_escaped && decode_bytes(raw).is_none_or(|bytes| core::str::from_utf8(&bytes).is_err()) {
             return Err(PathError::NotUtf8);
         }
-        Ok(Self(text))
+        Ok(Self { text, is_escaped })
     }
 
     pub(crate) const fn as_str(self) -> &'a str {
-        self.0
+        self.text
+    }
+
+    /// Whether it has an escape.
+    pub(crate) const fn is_escaped(self) -> bool {
+        self.is_escaped
     }
 }
 
@@ -97,12 +108,20 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
+/// Whether a path is plain from end to end and no segment is empty or begins with a dot, as it is with nearly every path. One
+/// pass says so; what is not simple may be canonical all the same.
+fn is_simple(raw: &[u8]) -> bool {
+    let mut is_behind_slash = false;
+    raw.iter().all(|byte| {
+        let kind = KINDS[usize::from(*byte)];
+        let is_simple = kind != OTHER && !(is_behind_slash && kind != PLAIN);
+        is_behind_slash = kind == SLASH;
+        is_simple
+    }) && !is_behind_slash
+}
+
 /// Checks every byte and escape; says whether there is an escape at all.
 fn check_bytes(raw: &[u8], plain: &Characters) -> Result<bool, PathError> {
-    // Nearly every path is plain from end to end.
-    if raw.iter().all(|byte| IS_PLAIN_OR_SLASH[usize::from(*byte)]) {
-        return Ok(false);
-    }
     let (mut rest, mut escaped) = (raw, false);
     while let Some((byte, behind)) = rest.split_first() {
         rest = match byte {
@@ -120,19 +139,30 @@ fn check_bytes(raw: &[u8], plain: &Characters) -> Result<bool, PathError> {
             }
             b'\\' => return Err(PathError::Backslash),
             byte if byte.is_ascii_control() => return Err(PathError::ControlByte),
-            byte if IS_PLAIN_OR_SLASH[usize::from(*byte)] => behind,
+            byte if KINDS[usize::from(*byte)] != OTHER => behind,
             _ => return Err(PathError::Byte),
         };
     }
     Ok(escaped)
 }
 
-/// By byte: whether it may stand plain in a path.
-const IS_PLAIN_OR_SLASH: [bool; 256] = {
-    let mut table = [false; 256];
+/// What may not stand plain in a path.
+const OTHER: u8 = 0;
+const PLAIN: u8 = 1;
+const SLASH: u8 = 2;
+const DOT: u8 = 3;
+
+/// By byte: which of these it is.
+const KINDS: [u8; 256] = {
+    let mut table = [OTHER; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = byte as u8 == b'/' || is_plain(byte as u8);
+        table[byte] = match byte as u8 {
+            b'/' => SLASH,
+            b'.' => DOT,
+            other if is_plain(other) => PLAIN,
+            _ => OTHER,
+        };
         byte += 1;
     }
     table

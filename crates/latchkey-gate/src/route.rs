@@ -220,7 +220,7 @@ impl Routes {
         let method = table.0.iter().find(|known| known.name == method)?;
         let (value, texts) = self.matchers.get(method.matcher)?.at(path.as_str())?;
         // The text behind a parameter may be that of an escape's digits: such a path does not spell what the pattern says.
-        if texts.iter().any(|text| decode(text).is_none()) {
+        if path.is_escaped() && texts.iter().any(|text| decode(text).is_none()) {
             return None;
         }
         let index = *method.rules.get(usize::from(value))?;

@@ -10,8 +10,8 @@ use crate::isolate::Isolate;
 use crate::runtime::{self, Changes};
 use crate::watch::Watch;
 use crate::{assertion, respond, usage};
-use latchkey_gate::Question;
-use latchkey_gate::bodies::identity;
+use latchkey_gate::bodies::{Names, identity};
+use latchkey_gate::{Grant, Question};
 use latchkey_snapshot::Forwarding;
 use worker::Result;
 use worker::wasm_bindgen::JsCast;
@@ -33,21 +33,8 @@ pub(crate) async fn answer(
     let Some(origin) = &isolate.settings().origin else {
         return respond::no_origin(standing);
     };
-    let mut changes = Changes::of(facts.names());
-    if forwarding == Forwarding::Removed {
-        changes.remove("authorization");
-    }
-    // The origin is asked under its own name.
-    if let Some(host) = facts.host() {
-        changes.set(HOST_HEADER, host)?;
-    }
+    let mut changes = told(&facts, caller.as_ref(), forwarding)?;
     if let Some((grant, names)) = &caller {
-        for (name, value) in identity(grant, names) {
-            changes.set(name, &value)?;
-        }
-        if let Some(model) = facts.model() {
-            changes.set(MODEL_HEADER, model)?;
-        }
         match assertion::of(isolate, grant, names).await {
             Ok(None) => {}
             Ok(Some(text)) => changes.set(assertion::HEADER, &text)?,
@@ -59,8 +46,7 @@ pub(crate) async fn answer(
     }
     let url = format!("{origin}{}", facts.path_and_query());
     let watch = Watch::new(isolate, io, facts)?;
-    let answered = runtime::pass_on(request, &url, &changes, &watch.signal());
-    let answered = match answered {
+    let answered = match runtime::pass_on(request, &url, &changes, &watch.signal()) {
         Ok(answered) => watch.during(&answered).await,
         Err(error) => Ok(Err(error)),
     };
@@ -80,6 +66,27 @@ pub(crate) async fn answer(
             respond::origin_unreachable(standing)
         }
     }
+}
+
+/// What the origin gets to hear that the caller did not say, and not from the caller.
+fn told(facts: &Facts, caller: Option<&(Grant, Box<Names>)>, forwarding: Forwarding) -> Result<Changes> {
+    let mut changes = Changes::of(facts.names());
+    if forwarding == Forwarding::Removed {
+        changes.remove("authorization");
+    }
+    // The origin is asked under its own name.
+    if let Some(host) = facts.host() {
+        changes.set(HOST_HEADER, host)?;
+    }
+    if let Some((grant, names)) = caller {
+        for (name, value) in identity(grant, names) {
+            changes.set(name, &value)?;
+        }
+        if let Some(model) = facts.model() {
+            changes.set(MODEL_HEADER, model)?;
+        }
+    }
+    Ok(changes)
 }
 
 /// The host that was judged.
