@@ -143,10 +143,10 @@ const PROFILES: &[(&str, &str)] = &[
     ),
     (
         "request_overhead_us",
-        "V8's sampling profile through the inspector of `wrangler dev`, of the loop that the row is measured by, is flat: the largest
-        entries are the runtime's constructors of `Request` (10 %) and `Response` (9 %), of which some are the loop's own; all
-        calls between WebAssembly and JavaScript together are about as much. The row below has a gateway in JavaScript beside it, which
-        makes the same objects and decides nothing; it misses the target as well.",
+        "an edge that answered early, one stage after the other (least of 40 rounds of 500 requests): 22 µs for the call into WebAssembly, its
+        future and reading the request, 8 to 10 for verdict and names, 20 for the new `Request` and its headers, 10 to 14 for waiting for the
+        origin's answer with a timer beside it, 10 for the `Response`. The same steps in JavaScript, without a verdict, take 36 of that: the
+        row below has such a gateway beside it, and it misses the target as well. The rest is futures: promises, closures and their turns.",
     ),
     (
         "activation_first_ms",
