@@ -41,16 +41,33 @@ export function passOn(request, url, changes, signal) {
   return fetch(onward);
 }
 
-/** What a promise comes to, or `null` if it takes longer; it goes on then. */
-export function within(promise, ms) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms, null);
-    const settle = (settled) => (value) => {
-      clearTimeout(timer);
-      settled(value);
+/** Waits for a promise, by turns. It listens once, however many they are: a socket is open for days, and its promise keeps all who listen. */
+export class Wait {
+  #settled = null;
+  #turn = null;
+
+  constructor(promise) {
+    const settle = (how) => (value) => {
+      this.#settled = { how, value };
+      this.#turn?.();
     };
-    promise.then(settle(resolve), settle(reject));
-  });
+    promise.then(settle("resolve"), settle("reject"));
+  }
+
+  /** What the promise comes to, or `null` if it takes longer; it goes on then. One turn at a time. */
+  within(ms) {
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#turn = null;
+        if (this.#settled === null) resolve(null);
+        else ({ resolve, reject })[this.#settled.how](this.#settled.value);
+      };
+      const timer = setTimeout(end, ms);
+      this.#turn = end;
+      if (this.#settled !== null) end();
+    });
+  }
 }
 
 /** What an origin's response says: whether it is a WebSocket (`1`), the length it declares, and the names of its headers with spaces between them. */

@@ -18,7 +18,13 @@ extern "C" {
         signal: &AbortSignal,
     ) -> Result<Promise, JsValue>;
 
-    pub(crate) fn within(promise: &Promise, ms: u32) -> Promise;
+    pub(crate) type Wait;
+
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new(promise: &Promise) -> Wait;
+
+    #[wasm_bindgen(method)]
+    pub(crate) fn within(this: &Wait, ms: u32) -> Promise;
 
     #[wasm_bindgen(js_name = look)]
     fn look_at(response: &Response) -> String;

@@ -9,7 +9,7 @@ use crate::decide::judge_again;
 use crate::facts::Facts;
 use crate::isolate::Isolate;
 use crate::respond;
-use crate::runtime::{self, Changes, Seen};
+use crate::runtime::{Changes, Seen, Wait};
 use core::cell::Cell;
 use latchkey_gate::{Refusal, Standing};
 use std::rc::Rc;
@@ -61,8 +61,9 @@ impl Watch {
 
     /// Waits for what this comes to, as long as the request would be let in.
     pub(crate) async fn during(&self, promise: &Promise) -> core::result::Result<Result<JsValue>, Refused> {
+        let wait = Wait::new(promise);
         loop {
-            match JsFuture::from(runtime::within(promise, EVERY_MS)).await {
+            match JsFuture::from(wait.within(EVERY_MS)).await {
                 Ok(value) if value.is_null() => {}
                 settled => return Ok(settled.map_err(Error::from)),
             }
