@@ -1,7 +1,7 @@
 // Usage that the library counts: what went on, once, as the control plane takes it; and that no failure of it touches a request.
 
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, test } from 'node:test';
+import { after, before, beforeEach, mock, test } from 'node:test';
 import { createGate, protect } from '@latchkey/gate';
 import { ControlPlane, Place, bearer, fixture, gate, session, trust, until } from './support.mjs';
 
@@ -125,4 +125,31 @@ test('usage goes nowhere that is not understood, and its token is not told', () 
     const hidden = (error) => error instanceof TypeError && !error.message.includes('secret') && !error.message.includes(TOKEN);
     assert.throws(() => createGate({ source: new Place(), trust: trust(), follow: false, usage }), hidden, JSON.stringify(usage));
   }
+});
+
+test('a control plane that takes nothing is asked ever more seldom, however much goes on', async () => {
+  const one = counting();
+  const verdicts = [];
+  while (verdicts.length < 1200) verdicts.push(await one.check(request()));
+  const { fetch } = globalThis;
+  let asked = 0;
+  mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() });
+  try {
+    globalThis.fetch = async () => {
+      asked += 1;
+      return new Response(null, { status: 503 });
+    };
+    for (const verdict of verdicts) {
+      verdict.share(new Response(''));
+      mock.timers.tick(1000);
+      await new Promise(setImmediate);
+    }
+  } finally {
+    mock.timers.reset();
+    globalThis.fetch = fetch;
+  }
+  // In 20 minutes three times each after 5 s, 5 s, 10 s and so on, up to 5 minutes.
+  assert.ok(asked >= 15 && asked <= 40, `${asked}`);
+  await one.close();
+  assert.equal(control.requests(fixture.keys.alpha_member.id) > 0, true);
 });

@@ -49,9 +49,10 @@ export class Usage {
   /** Whether this process sends by itself what the last timer could not hand over. */
   readonly #persists: boolean;
   #pending: Batch | undefined;
-  /** When the timer was set that has not rung. */
+  /** When the timer rings that was set last; it has not. */
   #armed: number | undefined;
   #sending: { over: Promise<boolean>; begun: number } | undefined;
+  /** How long counts are gathered, or a batch waits that was not taken. */
   #againMs = GATHER_MS;
 
   constructor(core: Core, options: UsageOptions, otherwise: string | undefined, persists: boolean, warn: (message: string) => void) {
@@ -90,19 +91,24 @@ export class Usage {
   /** Sets the timer behind an answer, if none is set. */
   #arm(isFull: boolean, keep: Keep): void {
     const now = Date.now();
-    const waits = this.#armed !== undefined && now - this.#armed < GATHER_MS + OVERDUE_MS;
-    if (isFull ? this.#isSending(now) : waits) return;
-    this.#armed = now;
-    keep(this.#later(isFull ? 0 : GATHER_MS));
+    const waits = this.#armed !== undefined && now < this.#armed + OVERDUE_MS;
+    // Where a batch waits, nothing is sent the sooner for being full.
+    const hurries = isFull && this.#pending === undefined;
+    if (hurries ? this.#isSending(now) : waits) return;
+    keep(this.#later(hurries ? 0 : this.#againMs));
   }
 
   async #later(ms: number): Promise<void> {
+    this.#armed = Date.now() + ms;
     await pause(ms);
+    this.#armed = undefined;
+    // Another is at it, and sees to what comes of it.
+    if (this.#isSending(Date.now())) return;
     if (await this.#handOver(TRIES)) this.#againMs = GATHER_MS;
     else if (this.#persists) {
       this.#againMs = Math.min(this.#againMs * 2, AGAIN_MS_MAX);
-      this.#armed = Date.now() + this.#againMs;
-      void this.#later(this.#againMs);
+      // What was used meanwhile may have set the next timer.
+      if (this.#armed === undefined) void this.#later(this.#againMs);
     }
   }
 
@@ -112,7 +118,6 @@ export class Usage {
 
   /** Whether nothing is left to hand over. Never rejects, and never waits for another that is at it. */
   async #handOver(tries: number): Promise<boolean> {
-    this.#armed = undefined;
     if (this.#isSending(Date.now())) return true;
     const sending = { over: this.#send(tries), begun: Date.now() };
     this.#sending = sending;
