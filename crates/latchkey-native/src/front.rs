@@ -19,6 +19,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use latchkey_gate::headers::is_misspelt;
 use latchkey_gate::{ConfigError, Question};
+use socket2::{SockRef, TcpKeepalive};
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -423,6 +424,9 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             Ok((stream, peer)) => {
                 // Only speed depends on it.
                 let _ = stream.set_nodelay(true);
+                // A peer that went without a word would keep its place for good, where nobody speaks to it.
+                let probes = TcpKeepalive::new().with_time(SILENT_MAX).with_interval(PROBE_EVERY);
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
                 return (stream, peer);
             }
             Err(error) => {
@@ -448,6 +452,9 @@ const METHOD_LEN_MAX: usize = 16;
 const CONNECTIONS_MAX: usize = 16_384;
 /// How long a request's head may take to arrive, and how long a connection may lie idle.
 const HEAD_READ: Duration = Duration::from_secs(30);
+/// How long a peer may say nothing before the system asks whether it is there, and how often it asks then.
+pub(crate) const SILENT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// Bytes of a request's head.
 pub(crate) const HEAD_BYTES_MAX: usize = 64 << 10;
 /// How long running requests may take once the process is asked to stop.

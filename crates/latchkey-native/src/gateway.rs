@@ -4,6 +4,7 @@
 //! told in `Latchkey-*` headers, and such headers of the caller's own are taken away, whatever their spelling.
 
 use crate::body::Upload;
+use crate::front::{PROBE_EVERY, SILENT_MAX};
 use crate::headers;
 use crate::respond::SWITCHING;
 use crate::settings::Origin;
@@ -17,9 +18,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use latchkey_snapshot::Forwarding;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy, split};
 use tokio::time::timeout;
 
 /// The way to one origin.
@@ -41,6 +43,8 @@ impl Gateway {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
+        connector.set_keepalive(Some(SILENT_MAX));
+        connector.set_keepalive_interval(Some(PROBE_EVERY));
         connector.enforce_http(false);
         let tls = rustls::ClientConfig::builder().try_with_platform_verifier().ok()?.with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
@@ -145,9 +149,25 @@ impl Successor {
 impl Tunnel {
     async fn run(self) {
         let (Ok(here), Ok(there)) = tokio::join!(self.here, self.there) else { return };
-        // How it ends is the two sides' own affair.
-        let _ = copy_bidirectional(&mut TokioIo::new(here), &mut TokioIo::new(there)).await;
+        bind(TokioIo::new(here), TokioIo::new(there)).await;
     }
+}
+
+/// Hands on what comes from either side. Once one has ended, so must the other soon: a WebSocket has no half that goes on, and a
+/// caller could keep the place of a connection that its origin gave up long ago.
+async fn bind(here: impl AsyncRead + AsyncWrite, there: impl AsyncRead + AsyncWrite) {
+    let ((from_here, to_here), (from_there, to_there)) = (split(here), split(there));
+    let mut onward = pin!(hand_on(from_here, to_there));
+    let mut back = pin!(hand_on(from_there, to_here));
+    tokio::select! {
+        _ = onward.as_mut() => { let _ = timeout(PARTING_MAX, back).await; }
+        _ = back.as_mut() => { let _ = timeout(PARTING_MAX, onward).await; }
+    }
+}
+
+async fn hand_on(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> std::io::Result<()> {
+    copy(&mut from, &mut to).await?;
+    to.shutdown().await
 }
 
 /// Whether the other side would go on to a WebSocket. No other protocol is passed on: through HTTP/2 in the clear, say,
@@ -187,6 +207,47 @@ fn described(error: &hyper_util::client::legacy::Error) -> String {
 /// A body that is declared with at most so many bytes is not watched.
 const SHORT_BYTES: u64 = 64 << 10;
 const WEBSOCKET: &str = "websocket";
+/// How long one side of a tunnel may go on once the other has ended.
+const PARTING_MAX: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an origin may think before its answer begins.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn side_that_does_not_end_ends_soon_after_the_other() {
+        for is_here in [true, false] {
+            let ((caller, here), (there, origin)) = (duplex(64), duplex(64));
+            let (ends, mut stays) = if is_here { (origin, caller) } else { (caller, origin) };
+            let (began, bound) = (Instant::now(), tokio::spawn(bind(here, there)));
+            // An hour of silence is no end.
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            drop(ends);
+            // It hears of that at once, says nothing more, and is gone all the same.
+            assert_eq!(stays.read(&mut [0]).await.unwrap(), 0);
+            assert_eq!(began.elapsed().as_secs(), 3600);
+            bound.await.unwrap();
+            assert_eq!(began.elapsed().as_secs(), 3600 + PARTING_MAX.as_secs());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_its_way_when_a_side_ends_arrives() {
+        let ((mut caller, here), (there, mut origin)) = (duplex(64), duplex(64));
+        let bound = tokio::spawn(bind(here, there));
+        caller.write_all(&[1; 48]).await.unwrap();
+        caller.shutdown().await.unwrap();
+        let (mut heard, mut answered) = (Vec::new(), Vec::new());
+        origin.read_to_end(&mut heard).await.unwrap();
+        origin.write_all(&[2; 48]).await.unwrap();
+        drop(origin);
+        caller.read_to_end(&mut answered).await.unwrap();
+        assert_eq!((heard, answered), (vec![1; 48], vec![2; 48]));
+        bound.await.unwrap();
+    }
+}

@@ -125,3 +125,11 @@ async fn stop_waits_no_longer_than_the_last_tunnel() {
     drop(one);
     tokio::time::timeout(DRAIN_MAX / 2, scene.listening).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn peer_that_says_nothing_is_asked_whether_it_is_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, _) = accept(&listener).await;
+    assert!(SockRef::from(&stream).keepalive().unwrap());
+}
