@@ -247,7 +247,7 @@ export async function origin(handle) {
 
 /** Sends a request exactly as it is written, which `fetch` would tidy up; ends when the other side does, or once what
  * came matches `until`. */
-export function raw(url, target, headers = {}, method = 'GET', { connection = 'close', until } = {}) {
+export function raw(url, target, headers = {}, method = 'GET', { connection = 'close', until, body = '' } = {}) {
   const { hostname, port } = new URL(url);
   const lines = Object.entries(headers).flatMap(([name, value]) => [value].flat().map((one) => `${name}: ${one}\r\n`));
   return new Promise((resolve, reject) => {
@@ -265,6 +265,6 @@ export function raw(url, target, headers = {}, method = 'GET', { connection = 'c
     });
     socket.on('error', reject);
     socket.on('end', done);
-    socket.write(`${method} ${target} HTTP/1.1\r\nhost: ${hostname}:${port}\r\nconnection: ${connection}\r\n${lines.join('')}\r\n`, 'latin1');
+    socket.write(`${method} ${target} HTTP/1.1\r\nhost: ${hostname}:${port}\r\nconnection: ${connection}\r\n${lines.join('')}\r\n${body}`, 'latin1');
   });
 }
