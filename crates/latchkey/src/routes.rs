@@ -392,6 +392,7 @@ impl fmt::Display for Flaw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use latchkey_core::{PermissionSet, Role};
     use proptest::prelude::*;
 
     /// 2026-11-23T00:00:00Z.
@@ -477,6 +478,16 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/routes.toml");
         let rules = load(&path, NOW).unwrap().rules;
         assert!(rules.iter().any(|rule| rule.freshness == Freshness::FreshOnly));
+    }
+
+    #[test]
+    fn example_has_a_rule_for_whatever_a_key_may_do_p3() {
+        let rules = parse(include_str!("../../../examples/routes.toml"), NOW).unwrap().rules;
+        let lacking: Vec<_> = PermissionSet::of_key(Role::Admin)
+            .iter()
+            .filter(|permission| !rules.iter().any(|rule| rule.access == Access::Permission(*permission)))
+            .collect();
+        assert!(lacking.is_empty(), "{lacking:?}");
     }
 
     /// The example with some of its lines left out, twice there, or in place of one another, and a few characters changed.

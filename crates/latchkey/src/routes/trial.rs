@@ -261,11 +261,16 @@ impl Report {
             println!("{}", Value::Object(all));
             return;
         }
-        println!("{:<12} {}", "outcome", self.outcome);
-        for (name, value) in &self.fields {
+        print!("{}", self.text());
+    }
+
+    /// A line for each field, the outcome first.
+    fn text(&self) -> String {
+        let fields = self.fields.iter().map(|(name, value)| {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            println!("{name:<12} {text}");
-        }
+            format!("{name:<12} {text}\n")
+        });
+        std::iter::once(format!("{:<12} {}\n", "outcome", self.outcome)).chain(fields).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use clap::Parser;
+use std::path::Path;
 
 #[derive(Parser)]
 struct Line {
@@ -124,4 +125,20 @@ fn shadow_tells_that_it_passes() {
     assert_eq!(report.fields["passes"], true);
     assert_eq!(report.fields["line"], 35);
     assert_eq!(report.fields["cause"], "credential_missing");
+}
+
+#[test]
+fn trial_in_the_documentation_is_what_is_printed() {
+    let documentation = include_str!("../../../../../docs/operations.md");
+    let (_, told) = documentation.split_once("$ latchkey routes test ").unwrap();
+    let (words, told) = told.split_once("```").unwrap().0.split_once('\n').unwrap();
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (file, words) = words.split_once(' ').unwrap();
+    let line = ["latchkey", file].into_iter().chain(words.split(' '));
+    let arguments = Line::parse_from(line).arguments;
+    let routing = load(&repository.join(file), NOW.seconds()).unwrap();
+    let stand = Stand::new(&routing, &arguments, NOW).unwrap();
+    let (target, headers) = (Target::parse(&arguments.url).unwrap(), Given::parse(&[]).unwrap());
+    let report = try_out(&routing, &stand, &arguments, &target, &headers, NOW).unwrap();
+    assert_eq!(report.text(), told);
 }
