@@ -92,6 +92,10 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>) {
             b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nlatchkey-key: x\r\n\r\n";
         return echo(&mut stream, switching);
     }
+    if head.contains("/models/hints") {
+        let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\nLatchkey-Role: evil\r\n\r\n";
+        let _ = stream.write_all([hints, hints, "HTTP/1.1 102 Processing\r\n\r\n"].concat().as_bytes());
+    }
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
     let mut body = vec![0; length.unwrap_or(0)];
     if stream.read_exact(&mut body).is_err() {
@@ -397,6 +401,17 @@ fn what_could_be_read_in_two_ways_reaches_no_origin() {
     assert!(matches!(status, 200 | 400), "{status}");
     let seen = scene.echo.seen.lock().unwrap().join("").to_lowercase();
     assert!(!(seen.contains("content-length") && seen.contains("transfer-encoding")), "{seen}");
+}
+
+#[test]
+fn early_hints_of_an_origin_are_no_answer_and_say_nothing_in_our_name() {
+    let scene = Scene::new();
+    let (_, key) = scene.key();
+    scene.until(MODELS, &key, |status, _| status == 200);
+    let (status, text) = scene.with_key("/v1/projects/alpha/models/hints", &key);
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("x-kept: yes") && text.contains("GET /v1/projects/alpha/models/hints"), "{text}");
+    assert!(!text.contains("evil") && !text.contains("HTTP/1.1 10"), "{text}");
 }
 
 #[test]
