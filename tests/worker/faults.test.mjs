@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Worker, fixture, head, objects, until } from './support.mjs';
+import { Worker, bearer, fixture, head, objects, until } from './support.mjs';
 
 const path = (name) => fileURLToPath(new URL(`./faulty/${name}`, import.meta.url));
 /** Heads are signed every 200 ms; the rest is the way here, a refresh, and a busy machine. */
@@ -116,6 +116,11 @@ test('heads come from the relay, and the hub is not asked', async () => {
   const told = await counts();
   assert.ok(told['relay head'] > 3, JSON.stringify(told));
   assert.equal(told['hub head'], undefined, JSON.stringify(told));
+});
+
+test('a key with a rate is refused where no binding counts it', async () => {
+  const answer = await worker.get('/v1/cached', bearer('slow'));
+  assert.deepEqual([answer.status, answer.json.code], [503, 'rate_unenforceable'], answer.text);
 });
 
 test('the hub learns which peppers the readers of a relay hold', async () => {

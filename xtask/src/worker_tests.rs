@@ -11,6 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The crates of wasm/ that have tests of their own.
+const HOST_TESTED: &[&str] = &["latchkey-push", "latchkey-edge", "latchkey-library"];
+
 /// Which of them to run.
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
@@ -35,7 +38,7 @@ pub(crate) fn run_some(arguments: &Arguments) -> Result<()> {
     wasm::build()?;
     let files = files("tests/worker", arguments)?;
     if arguments.file.is_none() {
-        push_protocol()?;
+        on_the_host()?;
     }
     node_tests(&files, &[])
 }
@@ -56,12 +59,12 @@ pub(crate) fn node_tests(files: &[PathBuf], variables: &[(&str, &Path)]) -> Resu
     if status.success() { Ok(()) } else { bail!("one of these tests failed") }
 }
 
-/// The push protocol's own tests, which need no Worker.
-fn push_protocol() -> Result<()> {
+/// What the crates of wasm/ test about themselves, which needs no Worker.
+fn on_the_host() -> Result<()> {
     let mut cargo = Command::new("cargo");
-    setup::own_environment(&mut cargo).args(["test", "--quiet", "--package", "latchkey-push"]);
-    cargo.args(["--manifest-path", "wasm/Cargo.toml"]).current_dir(repo::root());
-    step::run("testing latchkey-push", &mut cargo)
+    setup::own_environment(&mut cargo).args(["test", "--quiet", "--manifest-path", "wasm/Cargo.toml"]);
+    cargo.args(HOST_TESTED.iter().flat_map(|package| ["--package", package])).current_dir(repo::root());
+    step::run("testing the crates of wasm/ on the host", &mut cargo)
 }
 
 /// The files of a directory that are asked for.

@@ -40,3 +40,38 @@ fn binding(per_minute: u32) -> &'static str {
     let [least, higher @ ..] = CLASSES;
     higher.into_iter().rev().find(|(limit, _)| *limit <= per_minute).unwrap_or(least).1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_counts_as_the_class_at_or_below_it() {
+        let classes = [
+            (1, "RATE_10"),
+            (10, "RATE_10"),
+            (59, "RATE_10"),
+            (60, "RATE_60"),
+            (90, "RATE_60"),
+            (599, "RATE_60"),
+            (600, "RATE_600"),
+            (5999, "RATE_600"),
+            (6000, "RATE_6000"),
+            (u32::MAX, "RATE_6000"),
+        ];
+        for (per_minute, class) in classes {
+            assert_eq!(binding(per_minute), class, "{per_minute}");
+        }
+    }
+
+    #[test]
+    fn each_class_is_bound_with_the_limit_that_its_name_says() {
+        let text: String = include_str!("../../../wrangler.toml").split_whitespace().collect();
+        for (limit, name) in CLASSES {
+            assert_eq!(name, format!("RATE_{limit}"));
+            let bound = text.split("[[ratelimits]]").filter(|one| one.contains(&format!("name=\"{name}\"")));
+            let simple = format!("simple={{limit={limit},period=60}}");
+            assert_eq!(bound.filter(|one| one.contains(&simple)).count(), 1, "{name}");
+        }
+    }
+}
