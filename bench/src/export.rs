@@ -60,7 +60,7 @@ async fn publish(world: &World, signers: &Signers, directory: &Path, refreshes: 
     fill(world, &store, &stock).await?;
     let mut stage = Stage { signers, store, clock, stock, number: 0 };
     // From the end, so that they are hardly among the keys that are asked for first.
-    let mut keys = world.keys.iter().rev().step_by(9);
+    let mut keys = world.keys.iter().rev().step_by(4);
 
     let (publisher, recorder) = stage.start(ChainLimits::default()).await?;
     let first = recorder.take();

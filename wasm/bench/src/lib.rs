@@ -104,11 +104,16 @@ impl Harness {
         Ok(wanted.len())
     }
 
-    /// Generation served, pages held and bytes held, in this order.
+    /// Generation served, pages held, their bytes, and the bytes of all that is held, in this order.
     pub fn status(&self) -> Vec<f64> {
         let status = self.gate.status(self.now);
         let generation = status.generation.map_or(0, |generation| generation.0);
-        vec![generation as f64, status.pages_held as f64, status.bytes_held as f64]
+        vec![
+            generation as f64,
+            status.pages_held as f64,
+            status.bytes_held as f64,
+            status.memory_bytes as f64,
+        ]
     }
 
     /// Takes in the keys that [`Harness::run`] asks with: a line each, key and path.
