@@ -87,11 +87,13 @@ impl Report {
     fn arm(&mut self, now: UnixMillis) -> Option<Duration> {
         let is_empty = self.usage.is_empty() && self.pending.is_none();
         let waits = self.armed.is_some_and(|armed| now.since_ms(armed) < GATHER_MS + OVERDUE_MS);
-        if is_empty || (waits && !self.usage.is_full()) {
+        // What is full is handed over at once, unless a batch before it still waits for the hub.
+        let hurries = self.usage.is_full() && self.pending.is_none();
+        if is_empty || (waits && !hurries) {
             return None;
         }
         self.armed = Some(now);
-        Some(Duration::from_millis(if self.usage.is_full() { 0 } else { GATHER_MS }))
+        Some(Duration::from_millis(if hurries { 0 } else { GATHER_MS }))
     }
 
     /// The batch to send: the one that was not acknowledged, else a new one.
