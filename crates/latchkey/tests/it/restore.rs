@@ -116,6 +116,9 @@ fn restored_key_that_was_revoked_since_is_refused_until_an_operator_confirms_it(
     let (owner_token, project) = installation.populate();
     let owner = Client::new(&installation.url(), &owner_token);
     let ((revoked, revoked_secret), (_, kept_secret)) = (key(&owner, &project), key(&owner, &project));
+    let organization = owner.get(&format!("/v1/projects/{project}")).1["organization_id"].clone();
+    let invitations = format!("/v1/organizations/{}/invitations", organization.as_str().unwrap());
+    owner.post(&invitations, &json!({"email": "n@else.example"}));
     let (data, copy) = (installation.path("data"), installation.path("copy"));
     refused(&latchkey(&["backup", "--dir", text(&data), "--out", text(&copy)], ""), "ask it, by `--url`");
     let url = installation.url();
@@ -134,6 +137,7 @@ fn restored_key_that_was_revoked_since_is_refused_until_an_operator_confirms_it(
     let seen = edge.generation();
 
     let published = installation.path("published");
+    let session_key = fs::read(data.join("keys/session")).unwrap();
     let restore = ["restore", "--dir", text(&data), "--backup", text(&copy)];
     refused(&latchkey(&restore, ""), "`--published` is needed");
     let nowhere = installation.path("nowhere");
@@ -151,6 +155,7 @@ fn restored_key_that_was_revoked_since_is_refused_until_an_operator_confirms_it(
     assert!(told.contains("1 things are held"), "{told}");
     let listed = succeeded(&latchkey(&["restore", "--dir", text(&data), "--report"], ""));
     assert!(listed.contains(&format!("key/{revoked} refused")), "{listed}");
+    assert_ne!(fs::read(data.join("keys/session")).unwrap(), session_key);
 
     installation.start();
     // The owner's session ended with the restore.
@@ -166,6 +171,7 @@ fn restored_key_that_was_revoked_since_is_refused_until_an_operator_confirms_it(
     let operator = Client::new(&installation.url(), &installation.operator);
     let session = operator.post("/v1/operator/sessions", &json!({"email": "o@acme.example"}));
     let owner = Client::new(&installation.url(), session["token"].as_str().unwrap());
+    assert_eq!(owner.get(&invitations).1["items"][0]["status"], "cancelled");
     for act in ["enable", "rotate"] {
         let (status, problem) = owner.try_post(&format!("/v1/keys/{revoked}/{act}"), &rotation(act)).unwrap();
         assert_eq!((status, problem["code"].as_str()), (409, Some("held_by_restore")), "{act}");
