@@ -773,6 +773,8 @@ class Narrowing:
         return matching, text
 
     def allows_address(self, address):
+        if address is None:
+            return not self.networks
         if len(address) == 16 and address.startswith(MAPPED):
             address = address[12:]
         bits = len(address) * 8
@@ -781,10 +783,13 @@ class Narrowing:
         return not self.networks or any(is_in(length, network) for length, _, network in self.networks)
 
     def allows_resource(self, type_, id_):
-        return not self.resources or any(one[0] == type_ and matches(one[1], one[2], id_) for one in self.resources)
+        named = type_ is not None
+        is_one = lambda one: one[0] == type_ and matches(one[1], one[2], id_)
+        return not self.resources or (named and any(is_one(one) for one in self.resources))
 
     def allows_model(self, name):
-        return not self.models or any(matches(matching, text, name) for matching, text in self.models)
+        is_one = lambda matching, text: name is not None and matches(matching, text, name)
+        return not self.models or any(is_one(*one) for one in self.models)
 
 
 def read_narrowing(cursor):
@@ -1118,8 +1123,9 @@ class Intake:
 class Follower:
     """A reader of one installation's statements: what it serves, and what deltas refuse that do not serve."""
 
-    def __init__(self, installation, objects):
-        self.installation, self.objects = installation, {blake3(data).digest(): data for data in objects}
+    def __init__(self, installation, pepper, objects):
+        self.installation, self.pepper_id = installation, pepper_id(pepper)
+        self.objects = {blake3(data).digest(): data for data in objects}
         self.serving, self.generation = None, -1
         # By kind and tag: the generation of the delta that refuses, and how.
         self.ahead = {}
@@ -1134,12 +1140,12 @@ class Follower:
             self.begun = [begun for begun in self.begun if begun[0] > generation]
             return
         newer = []
-        while tip is not None and tip.digest in here:
+        while tip is not None and tip.digest in here and len(newer) < 4:
             try:
                 delta = self.read(tip, here[tip.digest])
             except Refused:
                 return
-            if delta.generation > self.generation:
+            if min(delta.generation, generation) > self.generation:
                 self.refuse(delta, min(delta.generation, generation), newer)
             newer.append(delta)
             tip = delta.parent
@@ -1148,7 +1154,10 @@ class Follower:
         try:
             snapshot = Snapshot(here[base.digest], here.values())
             snapshot.follow(self.installation, generation, base, tip)
-        except (Refused, KeyError):
+            Routes(snapshot.manifest.rules)
+        except (Refused, RuleRefused, KeyError):
+            return False
+        if snapshot.manifest.pepper_id != self.pepper_id:
             return False
         self.serving, self.generation = snapshot, generation
         return True
@@ -1173,7 +1182,8 @@ class Follower:
         refused = {what: words[reason] for what, reason in delta.removals.items() if what[0] != ENDED_SESSION}
         if isinstance(delta, Delta):
             refused |= {what: "revoked" for what in self.records(delta) if what[0] == ENDED_SESSION}
-        known = {what for one in newer for what in (*one.removals, *self.records(one))}
+        said = {what for one in newer if isinstance(one, Delta) for what in (*one.removals, *self.records(one))}
+        known = {what for what in said if what[0] != ENDED_SESSION}
         for what, how in refused.items():
             if what not in known and self.ahead.get(what, (0, None))[0] <= generation:
                 self.ahead[what] = generation, how
@@ -1359,21 +1369,19 @@ class Routes:
         if host is not None:
             bare = bare_host(host)
             label, dot, domain = bare.partition(".")
-            places = [((1, bare), None), *([((2, domain), label)] if dot else []), *places]
+            places = [((1, bare), None), *([((2, domain), label)] if label and dot else []), *places]
         for place, label in places:
             of = lambda rule: rule["method"] == method and self.host(rule) == place
             patterns = [number for number, rule in enumerate(self.rules) if of(rule)]
-            found = self.find_in(patterns, path)
-            if found:
-                return found[0], label, found[1]
+            found = self.walk(patterns, 0, path[1:].decode().split("/"))
+            if found is None:
+                continue
+            number, parts = found
+            if any(is_cut(part) for part in parts):
+                return None
+            spelled = [spell(part.encode()).decode() for part in parts]
+            return number, label, [list(pair) for pair in zip(self.patterns[number].names, spelled)]
         return None
-
-    def find_in(self, patterns, path):
-        found = self.walk(patterns, 0, path[1:].decode().split("/"))
-        if found is None or any(is_cut(part) for part in found[1]):
-            return None
-        number, parts = found
-        return number, [[name, spell(part.encode()).decode()] for name, part in zip(self.patterns[number].names, parts)]
 
     def walk(self, patterns, n, path):
         if n == len(path):

@@ -177,7 +177,7 @@ def held():
     file = load("snapshot/held.json")
     objects = [bytes.fromhex(data) for name in ("manifests", "objects", "deltas") for data in file[name]]
     for case in file["cases"]:
-        follower = reader.Follower(bytes.fromhex(file["installation"]), objects)
+        follower = reader.Follower(bytes.fromhex(file["installation"]), bytes.fromhex(file["pepper"]), objects)
         for at, step in enumerate(case["steps"]):
             lacking = [bytes.fromhex(digest) for digest in step["lacking"]]
             follower.come(int(step["generation"]), named(step["manifest"]), named(step["tip"]), lacking)
@@ -281,10 +281,11 @@ def describe_narrowing(narrowing):
 
 def allowed(narrowing, questions):
     types = {word: type_ for type_, word in reader.RESOURCE_TYPES.items()}
-    address = lambda text: narrowing.allows_address(ipaddress.ip_address(text).packed)
+    address = lambda text: narrowing.allows_address(text and ipaddress.ip_address(text).packed)
+    resource = lambda named: narrowing.allows_resource(*((types[named[0]], named[1]) if named else (None, None)))
     return {
         "addresses": [address(text) for text in questions["addresses"]],
-        "resources": [narrowing.allows_resource(types[word], id_) for word, id_ in questions["resources"]],
+        "resources": [resource(named) for named in questions["resources"]],
         "models": [narrowing.allows_model(name) for name in questions["models"]],
     }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Bytes that all vectors together may have, so that they stay small enough to read and to review. Deltas and chains
 /// of them take a fifth.
-const BYTES_MAX: usize = 900_000;
+const BYTES_MAX: usize = 1_000_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

@@ -162,11 +162,13 @@ impl Walk {
         self.fault.get_or_insert(AdoptError::Chain(error));
     }
 
-    /// The tags of which these deltas say something: what an older one removes of them is over.
+    /// The tags of which these deltas say something: what an older one removes of them is over. That a session's record is
+    /// gone is not among that: the session was ended all the same.
     pub(crate) fn known(&self) -> BTreeSet<[u8; TAG_LEN]> {
         let mut known = BTreeSet::new();
         for delta in &self.deltas {
-            known.extend(delta.removals.list().iter().map(|removal| removal.tag));
+            let removals = delta.removals.list().iter().filter(|removal| removal.kind != Kind::EndedSession);
+            known.extend(removals.map(|removal| removal.tag));
             known.extend(delta.pages().iter().flat_map(|(_, page)| page.entries()).map(|(tag, _)| *tag));
         }
         known

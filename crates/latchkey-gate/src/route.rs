@@ -192,40 +192,47 @@ impl Routes {
         method: &str,
         path: Path<'p>,
     ) -> Option<Route<'r, 'p>> {
-        if (!self.hosts.is_empty() || !self.domains.is_empty())
-            && let Some(host) = host.map(bare_host)
-        {
-            let of_host =
-                table_of(&self.hosts, &host).and_then(|table| self.find_in(table, method, path, None));
-            if of_host.is_some() {
-                return of_host;
-            }
-            if let Some((label, domain)) = host.split_once('.')
-                && let Some(table) = table_of(&self.domains, domain)
-                && let Some(route) = self.find_in(table, method, path, Some(label.into()))
-            {
-                return Some(route);
-            }
-        }
-        self.find_in(&self.others, method, path, None)
-    }
-
-    fn find_in<'r, 'p>(
-        &'r self,
-        table: &'r Table,
-        method: &str,
-        path: Path<'p>,
-        label: Option<String>,
-    ) -> Option<Route<'r, 'p>> {
-        let method = table.0.iter().find(|known| known.name == method)?;
-        let (value, texts) = self.matchers.get(method.matcher)?.at(path.as_str())?;
+        let (index, texts, label) = self.matched(host, method, path)?;
         // The text behind a parameter may be that of an escape's digits: such a path does not spell what the pattern says.
+        // No other rule is looked for, of every host perhaps, that would let in what this one keeps out.
         if path.is_escaped() && texts.iter().any(|text| decode(text).is_none()) {
             return None;
         }
-        let index = *method.rules.get(usize::from(value))?;
         let (rule, names) = (self.rules.get(usize::from(index))?, self.names.get(usize::from(index))?);
         Some(Route { rule, index, names, texts, label })
+    }
+
+    /// The first rule that is like the request: its index, what the path has for its parameters, and the host for its own.
+    fn matched<'p>(
+        &self,
+        host: Option<&'p str>,
+        method: &str,
+        path: Path<'p>,
+    ) -> Option<(u16, Texts<'p>, Option<String>)> {
+        if (!self.hosts.is_empty() || !self.domains.is_empty())
+            && let Some(host) = host.map(bare_host)
+        {
+            if let Some(table) = table_of(&self.hosts, &host)
+                && let Some((index, texts)) = self.matched_in(table, method, path)
+            {
+                return Some((index, texts, None));
+            }
+            if let Some((label, domain)) = host.split_once('.')
+                && !label.is_empty()
+                && let Some(table) = table_of(&self.domains, domain)
+                && let Some((index, texts)) = self.matched_in(table, method, path)
+            {
+                return Some((index, texts, Some(label.into())));
+            }
+        }
+        let (index, texts) = self.matched_in(&self.others, method, path)?;
+        Some((index, texts, None))
+    }
+
+    fn matched_in<'p>(&self, table: &Table, method: &str, path: Path<'p>) -> Option<(u16, Texts<'p>)> {
+        let method = table.0.iter().find(|known| known.name == method)?;
+        let (value, texts) = self.matchers.get(method.matcher)?.at(path.as_str())?;
+        Some((*method.rules.get(usize::from(value))?, texts))
     }
 
     /// Which rule a host, a method and a path fall under, counted from 0.

@@ -8,7 +8,7 @@ use crate::describe;
 use crate::lookup::{PEPPER, answer_names, found_in};
 use crate::root::INSTALLATION;
 use latchkey_core::key::Prefix;
-use latchkey_core::{Generation, OrganizationNumber, Pepper, ProjectNumber, Role};
+use latchkey_core::{Generation, OrganizationNumber, Pepper, PermissionSet, ProjectNumber, Role};
 use latchkey_snapshot::build::{Built, Content, DeltaContent, Edition, Object, Touched};
 use latchkey_snapshot::*;
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ use story::{Question, binding, change, exceptions, key_query, questions, records
 
 /// The generation of the base.
 const BASE: u64 = 5;
+/// Where a delta says how long its base is.
+const BASE_LEN_AT: usize = 28;
 
 pub(crate) fn vectors() -> Value {
     let mut stage = Stage::new();
@@ -75,7 +77,7 @@ impl Stage {
             steps.push((content, touched, exceptions(step)));
         }
         let (content, ..) = &mut steps[0];
-        let base = edition(content, INSTALLATION, 0, &canaries(true));
+        let base = edition(content, INSTALLATION, 0, &canaries(true), &[]);
         let (manifests, objects) = (vec![base.manifest.clone()], base.objects.clone());
         Self { base, objects, steps, manifests, deltas: vec![], found: vec![] }
     }
@@ -83,9 +85,14 @@ impl Stage {
     /// Another manifest over the same pages.
     fn manifest(&mut self, installation: [u8; 16], canaries: &[Canary]) -> ObjectRef {
         let (content, ..) = &mut self.steps[0];
-        let manifest = edition(content, installation, 0, canaries).manifest;
-        self.manifests.push(manifest.clone());
-        manifest.reference
+        let built = edition(content, installation, 0, canaries, &[]);
+        self.keep_manifest(built)
+    }
+
+    fn keep_manifest(&mut self, built: Built) -> ObjectRef {
+        let reference = built.manifest.reference;
+        self.manifests.push(built.manifest);
+        reference
     }
 
     /// The delta of what a step touched and of all that steps from `first` on touched, as `header` has it.
@@ -201,6 +208,20 @@ impl Stage {
         refuse("a canary that a delta begins", 6, unknown, Some(over_unknown), "canary");
         let over_both = self.delta(2, 2, &|delta| (delta.base, delta.parent) = (revoked, Some(over_revoked)));
         refuse("a canary that a parent ends", 7, revoked, Some(over_both), "canary");
+
+        let longer = self.spoil(&first, |bytes| bytes[BASE_LEN_AT] ^= 1);
+        refuse("a delta of a base of another length", 6, base, Some(longer), "base");
+        let said = binding(Role::Member);
+        for (what, binding) in [
+            ("project", Binding { project: ProjectNumber(11), ..said }),
+            ("organization", Binding { organization: OrganizationNumber(2), ..said }),
+            ("role", Binding { role: Some(Role::Admin), ..said }),
+            ("permission set", Binding { permissions: PermissionSet::EMPTY, ..said }),
+        ] {
+            let expected = Some(Expected { binding, state: KeyState::Active });
+            let other = self.manifest(INSTALLATION, &[Canary { query: key_query(5), expected }]);
+            refuse(&format!("a canary with another {what}"), 5, other, None, "canary");
+        }
     }
 
     fn accept(&mut self, cases: &mut Vec<Value>) {
@@ -239,7 +260,7 @@ impl Stage {
         let second = self.delta(2, 2, &|delta| delta.parent = Some(first));
         let base = self.base.manifest.reference;
         let (content, ..) = &mut self.steps[2];
-        let new = edition(content, INSTALLATION, 2, &canaries(true));
+        let new = edition(content, INSTALLATION, 2, &canaries(true), &[]);
         let manifest = new.manifest.reference;
         self.manifests.push(new.manifest.clone());
         for object in new.objects.iter() {
@@ -352,7 +373,13 @@ fn case(name: &str, generation: u64, manifest: &ObjectRef, tip: Option<&ObjectRe
 }
 
 /// The base of a step.
-fn edition(content: &mut Content, installation: [u8; 16], step: usize, canaries: &[Canary]) -> Built {
+fn edition(
+    content: &mut Content,
+    installation: [u8; 16],
+    step: usize,
+    canaries: &[Canary],
+    rules: &[Rule],
+) -> Built {
     let edition = Edition {
         installation: Installation(installation),
         generation: Generation(BASE + step as u64),
@@ -364,7 +391,7 @@ fn edition(content: &mut Content, installation: [u8; 16], step: usize, canaries:
         edge_keys: &[],
         canaries,
         cors: None,
-        rules: &[],
+        rules,
     };
     content.build(&edition).unwrap()
 }

@@ -316,40 +316,60 @@ pub fn questions() -> Value {
 
 /// The answers of a narrowing to [`questions`], in their order.
 pub fn allowed(narrowing: &Narrowing<'_>) -> Value {
-    let address = |text: &&str| text.parse().is_ok_and(|address| narrowing.allows_address(address));
-    let resource = |(word, id): &(&str, &str)| {
-        ResourceType::from_word(word).is_some_and(|resource| narrowing.allows_resource(resource, id))
+    let address = |text: &Option<&str>| match text {
+        Some(text) => text.parse().is_ok_and(|address| narrowing.allows_address(address)),
+        None => !narrowing.narrows_networks(),
+    };
+    let resource = |named: &Option<(&str, &str)>| match named {
+        Some((word, id)) => {
+            ResourceType::from_word(word).is_some_and(|resource| narrowing.allows_resource(resource, id))
+        }
+        None => !narrowing.narrows_resources(),
+    };
+    let model = |name: &Option<&str>| match name {
+        Some(name) => narrowing.allows_model(name),
+        None => !narrowing.narrows_models(),
     };
     json!({
         "addresses": ADDRESSES.iter().map(address).collect::<Vec<_>>(),
         "resources": RESOURCES.iter().map(resource).collect::<Vec<_>>(),
-        "models": MODELS.iter().map(|name| narrowing.allows_model(name)).collect::<Vec<_>>(),
+        "models": MODELS.iter().map(model).collect::<Vec<_>>(),
     })
 }
 
-const ADDRESSES: [&str; 9] = [
-    "10.255.0.1",
-    "11.0.0.0",
-    "192.0.2.1",
-    "192.0.2.2",
-    "::ffff:10.1.2.3",
-    "::ffff:11.0.0.1",
-    "2001:db8::1",
-    "2001:db9::",
-    "::10.0.0.1",
+const ADDRESSES: [Option<&str>; 10] = [
+    Some("10.255.0.1"),
+    Some("11.0.0.0"),
+    Some("192.0.2.1"),
+    Some("192.0.2.2"),
+    Some("::ffff:10.1.2.3"),
+    Some("::ffff:11.0.0.1"),
+    Some("2001:db8::1"),
+    Some("2001:db9::"),
+    Some("::10.0.0.1"),
+    None,
 ];
-const RESOURCES: [(&str, &str); 8] = [
-    ("file", "data.csv"),
-    ("file", "data.csv2"),
-    ("file", "job-"),
-    ("file", "job-7"),
-    ("file", "Job-7"),
-    ("file", "job"),
-    ("endpoint", "chat"),
-    ("cluster", "chat"),
+const RESOURCES: [Option<(&str, &str)>; 9] = [
+    Some(("file", "data.csv")),
+    Some(("file", "data.csv2")),
+    Some(("file", "job-")),
+    Some(("file", "job-7")),
+    Some(("file", "Job-7")),
+    Some(("file", "job")),
+    Some(("endpoint", "chat")),
+    Some(("cluster", "chat")),
+    None,
 ];
-const MODELS: [&str; 7] =
-    ["meta/llama-3", "meta/llama-3-70b", "Meta/llama-3", "acme/", "acme/small", "acme", ""];
+const MODELS: [Option<&str>; 8] = [
+    Some("meta/llama-3"),
+    Some("meta/llama-3-70b"),
+    Some("Meta/llama-3"),
+    Some("acme/"),
+    Some("acme/small"),
+    Some("acme"),
+    Some(""),
+    None,
+];
 
 fn binding(binding: &Binding) -> Value {
     json!({

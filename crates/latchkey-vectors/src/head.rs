@@ -67,7 +67,7 @@ fn head_over(statement: &[u8], inline: &[Inline]) -> Vec<u8> {
 }
 
 /// Roots of version 1 under which heads are read.
-fn roots() -> [(&'static str, Vec<u8>); 4] {
+fn roots() -> [(&'static str, Vec<u8>); 6] {
     let changed = |change: &dyn Fn(&mut Fields)| {
         let mut fields = Fields::first();
         change(&mut fields);
@@ -77,6 +77,8 @@ fn roots() -> [(&'static str, Vec<u8>); 4] {
         ("first", changed(&|_| {})),
         ("head key until its second", changed(&|root| root.key(HEAD).not_after = ISSUED)),
         ("release key until the second before", changed(&|root| root.key(RELEASE).not_after = ISSUED - 1)),
+        ("release key until its second", changed(&|root| root.key(RELEASE).not_after = ISSUED)),
+        ("release key from the second after", changed(&|root| root.key(RELEASE).not_before = ISSUED + 1)),
         (
             "two of each",
             changed(&|root| {
@@ -365,9 +367,14 @@ fn refuse_signers(cases: &mut Cases) {
     refuse("under root version 2", "first", &other_root, "root version");
     let foreign = statement_with(4, &[8; 16]);
     refuse("another installation", "first", &head_over(&foreign, &[]), "installation");
-    let late = head_body(1, (ISSUED + 1) * 1000, &statement(), &[]);
-    let late = seal(&late, Domain::Head, &[HEAD]);
+    let late = second_later();
     refuse("as of a second after its key's validity", "head key until its second", &late, "head signatures");
+    refuse(
+        "a statement issued before its key's validity, in a head within it",
+        "release key from the second after",
+        &late,
+        "statement signatures",
+    );
     let expired = "release key until the second before";
     refuse(
         "a statement issued after its key's validity",
@@ -375,6 +382,11 @@ fn refuse_signers(cases: &mut Cases) {
         &head_over(&statement(), &[]),
         "statement signatures",
     );
+}
+
+/// A head of the second after the one in which its statement is issued.
+fn second_later() -> Vec<u8> {
+    seal(&head_body(1, (ISSUED + 1) * 1000, &statement(), &[]), Domain::Head, &[HEAD])
 }
 
 fn accept(cases: &mut Cases) {
@@ -407,6 +419,10 @@ fn accept(cases: &mut Cases) {
     let last = head_body(1, ISSUED * 1000 + 999, &statement(), &[]);
     let last = seal(&last, Domain::Head, &[HEAD]);
     accept("as of in the last millisecond of its key's validity", "head key until its second", &last);
+    let over = "a statement issued in the last second of its key's validity, in a later head";
+    accept(over, "release key until its second", &second_later());
+    let day = (ISSUED + 86_400).to_le_bytes();
+    accept("use by a day after issued", "first", &head_over(&statement_with(USE_BY, &day), &[]));
     let both = seal(&statement_body(), Domain::Statement, &[RELEASE, 32]);
     let two = seal(&head_body(1, AS_OF, &both, &[]), Domain::Head, &[HEAD, 33]);
     accept("two of two of each", "two of each", &two);

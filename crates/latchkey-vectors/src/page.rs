@@ -6,6 +6,7 @@ mod narrowing;
 use crate::case::{Cases, field, reason};
 use crate::describe;
 use fields::{Fields, NEVER, changed};
+use latchkey_core::{Permission, PermissionSet};
 use latchkey_snapshot::page::bucket_count;
 use latchkey_snapshot::{Fault, Kind, ObjectRef, Page, Query};
 use serde_json::{Value, json};
@@ -246,6 +247,13 @@ fn refuse_kinds(cases: &mut Cases) {
     refuse("an id too many", ids, "end", Fault::Trailing);
 }
 
+fn every_permission() -> Fields {
+    let every = Permission::ALL.iter().copied().fold(PermissionSet::EMPTY, PermissionSet::with);
+    let mut page = Fields::keys();
+    page.sets[1] = every.bits();
+    page
+}
+
 fn accept(cases: &mut Cases) {
     let earliest = |epoch: u32| {
         let mut page = Fields::keys();
@@ -257,6 +265,7 @@ fn accept(cases: &mut Cases) {
     for (name, page) in [
         ("keys", Fields::keys()),
         ("keys in three buckets, one of them empty", Fields::buckets()),
+        ("a key with every permission that there is", every_permission()),
         ("the latest expiry there is", earliest(u32::MAX - (NEVER - 1))),
         ("the earliest expiry there is", earliest(0)),
         ("resources", Fields::resources()),

@@ -2,7 +2,10 @@
 
 use crate::case::{Cases, field, hex, reason};
 use crate::describe;
-use crate::sign::{self, bad_public_keys, bare, entry, id, public, seal, small_r, unreduced, with};
+use crate::sign::{
+    self, bad_public_keys, bare, by_mixed, entry, id, mixed_public, mixed_r, public, seal, small_r,
+    unreduced, with,
+};
 use latchkey_snapshot::signature::Domain;
 use latchkey_snapshot::{Fault, Root};
 use serde_json::{Value, json};
@@ -224,6 +227,8 @@ fn refuse_own_signatures(cases: &mut Cases) {
     refuse("another issued than was signed", flipped);
     refuse("a signature with an S that is not reduced", with(&body, &[unreduced(good)]));
     refuse("a signature with an R of small order", with(&body, &[small_r(OFFLINE, &message)]));
+    refuse("a signature that only the cofactor makes valid", with(&body, &[mixed_r(OFFLINE, &message)]));
+    refuse("a mixed key's signature that only the cofactor makes valid", by_mixed_key(false));
     refuse("a signature of zeros", with(&body, &[(id(OFFLINE), [0; 64])]));
     let late = changed(|root| root.key(OFFLINE).not_after = ISSUED - 1);
     refuse("issued a second after its key's validity", late.signed(&[OFFLINE]));
@@ -236,6 +241,13 @@ fn refuse_own_signatures(cases: &mut Cases) {
     let two = two.sorted();
     refuse("one signature where two are needed", two.signed(&[OFFLINE]));
     refuse("a good and a stranger's signature where two are needed", two.signed(&[OFFLINE, 99]));
+}
+
+/// A root signed by an offline key that has a part of order 8.
+fn by_mixed_key(without_cofactor: bool) -> Vec<u8> {
+    let body = changed(|root| root.key(OFFLINE).public = mixed_public(OFFLINE)).sorted().body();
+    let entry = by_mixed(OFFLINE, &Domain::Root.message(&body), without_cofactor);
+    with(&body, &[entry])
 }
 
 /// The roots that successors are held against.
@@ -281,6 +293,8 @@ fn refuse_successors(cases: &mut Cases) {
     refuse("issued a second before the held root", "first", &early, &[OFFLINE, 11], "issued");
     let foreign = Fields { installation: [8; 16], ..second.clone() };
     refuse("another installation", "first", &foreign, &[OFFLINE, 11], "installation");
+    let after_first = json!({ "held": "first" });
+    cases.refuse("8,193 bytes after the first", after_first, &[0; 8193], reason("root", "too long"));
 }
 
 fn accept(cases: &mut Cases) {
@@ -310,4 +324,7 @@ fn accept(cases: &mut Cases) {
     let third = Fields { version: 3, ..Fields::second() };
     let by_second = ("second", &second, &[OFFLINE, 11][..]);
     accept("the third root after the second", Some(by_second), &third, &[11]);
+    let by_mixed = by_mixed_key(true);
+    let said = describe::root(&Root::pinned(&by_mixed).unwrap());
+    cases.accept("a mixed key's signature that is valid without the cofactor", pinned(), &by_mixed, said);
 }

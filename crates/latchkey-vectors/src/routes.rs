@@ -28,6 +28,11 @@ fn at(host: &str, rule: Rule) -> Rule {
     Rule { host: Some(host.into()), ..rule }
 }
 
+/// A host of so many bytes, in labels of at most 63.
+fn host_of(len: usize) -> String {
+    (1..=len).map(|at| if at % 64 == 0 { '.' } else { 'a' }).collect()
+}
+
 fn public(pattern: &str) -> Rule {
     Rule::new("GET", pattern, Access::Public)
 }
@@ -157,6 +162,8 @@ fn refuse_elsewhere(sets: &mut Vec<Value>) {
     for host in ["", "A", "a..b", "a.", "{a}", "x{a}.b", "{A}.b", "*.b", "a:80"] {
         refuse(sets, &format!("host {host}"), &[at(host, get("/a"))], 0, "host");
     }
+    refuse(sets, "a host of 254 bytes", &[at(&host_of(254), get("/a"))], 0, "host");
+    refuse(sets, "a label of 64", &[at(&"a".repeat(64), get("/a"))], 0, "host");
     let named = |source: fn(String) -> Source, name: &str| source(name.to_owned());
     let project = |source: Source| Rule { project: Some(source), ..get("/a") };
     let host = named(Source::Host, "p");
@@ -282,6 +289,7 @@ fn accept(sets: &mut Vec<Value>) {
     for (name, rule) in [
         ("public", public("/a")),
         ("public with its credential", Rule { forwarding: Forwarding::Kept, ..public("/a") }),
+        ("a host of 253 bytes", at(&host_of(253), get("/a"))),
         ("in shadow", Rule { shadow_until: Some(UnixSeconds(u64::MAX)), ..get("/a") }),
         (
             "of the host, the query and the body",
@@ -374,6 +382,13 @@ fn paths() -> Vec<Value> {
 /// A rule, the host's label, and the path's parameters.
 type Labelled<'a> = (usize, Option<&'a str>, &'a [(&'a str, &'a str)]);
 
+fn case_of_host(rules: &[Value], host: Option<&str>, path: &str, rule: Option<Labelled<'_>>) -> Value {
+    json!({
+        "rules": rules, "host": host, "method": "GET", "path": path, "rule": rule.map(|(at, _, _)| at),
+        "label": rule.and_then(|(_, label, _)| label), "parameters": rule.map(|(_, _, parameters)| parameters),
+    })
+}
+
 fn paths_of_hosts() -> Vec<Value> {
     let rules = [
         get("/x"),
@@ -383,12 +398,7 @@ fn paths_of_hosts() -> Vec<Value> {
         at("b.example", public("/z")),
     ];
     let rules: Vec<Value> = rules.iter().map(describe::rule).collect();
-    let case = |host: Option<&str>, path: &str, rule: Option<Labelled<'_>>| {
-        json!({
-            "rules": rules, "host": host, "method": "GET", "path": path, "rule": rule.map(|(at, _, _)| at),
-            "label": rule.and_then(|(_, label, _)| label), "parameters": rule.map(|(_, _, parameters)| parameters),
-        })
-    };
+    let case = |host, path, rule| case_of_host(&rules, host, path, rule);
     let every = Some((0, None, &[][..]));
     let mut cases = vec![
         case(None, "/x", every),
@@ -408,7 +418,29 @@ fn paths_of_hosts() -> Vec<Value> {
     for host in ["a.example", "A.EXAMPLE", "a.example:80", "a.example.", "a.example.:80"] {
         cases.push(case(Some(host), "/x", Some((1, None, &[]))));
     }
+    cases.push(case(Some(".example"), "/x", every));
+    cases.push(case(Some(".a.example"), "/x", every));
+    cases.extend(paths_within_escapes());
     cases
+}
+
+/// What matched first decides, though a parameter ends within an escape: no laxer rule takes the request over.
+fn paths_within_escapes() -> Vec<Value> {
+    let rules = [
+        public("/{every}"),
+        at("a.example", get("/{a}9")),
+        at("a.example", get("/{b}")),
+        at("{p}.example", get("/{c}A9")),
+    ];
+    let rules: Vec<Value> = rules.iter().map(describe::rule).collect();
+    let case = |host, path, rule| case_of_host(&rules, Some(host), path, rule);
+    vec![
+        case("a.example", "/%C3%A9", None),
+        case("b.example", "/%C3%A9", None),
+        case("a.example", "/%C3%A99", Some((1, None, &[("a", "\u{e9}")]))),
+        case("a.example", "/%C3%A8", Some((2, None, &[("b", "\u{e8}")]))),
+        case("b.example", "/%C3%A8", Some((0, None, &[("every", "\u{e8}")]))),
+    ]
 }
 
 /// What a query says for `project_id`.
@@ -517,7 +549,20 @@ fn bodies() -> Vec<Value> {
     ] {
         cases.push(case("model", body.as_bytes(), false, None));
     }
-    cases.push(case("model", b"{\"a\":\"\xff\",\"model\":\"a\"}", false, None));
+    for no_text in [
+        &b"\xff"[..],
+        b"\xc0\xaf",
+        b"\xe0\x80\xaf",
+        b"\xe2\x28\xa1",
+        b"\xe2\x82",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\\u00g0",
+        b"\\u12",
+    ] {
+        let body = [b"{\"a\":\"", no_text, b"\",\"model\":\"a\"}"].concat();
+        cases.push(case("model", &body, false, None));
+    }
     cases.push(case("key", "{\"key\":\"a\",\"\u{212a}ey\":\"b\"}".as_bytes(), false, None));
     cases.push(case("case", "{\"case\":\"a\",\"ca\u{17f}e\":\"b\"}".as_bytes(), false, None));
     for (body, text) in [

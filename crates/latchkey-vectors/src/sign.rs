@@ -1,5 +1,7 @@
 //! Signatures of every kind: good ones, and those that no signer makes.
 
+use curve25519_dalek::EdwardsPoint;
+use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::{Signer as _, SigningKey};
 use latchkey_snapshot::signature::{Domain, SignerId};
@@ -73,17 +75,52 @@ pub(crate) fn unreduced((signer, signature): Entry) -> Entry {
 pub(crate) fn small_r(seed: u8, message: &[u8]) -> Entry {
     let mut r = [0; 32];
     r[0] = 1;
+    signed(&public(seed), r, Scalar::ZERO, seed, message)
+}
+
+/// A signature whose R has a part of order 8: valid where the cofactor is multiplied in, and only there.
+pub(crate) fn mixed_r(seed: u8, message: &[u8]) -> Entry {
+    let r = EdwardsPoint::mul_base(&Scalar::ONE) + EIGHT_TORSION[1];
+    signed(&public(seed), r.compress().0, Scalar::ONE, seed, message)
+}
+
+/// A public key with a part of order 8, which is no small order.
+pub(crate) fn mixed_public(seed: u8) -> [u8; 32] {
+    (EdwardsPoint::mul_base(&secret(seed)) + EIGHT_TORSION[1]).compress().0
+}
+
+/// The signature of such a key: valid without the cofactor, too, or with it alone.
+pub(crate) fn by_mixed(seed: u8, message: &[u8], without_cofactor: bool) -> Entry {
+    let public = mixed_public(seed);
+    let tries = (1u64..).map(|nonce| {
+        let r = EdwardsPoint::mul_base(&Scalar::from(nonce)).compress().0;
+        (challenge(&r, &public, message), signed(&public, r, Scalar::from(nonce), seed, message))
+    });
+    // The part of order 8 vanishes where the challenge is a multiple of 8.
+    let mut wanted = tries.filter(|(challenge, _)| (challenge.as_bytes()[0] % 8 == 0) == without_cofactor);
+    wanted.next().unwrap().1
+}
+
+/// The signature with this R, whose discrete logarithm is `nonce` but for a part of small order.
+fn signed(public: &[u8; 32], r: [u8; 32], nonce: Scalar, seed: u8, message: &[u8]) -> Entry {
+    let s = nonce + challenge(&r, public, message) * secret(seed);
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(&r);
+    signature[32..].copy_from_slice(s.as_bytes());
+    (SignerId::of(public), signature)
+}
+
+fn challenge(r: &[u8; 32], public: &[u8; 32], message: &[u8]) -> Scalar {
+    let digest: [u8; 64] = Sha512::digest([&r[..], public, message].concat()).into();
+    Scalar::from_bytes_mod_order_wide(&digest)
+}
+
+fn secret(seed: u8) -> Scalar {
     let mut clamped = [0; 32];
     clamped.copy_from_slice(&Sha512::digest([seed; 32])[..32]);
     clamped[0] &= 248;
     clamped[31] = clamped[31] & 63 | 64;
-    let secret = Scalar::from_bytes_mod_order(clamped);
-    let challenge: [u8; 64] = Sha512::digest([&r[..], &public(seed), message].concat()).into();
-    let s = Scalar::from_bytes_mod_order_wide(&challenge) * secret;
-    let mut signature = [0; 64];
-    signature[..32].copy_from_slice(&r);
-    signature[32..].copy_from_slice(s.as_bytes());
-    (id(seed), signature)
+    Scalar::from_bytes_mod_order(clamped)
 }
 
 /// Encodings that are no public key: why, and the bytes.

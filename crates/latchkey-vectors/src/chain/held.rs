@@ -1,12 +1,15 @@
 //! Vectors of what is held back: statements that do not serve, and what their deltas refuse all the same.
 
-use super::story::{exceptions, identity_query, key_query, reference_query, resource_query, session_query};
-use super::{BASE, Stage, canary, case};
+use super::story::{
+    exceptions, identity_query, key_query, records, reference_query, resource_query, session_query,
+};
+use super::{BASE, Stage, canary, case, edition};
 use crate::case::hex;
 use crate::describe;
 use crate::lookup::PEPPER;
 use crate::root::INSTALLATION;
-use latchkey_snapshot::build::Object;
+use latchkey_core::Pepper;
+use latchkey_snapshot::build::{Content, Object};
 use latchkey_snapshot::*;
 use serde_json::{Value, json};
 
@@ -54,7 +57,7 @@ pub(crate) fn vectors() -> Value {
     })
 }
 
-/// What the first delta refuses, but for the session that it ends.
+/// What the first delta refuses, but for the sessions that it ends.
 fn by_first() -> Vec<(Query, &'static str)> {
     vec![(key_query(1), "revoked"), (key_query(3), "gone"), (reference_query("alpha"), "gone")]
 }
@@ -79,7 +82,7 @@ fn cases(stage: &mut Stage) -> Vec<Value> {
     let ending = stage.manifest(INSTALLATION, &[canary(1, Some(KeyState::Active))]);
     let first_ending = stage.delta(1, 1, &|delta| delta.base = ending);
     let second_ending = stage.delta(2, 2, &|delta| (delta.base, delta.parent) = (ending, Some(first_ending)));
-    let ended = || (session_query(b'T'), "revoked");
+    let ended = || [b'T', b'U'].map(|letter| (session_query(letter), "revoked"));
     let start = |manifest| Step {
         generation: BASE,
         manifest,
@@ -100,7 +103,7 @@ fn cases(stage: &mut Stage) -> Vec<Value> {
         all.push(json!({ "name": name, "steps": steps }));
     };
 
-    let whole = || [by_first(), vec![ended()]].concat();
+    let whole = || [by_first(), ended().to_vec()].concat();
     add(
         "a delta that its canary holds back, until a statement of its generation serves",
         vec![
@@ -126,20 +129,22 @@ fn cases(stage: &mut Stage) -> Vec<Value> {
         vec![start(base), Step { refused: whole(), exceptions: begun(1), ..over(8, base, first) }],
     );
     // What begins with the second delta alone: project 31 is archived, and 30 is still.
-    let tips = exceptions(0).plus(&exceptions(2).minus(&exceptions(1)));
+    let tips = || exceptions(0).plus(&exceptions(2).minus(&exceptions(1)));
     add(
         "a tip whose parent cannot be had",
         vec![
             start(base),
-            Step { lacking: &[first], refused: by_second(), exceptions: tips, ..over(7, base, second) },
+            Step { lacking: &[first], refused: by_second(), exceptions: tips(), ..over(7, base, second) },
         ],
     );
     let both = || {
         let firsts = by_first().into_iter().filter(|(query, _)| query.tag == key_query(1).tag);
-        firsts.chain(by_second()).chain([ended()]).collect::<Vec<_>>()
+        // That the second forgets session U waits for the chain.
+        firsts.chain(by_second()).chain(ended()).collect::<Vec<_>>()
     };
-    // Of organization 3 the second says that it ends, of 4 that it goes on.
-    let of_both = exceptions(0).plus(&exceptions(1)).plus(&exceptions(2));
+    // The second ends organization 3, which waits for the chain, and project 32, which only the first refuses.
+    let lifted = exceptions(1).minus(&exceptions(0)).minus(&exceptions(2));
+    let of_both = exceptions(0).plus(&exceptions(1)).plus(&exceptions(2)).minus(&lifted);
     add(
         "two deltas that a canary holds back: the newest decides",
         vec![start(ending), Step { refused: both(), exceptions: of_both, ..over(7, ending, second_ending) }],
@@ -152,5 +157,32 @@ fn cases(stage: &mut Stage) -> Vec<Value> {
         ],
     );
     add("a delta that cannot be had", vec![start(base), Step { lacking: &[first], ..over(6, base, first) }]);
+    add("a delta of a later generation than its statement", vec![start(base), over(BASE, base, first)]);
+    let foreign = stage.delta(1, 1, &|delta| delta.installation = Installation([8; 16]));
+    add(
+        "a delta of another installation, which serves nowhere",
+        vec![start(base), Step { refused: whole(), exceptions: begun(1), ..over(6, base, foreign) }],
+    );
+    let seventh = stage.empty(7, 8, Some(second));
+    let eighth = stage.empty(8, 9, Some(seventh));
+    let ninth = stage.empty(9, 10, Some(eighth));
+    add(
+        "five deltas, of which the oldest is not fetched",
+        vec![start(base), Step { refused: by_second(), exceptions: tips(), ..over(10, base, ninth) }],
+    );
+    let mut peppered = Content::new(Pepper::new([0x56; 32]));
+    peppered.load(records());
+    let peppered = stage.keep_manifest(edition(&mut peppered, INSTALLATION, 1, &[], &[]));
+    let rule = Rule::new("GET", "/v1/caf\u{e9}", Access::Public);
+    let unruly = edition(&mut stage.steps[0].0, INSTALLATION, 1, &[], &[rule]);
+    let unruly = stage.keep_manifest(unruly);
+    add(
+        "a manifest under a pepper that is not held",
+        vec![start(base), Step { generation: 6, ..start(peppered) }],
+    );
+    add(
+        "a manifest with a rule that cannot stand",
+        vec![start(base), Step { generation: 6, ..start(unruly) }],
+    );
     all
 }

@@ -104,9 +104,9 @@ fn ended(letter: u8) -> Record<'static> {
     Record::EndedSession { session: session(letter), forget: ExpiryMinute(30_000_060) }
 }
 
-/// First: 1 is revoked, 3 gone, 9 new; the slug is free; the membership is less; session T is ended; a new name.
+/// First: 1 is revoked, 3 gone, 9 new; the slug is free; the membership is less; sessions T and U are ended; a new name.
 /// Then: 2 is disabled, 4 enabled, 9 gone, 3 there again; the slug leads elsewhere; what is left of Ada goes, and
-/// session S is forgotten; an imported key and a project are new.
+/// sessions S and U are forgotten; an imported key and a project are new.
 pub(super) fn change(content: &mut Content, step: usize) {
     let remove_key = |content: &mut Content, index: u32| {
         let (id, digest) = key(index);
@@ -120,6 +120,7 @@ pub(super) fn change(content: &mut Content, step: usize) {
         let identity = identity(b'A');
         content.put(Record::Membership { identity, organization: ORGANIZATION, role: Role::Member });
         content.put(ended(b'T'));
+        content.put(ended(b'U'));
         content.put(names(PROJECT.0, "beta"));
     } else {
         content.put(key_record(2, KeyState::Disabled));
@@ -132,6 +133,7 @@ pub(super) fn change(content: &mut Content, step: usize) {
         content.remove_collaboration(&identity(b'A'), PROJECT);
         content.put(collaboration(b'B'));
         content.remove_ended_session(&session(b'S'));
+        content.remove_ended_session(&session(b'U'));
         content.put(imported(IMPORTED));
         content.put(names(11, "alpha"));
     }
@@ -140,7 +142,7 @@ pub(super) fn change(content: &mut Content, step: usize) {
 /// What is refused as a whole at each step.
 pub(super) fn exceptions(step: usize) -> Exceptions {
     let organizations: &[u32] = [&[3][..], &[3, 4], &[4]][step];
-    let archived: &[u32] = [&[30][..], &[], &[30, 31]][step];
+    let archived: &[u32] = [&[30][..], &[32], &[30, 31]][step];
     let organizations = organizations.iter().copied().map(OrganizationNumber);
     let archived = archived.iter().copied().map(ProjectNumber);
     Exceptions::default().with_suspended(organizations).with_archived(archived)
@@ -175,7 +177,7 @@ pub(super) fn questions() -> Vec<(Value, Question)> {
             ),
         ]
     });
-    let sessions = [b'S', b'T'].into_iter().map(|letter| {
+    let sessions = [b'S', b'T', b'U'].into_iter().map(|letter| {
         let session = session(letter);
         let asked = json!({ "kind": 9, "session": session.to_string() });
         (asked, Question::Record(Query::ended_session(&pepper, &session)))
