@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 const CRATE: &str = "latchkey-bench-worker";
 /// The same as in wasm/edge/Cargo.toml.
@@ -24,6 +25,8 @@ const WASM_OPT: [&str; 9] = [
     "--enable-multivalue",
     "--strip-debug",
 ];
+/// How long one call may measure: a hundred rounds of three verdicts take half a minute on a slow machine.
+const CALL_MAX: Duration = Duration::from_secs(300);
 /// Activations of an isolate that has done it before.
 const WARM_ACTIVATIONS: usize = 5;
 const JWT_ROUNDS: usize = 15;
@@ -294,7 +297,7 @@ pub(crate) fn start(
     let mut options = Options::new(scratch.join("wrangler.log"));
     options.configurations = vec![repo::root().join("wasm/bench").join(configuration)];
     let wrangler = Wrangler::start(&options)?;
-    let api = Api::new(wrangler.url());
+    let api = Api::within(wrangler.url(), CALL_MAX);
     for name in names {
         api.put_bytes(&format!("/{name}"), fs::read(files.join(name))?)?.success()?;
     }

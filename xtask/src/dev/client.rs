@@ -27,9 +27,14 @@ pub(crate) struct Reply {
 
 impl Api {
     pub(crate) fn new(base: &str) -> Self {
+        Self::within(base, CALL_MAX)
+    }
+
+    /// A server whose calls may take so long each.
+    pub(crate) fn within(base: &str, call_max: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(CALL_MAX))
+            .timeout_global(Some(call_max))
             .max_redirects(0)
             .proxy(None)
             .build();
