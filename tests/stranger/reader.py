@@ -783,13 +783,11 @@ class Narrowing:
         return not self.networks or any(is_in(length, network) for length, _, network in self.networks)
 
     def allows_resource(self, type_, id_):
-        named = type_ is not None
-        is_one = lambda one: one[0] == type_ and matches(one[1], one[2], id_)
-        return not self.resources or (named and any(is_one(one) for one in self.resources))
+        return not self.resources or any(one[0] == type_ and matches(one[1], one[2], id_) for one in self.resources)
 
     def allows_model(self, name):
-        is_one = lambda matching, text: name is not None and matches(matching, text, name)
-        return not self.models or any(is_one(*one) for one in self.models)
+        is_named = name is not None
+        return not self.models or is_named and any(matches(matching, text, name) for matching, text in self.models)
 
 
 def read_narrowing(cursor):
@@ -1190,8 +1188,8 @@ class Follower:
 
     @staticmethod
     def records(delta):
-        """The kind and the tag of every record in a delta's pages, if it could be read so far."""
-        pages = [page for page in getattr(delta, "pages", []) if page[0] not in KINDS_OF_NAMES]
+        """The kind and the tag of every record in a delta's pages."""
+        pages = [page for page in delta.pages if page[0] not in KINDS_OF_NAMES]
         return [(kind, record[0]) for kind, _, page in pages for record in page.records]
 
     def exceptions(self):

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use latchkey_core::Generation;
 use latchkey_snapshot::delta::CHAIN_MAX;
 use latchkey_snapshot::query::TAG_LEN;
-use latchkey_snapshot::{Delta, Installation, Kind, ObjectRef, RemovalReason, Removals};
+use latchkey_snapshot::{Delta, Installation, Kind, ObjectRef, Removal, RemovalReason, Removals};
 
 /// Deltas kept at most: the chains of all statements that may wait.
 const KEPT_MAX: usize = 16 * CHAIN_MAX;
@@ -162,13 +162,11 @@ impl Walk {
         self.fault.get_or_insert(AdoptError::Chain(error));
     }
 
-    /// The tags of which these deltas say something: what an older one removes of them is over. That a session's record is
-    /// gone is not among that: the session was ended all the same.
+    /// The tags of which these deltas say something: what an older one removes of them is over.
     pub(crate) fn known(&self) -> BTreeSet<[u8; TAG_LEN]> {
         let mut known = BTreeSet::new();
         for delta in &self.deltas {
-            let removals = delta.removals.list().iter().filter(|removal| removal.kind != Kind::EndedSession);
-            known.extend(removals.map(|removal| removal.tag));
+            known.extend(refusing(&delta.removals).map(|removal| removal.tag));
             known.extend(delta.pages().iter().flat_map(|(_, page)| page.entries()).map(|(tag, _)| *tag));
         }
         known
@@ -192,11 +190,16 @@ fn fault_of(removals: &Removals, ends: &Ends, reach: Generation, depth: usize) -
     }
 }
 
+/// The removals that refuse. That an ended session's record is gone refuses nothing, and takes nothing back: the session
+/// was ended all the same.
+fn refusing(removals: &Removals) -> impl Iterator<Item = &Removal> {
+    removals.list().iter().filter(|removal| removal.kind != Kind::EndedSession)
+}
+
 /// What a delta refuses by itself, wherever the rest of it is: records that are gone or out of force, and sessions that
-/// were ended. That an ended session is gone refuses nothing.
+/// were ended.
 pub(crate) fn refused(link: &Link) -> Vec<([u8; TAG_LEN], RemovalReason)> {
-    let removals = link.removals().map(Removals::list).unwrap_or_default().iter();
-    let removed = removals.filter(|removal| removal.kind != Kind::EndedSession);
+    let removed = link.removals().into_iter().flat_map(refusing);
     let mut list: Vec<_> = removed.map(|removal| (removal.tag, removal.reason)).collect();
     if let Link::Whole(delta) = link {
         let pages = delta.pages().iter().filter(|(_, page)| page.kind() == Kind::EndedSession);

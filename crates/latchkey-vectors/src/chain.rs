@@ -16,6 +16,8 @@ use story::{Question, binding, change, exceptions, key_query, questions, records
 
 /// The generation of the base.
 const BASE: u64 = 5;
+/// A pepper that the reader does not hold.
+const OTHER_PEPPER: [u8; 32] = [0x56; 32];
 /// Where a delta says how long its base is.
 const BASE_LEN_AT: usize = 28;
 
@@ -66,8 +68,7 @@ impl Stage {
     fn new() -> Self {
         let mut steps = Vec::new();
         for step in 0..=2 {
-            let mut content = Content::new(Pepper::new(PEPPER));
-            content.load(records());
+            let mut content = loaded(PEPPER);
             (1..step).for_each(|earlier| change(&mut content, earlier));
             content.take_touched();
             if step > 0 {
@@ -85,13 +86,13 @@ impl Stage {
     /// Another manifest over the same pages.
     fn manifest(&mut self, installation: [u8; 16], canaries: &[Canary]) -> ObjectRef {
         let (content, ..) = &mut self.steps[0];
-        let built = edition(content, installation, 0, canaries, &[]);
-        self.keep_manifest(built)
+        let manifest = edition(content, installation, 0, canaries, &[]).manifest;
+        self.keep_manifest(manifest)
     }
 
-    fn keep_manifest(&mut self, built: Built) -> ObjectRef {
-        let reference = built.manifest.reference;
-        self.manifests.push(built.manifest);
+    fn keep_manifest(&mut self, manifest: Object) -> ObjectRef {
+        let reference = manifest.reference;
+        self.manifests.push(manifest);
         reference
     }
 
@@ -261,8 +262,7 @@ impl Stage {
         let base = self.base.manifest.reference;
         let (content, ..) = &mut self.steps[2];
         let new = edition(content, INSTALLATION, 2, &canaries(true), &[]);
-        let manifest = new.manifest.reference;
-        self.manifests.push(new.manifest.clone());
+        let manifest = self.keep_manifest(new.manifest);
         for object in new.objects.iter() {
             if self.objects.iter().all(|kept| kept.reference != object.reference) {
                 self.objects.push(object.clone());
@@ -372,6 +372,13 @@ fn case(name: &str, generation: u64, manifest: &ObjectRef, tip: Option<&ObjectRe
     })
 }
 
+/// What is in the base, under a pepper.
+fn loaded(pepper: [u8; 32]) -> Content {
+    let mut content = Content::new(Pepper::new(pepper));
+    content.load(records());
+    content
+}
+
 /// The base of a step.
 fn edition(
     content: &mut Content,
@@ -409,8 +416,7 @@ fn canary(index: u32, state: Option<KeyState>) -> Canary {
 
 /// The same change under another pepper.
 fn other_pepper(base: &ObjectRef) -> Object {
-    let mut content = Content::new(Pepper::new([0x56; 32]));
-    content.load(records());
+    let mut content = loaded(OTHER_PEPPER);
     change(&mut content, 1);
     let touched = content.take_touched();
     let said = DeltaContent {

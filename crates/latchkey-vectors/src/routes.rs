@@ -382,7 +382,9 @@ fn paths() -> Vec<Value> {
 /// A rule, the host's label, and the path's parameters.
 type Labelled<'a> = (usize, Option<&'a str>, &'a [(&'a str, &'a str)]);
 
-fn case_of_host(rules: &[Value], host: Option<&str>, path: &str, rule: Option<Labelled<'_>>) -> Value {
+/// A path under rules of its own.
+fn own_path(rules: &[Rule], host: Option<&str>, path: &str, rule: Option<Labelled<'_>>) -> Value {
+    let rules: Vec<Value> = rules.iter().map(describe::rule).collect();
     json!({
         "rules": rules, "host": host, "method": "GET", "path": path, "rule": rule.map(|(at, _, _)| at),
         "label": rule.and_then(|(_, label, _)| label), "parameters": rule.map(|(_, _, parameters)| parameters),
@@ -397,8 +399,7 @@ fn paths_of_hosts() -> Vec<Value> {
         at("{q}.example", get("/y")),
         at("b.example", public("/z")),
     ];
-    let rules: Vec<Value> = rules.iter().map(describe::rule).collect();
-    let case = |host, path, rule| case_of_host(&rules, host, path, rule);
+    let case = |host, path, rule| own_path(&rules, host, path, rule);
     let every = Some((0, None, &[][..]));
     let mut cases = vec![
         case(None, "/x", every),
@@ -432,8 +433,7 @@ fn paths_within_escapes() -> Vec<Value> {
         at("a.example", get("/{b}")),
         at("{p}.example", get("/{c}A9")),
     ];
-    let rules: Vec<Value> = rules.iter().map(describe::rule).collect();
-    let case = |host, path, rule| case_of_host(&rules, Some(host), path, rule);
+    let case = |host, path, rule| own_path(&rules, Some(host), path, rule);
     vec![
         case("a.example", "/%C3%A9", None),
         case("b.example", "/%C3%A9", None),
@@ -655,11 +655,8 @@ fn refused_paths() -> Vec<Value> {
 /// Paths under rules of their own: what is tried, in which order, and how far back.
 fn own_paths() -> Vec<Value> {
     let case = |patterns: &[&str], path: &str, rule: Option<(usize, &[(&str, &str)])>| {
-        let rules: Vec<Value> = patterns.iter().map(|pattern| describe::rule(&get(pattern))).collect();
-        json!({
-            "rules": rules, "host": null, "method": "GET", "path": path, "rule": rule.map(|(at, _)| at), "label": null,
-            "parameters": rule.map(|(_, parameters)| parameters),
-        })
+        let rules: Vec<Rule> = patterns.iter().map(|pattern| get(pattern)).collect();
+        own_path(&rules, None, path, rule.map(|(at, parameters)| (at, None, parameters)))
     };
     vec![
         case(&["/{a}9"], "/%C3%A9", None),

@@ -86,24 +86,22 @@ pub(crate) fn mixed_r(seed: u8, message: &[u8]) -> Entry {
 
 /// A public key with a part of order 8, which is no small order.
 pub(crate) fn mixed_public(seed: u8) -> [u8; 32] {
-    (EdwardsPoint::mul_base(&secret(seed)) + EIGHT_TORSION[1]).compress().0
+    (EdwardsPoint::mul_base(&key(seed).to_scalar()) + EIGHT_TORSION[1]).compress().0
 }
 
 /// The signature of such a key: valid without the cofactor, too, or with it alone.
 pub(crate) fn by_mixed(seed: u8, message: &[u8], without_cofactor: bool) -> Entry {
     let public = mixed_public(seed);
-    let tries = (1u64..).map(|nonce| {
-        let r = EdwardsPoint::mul_base(&Scalar::from(nonce)).compress().0;
-        (challenge(&r, &public, message), signed(&public, r, Scalar::from(nonce), seed, message))
-    });
+    let r = |nonce| EdwardsPoint::mul_base(&Scalar::from(nonce)).compress().0;
     // The part of order 8 vanishes where the challenge is a multiple of 8.
-    let mut wanted = tries.filter(|(challenge, _)| (challenge.as_bytes()[0] % 8 == 0) == without_cofactor);
-    wanted.next().unwrap().1
+    let vanishes = |nonce| challenge(&r(nonce), &public, message).as_bytes()[0].is_multiple_of(8);
+    let nonce = (1u64..).find(|nonce| vanishes(*nonce) == without_cofactor).unwrap();
+    signed(&public, r(nonce), Scalar::from(nonce), seed, message)
 }
 
 /// The signature with this R, whose discrete logarithm is `nonce` but for a part of small order.
 fn signed(public: &[u8; 32], r: [u8; 32], nonce: Scalar, seed: u8, message: &[u8]) -> Entry {
-    let s = nonce + challenge(&r, public, message) * secret(seed);
+    let s = nonce + challenge(&r, public, message) * key(seed).to_scalar();
     let mut signature = [0; 64];
     signature[..32].copy_from_slice(&r);
     signature[32..].copy_from_slice(s.as_bytes());
@@ -113,14 +111,6 @@ fn signed(public: &[u8; 32], r: [u8; 32], nonce: Scalar, seed: u8, message: &[u8
 fn challenge(r: &[u8; 32], public: &[u8; 32], message: &[u8]) -> Scalar {
     let digest: [u8; 64] = Sha512::digest([&r[..], public, message].concat()).into();
     Scalar::from_bytes_mod_order_wide(&digest)
-}
-
-fn secret(seed: u8) -> Scalar {
-    let mut clamped = [0; 32];
-    clamped.copy_from_slice(&Sha512::digest([seed; 32])[..32]);
-    clamped[0] &= 248;
-    clamped[31] = clamped[31] & 63 | 64;
-    Scalar::from_bytes_mod_order(clamped)
 }
 
 /// Encodings that are no public key: why, and the bytes.

@@ -1,15 +1,12 @@
 //! Vectors of what is held back: statements that do not serve, and what their deltas refuse all the same.
 
-use super::story::{
-    exceptions, identity_query, key_query, records, reference_query, resource_query, session_query,
-};
-use super::{BASE, Stage, canary, case, edition};
+use super::story::{exceptions, identity_query, key_query, reference_query, resource_query, session_query};
+use super::{BASE, OTHER_PEPPER, Stage, canary, case, edition, loaded};
 use crate::case::hex;
 use crate::describe;
 use crate::lookup::PEPPER;
 use crate::root::INSTALLATION;
-use latchkey_core::Pepper;
-use latchkey_snapshot::build::{Content, Object};
+use latchkey_snapshot::build::Object;
 use latchkey_snapshot::*;
 use serde_json::{Value, json};
 
@@ -163,18 +160,17 @@ fn cases(stage: &mut Stage) -> Vec<Value> {
         "a delta of another installation, which serves nowhere",
         vec![start(base), Step { refused: whole(), exceptions: begun(1), ..over(6, base, foreign) }],
     );
-    let seventh = stage.empty(7, 8, Some(second));
-    let eighth = stage.empty(8, 9, Some(seventh));
-    let ninth = stage.empty(9, 10, Some(eighth));
+    let third = stage.empty(7, 8, Some(second));
+    let fourth = stage.empty(8, 9, Some(third));
+    let fifth = stage.empty(9, 10, Some(fourth));
     add(
         "five deltas, of which the oldest is not fetched",
-        vec![start(base), Step { refused: by_second(), exceptions: tips(), ..over(10, base, ninth) }],
+        vec![start(base), Step { refused: by_second(), exceptions: tips(), ..over(10, base, fifth) }],
     );
-    let mut peppered = Content::new(Pepper::new([0x56; 32]));
-    peppered.load(records());
-    let peppered = stage.keep_manifest(edition(&mut peppered, INSTALLATION, 1, &[], &[]));
+    let peppered = edition(&mut loaded(OTHER_PEPPER), INSTALLATION, 1, &[], &[]).manifest;
+    let peppered = stage.keep_manifest(peppered);
     let rule = Rule::new("GET", "/v1/caf\u{e9}", Access::Public);
-    let unruly = edition(&mut stage.steps[0].0, INSTALLATION, 1, &[], &[rule]);
+    let unruly = edition(&mut loaded(PEPPER), INSTALLATION, 1, &[], &[rule]).manifest;
     let unruly = stage.keep_manifest(unruly);
     add(
         "a manifest under a pepper that is not held",
