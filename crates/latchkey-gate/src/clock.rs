@@ -21,6 +21,8 @@ const LEASE_MS: u64 = 1000;
 /// A look that began this long ago may be taken over; a little less than one may take, as timers are not exact.
 const GIVEN_UP_AFTER_MS: u64 = HEAD_BUDGET_MS - 50;
 const FORCED_EVERY_MS: u64 = 250;
+/// Behind answers a gate looks less often, the older the newest head is: from this age on.
+const PACED_FROM_MS: u64 = 2000;
 const BREAKER_MS_MIN: u64 = 1000;
 const BREAKER_MS_MAX: u64 = 10_000;
 const NEVER: u64 = u64::MAX;
@@ -67,6 +69,8 @@ pub(crate) struct Clock {
     confirmed: AtomicU64,
     lease_until: AtomicU64,
     begun: AtomicU64,
+    /// When the look behind an answer began that has not ended; `NEVER` when there is none.
+    behind: AtomicU64,
     forced: AtomicU64,
     breaker_until: AtomicU64,
     failures: AtomicU64,
@@ -80,6 +84,7 @@ impl Clock {
             confirmed: AtomicU64::new(NEVER),
             lease_until: AtomicU64::new(0),
             begun: AtomicU64::new(NEVER),
+            behind: AtomicU64::new(NEVER),
             forced: AtomicU64::new(NEVER),
             breaker_until: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -102,6 +107,7 @@ impl Clock {
         self.lease_until.store(0, Relaxed);
         self.breaker_until.store(0, Relaxed);
         self.begun.store(NEVER, Relaxed);
+        self.behind.store(NEVER, Relaxed);
         self.forced.store(NEVER, Relaxed);
         now
     }
@@ -136,12 +142,21 @@ impl Clock {
         self.as_of().map(|as_of| now.since_ms(as_of))
     }
 
-    /// Takes the background refresh, if it is due: 250 ms after the last look began, none in flight, breaker
-    /// closed.
-    pub(crate) fn take_refresh(&self, now: UnixMillis) -> bool {
-        let due = has_elapsed(self.begun.load(Relaxed), now, REFRESH_EVERY_MS);
-        let take = due && !self.is_in_flight(now) && !self.is_open(now);
+    /// Takes the background refresh, if it is due: 250 ms after the last look began, later where the newest head that is held
+    /// is old, and none in flight. The breaker keeps requests from waiting, not the gate from looking behind its answers,
+    /// which costs nobody anything; but before the first head nothing else says how often.
+    pub(crate) fn take_refresh(&self, newest: Option<UnixMillis>, now: UnixMillis) -> bool {
+        let begun = self.begun.load(Relaxed);
+        let due = has_elapsed(begun, now, REFRESH_EVERY_MS);
+        let is_alone = !self.is_in_flight(now) && has_elapsed(self.behind.load(Relaxed), now, LEASE_MS);
+        let take = due
+            && is_alone
+            && match newest {
+                Some(as_of) => has_elapsed(begun, now, self.pause_ms(begun, now.since_ms(as_of))),
+                None => !self.is_open(now),
+            };
         if take {
+            self.behind.store(now.0, Relaxed);
             self.lend(now);
         }
         take
@@ -173,6 +188,12 @@ impl Clock {
         self.lease_until.store(0, Relaxed);
     }
 
+    /// As [`Clock::give_back`], of a look behind an answer.
+    pub(crate) fn give_back_behind(&self) {
+        self.behind.store(NEVER, Relaxed);
+        self.give_back();
+    }
+
     /// Opens the breaker: for about 1 s at first, doubling to about 10 s, spread by a quarter either way.
     pub(crate) fn fail(&self, now: UnixMillis) {
         if self.is_open(now) {
@@ -183,6 +204,15 @@ impl Clock {
         let base_ms = (BREAKER_MS_MIN << failures).min(BREAKER_MS_MAX);
         let spread_ms = mix(self.seed ^ now.0) % (base_ms / 2 + 1);
         self.breaker_until.store(now.plus_ms(base_ms * 3 / 4 + spread_ms).0, Relaxed);
+    }
+
+    /// How long after the last look began the next one behind an answer is due, by the age of the newest head: 250 ms; beyond
+    /// 2 s longer by an eighth of what is above on average, spread evenly from none of it to a quarter, at most 10 s. So a
+    /// source that is back after an outage is seen after a small part of the time that the outage took, and not by all at
+    /// once.
+    fn pause_ms(&self, begun: u64, age_ms: u64) -> u64 {
+        let most_ms = (age_ms.saturating_sub(PACED_FROM_MS) / 4).min(BREAKER_MS_MAX);
+        REFRESH_EVERY_MS + self.spread(begun, most_ms)
     }
 
     /// A number up to `most`, the same for the same salt in this gate, another in others.

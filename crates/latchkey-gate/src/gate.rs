@@ -201,7 +201,7 @@ impl Gate {
     /// [`Gate::refresh_ended`] gives it back.
     pub fn refresh_due(&self, now: UnixMillis) -> bool {
         let now = self.clock.tick(now);
-        self.clock.take_refresh(now)
+        self.clock.take_refresh(self.held.as_ref().map(|held| held.rank.as_of), now)
     }
 
     /// What the project of a grant and its organization are called. `attempt` is the request's own.

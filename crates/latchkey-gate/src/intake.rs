@@ -243,7 +243,7 @@ impl Gate {
     /// pause while what is held is young.
     pub fn refresh_ended(&self, now: UnixMillis) {
         let now = self.clock.tick(now);
-        self.clock.give_back();
+        self.clock.give_back_behind();
         if self.coming.hopeful().next().is_none() && self.is_old(now) && !self.is_futile(now) {
             self.clock.fail(now);
         }

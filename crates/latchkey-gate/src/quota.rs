@@ -22,9 +22,12 @@ const WINDOW_MS: u64 = 1000;
 /// How long an object that was asked for is taken to be on its way.
 const ON_ITS_WAY_MS: u64 = 1000;
 const NEVER: u64 = u64::MAX;
-/// How long an object that could not be had is not asked for behind answers: at first, and at most.
-const REST_MS_MIN: u64 = 1000;
+/// How long an object that could not be had is not asked for behind answers: the first few times, so that a line that loses
+/// half of what it carries delays no revocation beyond the bound, and at most.
+const REST_MS_MIN: u64 = 250;
 const REST_MS_MAX: u64 = 30_000;
+/// So many times it rests no longer than at first.
+const SHORT_RESTS: u64 = 4;
 
 /// So many in any second, wherever it begins: when each of the last was taken.
 #[derive(Debug)]
@@ -109,8 +112,8 @@ impl Asked {
         !has_elapsed(self.at.load(Relaxed), now, ON_ITS_WAY_MS)
     }
 
-    /// Notes that it did not come: the next fetch is a new one, and none is made behind answers for about 1 s, then 2 s,
-    /// doubling to 30 s, up to a quarter less. Whoever needs it for an answer may still ask within a ration.
+    /// Notes that it did not come: the next fetch is a new one, and none is made behind answers for about 250 ms, after the
+    /// fourth time 500 ms, doubling to 30 s, up to a quarter less. Whoever needs it for an answer may still ask within a ration.
     pub(crate) fn failed(&self, reference: &ObjectRef, clock: &Clock, now: UnixMillis) {
         self.at.store(NEVER, Relaxed);
         if self.rests(now) {
@@ -118,7 +121,7 @@ impl Asked {
         }
         let failures = self.failures.load(Relaxed).min(16);
         self.failures.store(failures + 1, Relaxed);
-        let most_ms = (REST_MS_MIN << failures).min(REST_MS_MAX);
+        let most_ms = (REST_MS_MIN << (failures + 1).saturating_sub(SHORT_RESTS)).min(REST_MS_MAX);
         let [a, b, c, d, e, f, g, h, ..] = reference.digest().0;
         let salt = u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ now.0;
         self.rests_until.store(now.plus_ms(most_ms - clock.spread(salt, most_ms / 4)).0, Relaxed);
@@ -185,7 +188,7 @@ mod tests {
             let (asked, clock) = (Asked::never(), Clock::new(seed));
             let mut now = UnixMillis(10_000);
             let mut rests = Vec::new();
-            for _ in 0..8 {
+            for _ in 0..12 {
                 let begun = now;
                 asked.failed(&lost, &clock, now);
                 asked.failed(&lost, &clock, now.plus_ms(1));
@@ -196,8 +199,8 @@ mod tests {
             }
             rests
         };
-        for (rest, most) in rests(5).into_iter().zip([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000])
-        {
+        let most = [250, 250, 250, 250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000];
+        for (rest, most) in rests(5).into_iter().zip(most) {
             assert!((most * 3 / 4..=most).contains(&rest), "{rest} of {most}");
         }
         assert_ne!(rests(5), rests(6));

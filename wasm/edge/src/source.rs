@@ -23,6 +23,8 @@ use worker::{Delay, Env};
 /// How long the relay may take before the hub is asked.
 const RELAY_BUDGET_MS: u64 = 250;
 const RELAY_OBJECT_BUDGET_MS: u64 = 1000;
+/// So much of what a read may take must be left for another.
+const AGAIN_LEFT_MS: u128 = 1000;
 /// A head of a relay with an older `as_of` is a reason to ask the hub too, the fourth time in a row: when the control plane is
 /// silent every relay's is old, and then the hub must not get all their readers. Four looks are a second, so that a relay
 /// that replays is found out before an answer is stale; later looks are rare.
@@ -91,13 +93,24 @@ async fn asked_head(isolate: &Isolate, env: &Env, until: UnixMillis) -> Option<O
             Read::Failed => isolate.relay_rest().begin(now()),
         }
     }
-    match hub::read(isolate, env, Place::Hub, Target::Head, left(until)).await {
+    match from_hub(isolate, env, Target::Head, until).await {
         Read::Bytes(bytes) => match hand_in(isolate, env, &bytes, until).await {
             HandedIn::Taken => Some(Some(bytes)),
             HandedIn::Older => Some(news),
             HandedIn::Refused => news.map(Some),
         },
         Read::Absent | Read::Failed => news.map(Some),
+    }
+}
+
+/// Reads from the hub; once more, if that failed soon, as it does where a line is cut. The claim keeps the others away as
+/// long as a second read takes, and a revocation that rides behind two reads is not delayed by two pauses.
+async fn from_hub(isolate: &Isolate, env: &Env, target: Target, until: UnixMillis) -> Read {
+    match hub::read(isolate, env, Place::Hub, target, left(until)).await {
+        Read::Failed if left(until).as_millis() >= AGAIN_LEFT_MS => {
+            hub::read(isolate, env, Place::Hub, target, left(until)).await
+        }
+        read => read,
     }
 }
 
@@ -147,7 +160,7 @@ async fn hand_in(isolate: &Isolate, env: &Env, head: &[u8], until: UnixMillis) -
             Err(HeadRefusal::Older) => return HandedIn::Older,
             Err(HeadRefusal::RootNeeded { next }) => {
                 let target = Target::Root(next);
-                let Read::Bytes(root) = hub::read(isolate, env, Place::Hub, target, left(until)).await else {
+                let Read::Bytes(root) = from_hub(isolate, env, target, until).await else {
                     return HandedIn::Refused;
                 };
                 // Another request may have handed it in meanwhile; then the head says so.
@@ -231,7 +244,7 @@ async fn asked_object(
             _ => {}
         }
     }
-    match hub::read(isolate, env, Place::Hub, target, left(until)).await {
+    match from_hub(isolate, env, target, until).await {
         Read::Bytes(bytes) => Some(bytes),
         Read::Absent | Read::Failed => None,
     }

@@ -14,6 +14,7 @@ enum Event {
     Refresh,
     Ask(Urge, Waited),
     GiveBack,
+    GiveBackBehind,
     Fail,
     /// A head of so long ago is confirmed.
     Confirm(u64),
@@ -32,6 +33,7 @@ const EVENTS: &[Event] = &[
     Event::Ask(Urge::Age, Waited::InVain),
     Event::Ask(Urge::Forced, Waited::NotYet),
     Event::GiveBack,
+    Event::GiveBackBehind,
     Event::Fail,
     Event::Confirm(0),
     Event::Confirm(3900),
@@ -44,6 +46,7 @@ struct Model {
     /// The latest reading; anew when the clock was set back far.
     latest: u64,
     granted: Option<u64>,
+    behind: Option<u64>,
     forced: Option<u64>,
     failed: Option<(u64, u32)>,
     confirmed: Option<u64>,
@@ -51,8 +54,8 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        let (granted, forced, failed, confirmed) = (None, None, None, None);
-        Self { clock: Clock::new(9), read: START, latest: 0, granted, forced, failed, confirmed }
+        let (granted, behind, forced, failed, confirmed) = (None, None, None, None, None);
+        Self { clock: Clock::new(9), read: START, latest: 0, granted, behind, forced, failed, confirmed }
     }
 
     fn copy(&self) -> Self {
@@ -65,6 +68,7 @@ impl Model {
                 confirmed: of(&clock.confirmed),
                 lease_until: of(&clock.lease_until),
                 begun: of(&clock.begun),
+                behind: of(&clock.behind),
                 forced: of(&clock.forced),
                 breaker_until: of(&clock.breaker_until),
                 failures: of(&clock.failures),
@@ -75,7 +79,7 @@ impl Model {
 
     fn now(&mut self) -> UnixMillis {
         if self.read < self.latest && self.latest - self.read > AS_OF_AHEAD_MS_MAX {
-            (self.granted, self.forced, self.confirmed) = (None, None, None);
+            (self.granted, self.behind, self.forced, self.confirmed) = (None, None, None, None);
             self.failed = self.failed.map(|(_, times)| (0, times));
             self.latest = self.read;
         }
@@ -91,10 +95,15 @@ impl Model {
             Event::Back(ms) => self.read -= ms,
             Event::Refresh => {
                 let now = self.now();
-                if self.clock.take_refresh(now) {
+                if self.clock.take_refresh(self.newest(), now) {
                     let since = self.granted.map(|granted| now.0 - granted);
                     assert!(since.is_none_or(|ms| ms >= REFRESH_EVERY_MS), "a look {since:?} ms after one");
-                    self.grant(now.0);
+                    let since = self.behind.map(|behind| now.0 - behind);
+                    assert!(since.is_none_or(|ms| ms >= LEASE_MS), "{since:?} ms after one that is out");
+                    if self.confirmed.is_none() {
+                        self.check_breaker(now.0);
+                    }
+                    (self.granted, self.behind) = (Some(now.0), Some(now.0));
                 }
             }
             Event::Ask(urge, waited) => {
@@ -107,16 +116,22 @@ impl Model {
                     assert!(since.is_none_or(|ms| ms >= FORCED_EVERY_MS), "forced {since:?} ms after one");
                     self.forced = Some(now.0);
                 }
-                self.grant(now.0);
+                self.check_breaker(now.0);
+                self.granted = Some(now.0);
                 // Of any number that ask in this moment, however long they have waited, one looks.
                 for waited in [Waited::NotYet, Waited::InVain] {
                     assert_eq!(self.clock.take_ask(Urge::Age, waited, now), Leave::InFlight);
                 }
-                assert!(!self.clock.take_refresh(now));
+                assert!(!self.clock.take_refresh(self.newest(), now));
             }
             Event::GiveBack => {
                 self.now();
                 self.clock.give_back();
+            }
+            Event::GiveBackBehind => {
+                self.now();
+                self.clock.give_back_behind();
+                self.behind = None;
             }
             Event::Fail => {
                 let now = self.now();
@@ -136,12 +151,17 @@ impl Model {
         }
     }
 
-    fn grant(&mut self, now: u64) {
+    /// The newest head.
+    fn newest(&self) -> Option<UnixMillis> {
+        self.confirmed.map(UnixMillis)
+    }
+
+    /// While the breaker is open no request waits for a look, and where nothing was confirmed yet there is none behind either.
+    fn check_breaker(&self, now: u64) {
         if let Some((failed, times)) = self.failed {
             let least_ms = (BREAKER_MS_MIN << (times - 1)).min(BREAKER_MS_MAX) * 3 / 4;
             assert!(now - failed >= least_ms, "a look {} ms after {times} failures", now - failed);
         }
-        self.granted = Some(now);
     }
 
     /// What holds in every state.
@@ -153,11 +173,19 @@ impl Model {
         let longest_ms = BREAKER_MS_MAX * 5 / 4 + 1;
         let later = model.clock.tick(UnixMillis(model.read + longest_ms + AS_OF_AHEAD_MS_MAX));
         assert!(!model.clock.is_open(later), "the breaker stays open");
-        assert!(model.copy().clock.take_refresh(later), "no look behind is due");
+        assert!(model.copy().clock.take_refresh(model.newest(), later), "no look behind is due");
+        if let Some(confirmed) = model.confirmed.filter(|confirmed| now.0 - confirmed <= PACED_FROM_MS) {
+            let soon = UnixMillis(confirmed + PACED_FROM_MS);
+            let is_due = model.granted.is_none_or(|granted| soon.0 - granted >= LEASE_MS);
+            assert!(
+                !is_due || model.copy().clock.take_refresh(model.newest(), soon),
+                "young, and no look behind is due"
+            );
+        }
         assert_eq!(model.clock.take_ask(Urge::Forced, Waited::NotYet, later), Leave::Granted);
     }
 
-    fn state(&self) -> [u64; 13] {
+    fn state(&self) -> [u64; 15] {
         let of = |one: &AtomicU64| one.load(Relaxed);
         let clock = &self.clock;
         [
@@ -165,12 +193,14 @@ impl Model {
             of(&clock.confirmed),
             of(&clock.lease_until),
             of(&clock.begun),
+            of(&clock.behind),
             of(&clock.forced),
             of(&clock.breaker_until),
             of(&clock.failures),
             self.read,
             self.latest,
             self.granted.unwrap_or(NEVER),
+            self.behind.unwrap_or(NEVER),
             self.forced.unwrap_or(NEVER),
             self.failed.map_or(NEVER, |(failed, _)| failed),
             self.failed.map_or(0, |(_, times)| u64::from(times)),

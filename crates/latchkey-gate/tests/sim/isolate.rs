@@ -54,7 +54,7 @@ pub(crate) struct Life {
     flights: RefCell<BTreeMap<Cargo, Flight>>,
     tasks: RefCell<Vec<TaskId>>,
     /// The `as_of` of the newest head that was taken.
-    newest: Cell<UnixMillis>,
+    pub(crate) newest: Cell<UnixMillis>,
     pub(crate) watch: Watch,
 }
 

@@ -20,14 +20,25 @@ pub(crate) const BOUND_MS: u64 = 5000;
 /// Once all lines are whole again, every isolate that gets requests is within the promise after this long: a push that
 /// was on its way (2 s), its retry and the upload (4 s), the breaker at its longest (12.5 s), a look.
 pub(crate) const RECOVERY_MS: u64 = 22_000;
+/// An isolate that has not answered for so long looked at no head meanwhile either.
+const IDLE_MS: u64 = 2000;
 /// How long a request takes at most: 5 s of asking, and what was begun just before.
 const REQUEST_MS_MAX: u64 = 7100;
-/// Looks at the head of one isolate at the same time: one behind an answer, one before, one that took over.
-const LOOKS_AT_ONCE_MAX: u64 = 3;
+/// Looks at the head of one isolate at the same time, if nothing is heard of any for 2 s: behind answers one a second, before
+/// answers one in 500 ms.
+const LOOKS_AT_ONCE_MAX: u64 = 6;
 /// Looks behind answers are no closer than this, and neither are forced ones.
 const EVERY_MS: u64 = 250;
 /// The greatest age that a fresh-only answer rests on.
 const FRESH_ONLY_MS: u64 = 1000;
+
+/// A failed ask, so many in a row, and what was confirmed then.
+#[derive(Clone, Copy)]
+struct Failed {
+    at: UnixMillis,
+    times: u32,
+    as_of: Option<UnixMillis>,
+}
 
 /// What is known of one isolate.
 pub(crate) struct Watch {
@@ -40,8 +51,10 @@ pub(crate) struct Watch {
     latest: Cell<UnixMillis>,
     granted: Cell<Option<UnixMillis>>,
     forced: Cell<Option<UnixMillis>>,
-    failed: Cell<Option<(UnixMillis, u32)>>,
+    failed: Cell<Option<Failed>>,
     looks: Cell<u64>,
+    /// When it answered last.
+    answered_ms: Cell<Option<u64>>,
 }
 
 impl Watch {
@@ -56,6 +69,7 @@ impl Watch {
             forced: Cell::new(None),
             failed: Cell::new(None),
             looks: Cell::new(0),
+            answered_ms: Cell::new(None),
         }
     }
 
@@ -120,9 +134,10 @@ impl Watch {
         {
             world.tally.note(if is_unmarked { "fresh" } else { "stale" });
             if !is_unmarked {
-                self.check_recovered(shell, begun, &context);
+                self.check_recovered(shell, &context);
             }
         }
+        self.answered_ms.set(Some(world.clockwork.now_ms()));
     }
 
     /// Notes which of the last revocations this answer does not know of.
@@ -263,20 +278,24 @@ impl Watch {
                     );
                 assert!(!is_known, "reached long ago: {}", context());
             }
-            _ => self.check_recovered(shell, self.latest.get(), context),
+            _ => self.check_recovered(shell, context),
         }
         if !is_unmarked && matches!(why, Unavailable::NotFresh | Unavailable::GenerationNotReached) {
-            self.check_recovered(shell, self.latest.get(), context);
+            self.check_recovered(shell, context);
         }
     }
 
-    /// A marked answer, or none: not long after all lines are whole.
-    fn check_recovered(&self, shell: &Shell, _: UnixMillis, context: &dyn Fn() -> String) {
+    /// A marked answer, or none: not long after all lines are whole, by an isolate that has requests.
+    fn check_recovered(&self, shell: &Shell, context: &dyn Fn() -> String) {
+        let now_ms = shell.world.clockwork.now_ms();
+        if self.answered_ms.get().is_none_or(|answered_ms| now_ms - answered_ms > IDLE_MS) {
+            return;
+        }
         // Changes without end over a slow build leave every head lacking something older than the promise.
         let climate = &shell.world.climate;
-        let is_slow = climate.build_ms > 100 && climate.change_every_ms < 1000;
+        let is_slow = climate.build_ms > 100 && climate.change_every_ms < climate.build_ms.max(1000);
         let Some(healed_ms) = shell.world.healed_ms.get().filter(|_| !is_slow) else { return };
-        let since_ms = shell.world.clockwork.now_ms() - healed_ms;
+        let since_ms = now_ms - healed_ms;
         shell.world.tally.note_recovery(since_ms);
         assert!(since_ms <= RECOVERY_MS, "{since_ms} ms after all lines were whole: {}", context());
     }
@@ -320,9 +339,12 @@ impl Watch {
         self.note_fresh(shell);
     }
 
-    /// A success lets the breaker begin anew.
+    /// What confirms a young age lets the breaker begin anew. How young it was cannot be seen from here where it came with no
+    /// head and no object, so that anything younger counts.
     fn note_fresh(&self, shell: &Shell) {
-        if shell.life.gate.borrow().status(shell.now()).health == Health::Fresh {
+        let status = shell.life.gate.borrow().status(shell.now());
+        let is_young = status.age_ms.is_some_and(|age_ms| age_ms <= ASK_AFTER_MS);
+        if is_young || self.failed.get().is_some_and(|failed| status.as_of > failed.as_of) {
             self.failed.set(None);
         }
     }
@@ -338,7 +360,9 @@ impl Watch {
         let now = self.tick(shell.now());
         let rested = self.granted.get().is_none_or(|last| now.since_ms(last) >= EVERY_MS);
         assert!(rested, "isolate {}: a second look within 250 ms", shell.site.name);
-        self.check_breaker(now);
+        if shell.life.newest.get() == UnixMillis::default() {
+            self.check_breaker(shell, now);
+        }
         self.granted.set(Some(now));
         shell.world.tally.note("look behind");
     }
@@ -353,23 +377,26 @@ impl Watch {
         } else {
             shell.world.tally.note("look for age");
         }
-        self.check_breaker(now);
+        self.check_breaker(shell, now);
         self.granted.set(Some(now));
     }
 
-    /// While the breaker is open nobody looks: at least three quarters of 1 s, 2 s, 4 s, up to 10 s.
-    fn check_breaker(&self, now: UnixMillis) {
-        let Some((failed, times)) = self.failed.get() else { return };
+    /// While the breaker is open no request waits for a look, and before the first head there is none at all: at least three quarters of 1 s, 2 s, 4 s, up to 10 s.
+    fn check_breaker(&self, shell: &Shell, now: UnixMillis) {
+        self.note_fresh(shell);
+        let Some(Failed { at, times, .. }) = self.failed.get() else { return };
         let least_ms = (1000 << (times - 1).min(4)).min(10_000) * 3 / 4;
-        assert!(now.since_ms(failed) >= least_ms, "a look within {least_ms} ms after {times} failures");
+        assert!(now.since_ms(at) >= least_ms, "a look within {least_ms} ms after {times} failures");
     }
 
     /// After the gate was told.
     pub(crate) fn ask_ended(&self, shell: &Shell, was_open: bool, end: RefreshEnd) {
         let now = self.tick(shell.now());
         if end == RefreshEnd::Failed && !was_open {
-            let times = self.failed.get().map_or(0, |(_, times)| times);
-            self.failed.set(Some((now, times + 1)));
+            self.note_fresh(shell);
+            let times = self.failed.get().map_or(0, |failed| failed.times) + 1;
+            let as_of = shell.life.gate.borrow().status(shell.now()).as_of;
+            self.failed.set(Some(Failed { at: now, times, as_of }));
             shell.world.tally.note("breaker");
         }
     }
