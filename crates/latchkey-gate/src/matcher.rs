@@ -102,59 +102,59 @@ impl Matcher {
         if node.value.replace(value).is_some() { Err(Contends) } else { Ok(()) }
     }
 
-    /// The value of the pattern that this canonical path is like.
-    pub(crate) fn at<'p>(&self, path: &'p str) -> Option<(u16, Texts<'p>)> {
-        let mut texts = Texts::default();
-        let value = self.walk(0, path.strip_prefix('/'), &mut texts)?;
-        Some((value, texts))
+    /// The value of the pattern that this canonical path is like; `texts` become what the path has for its parameters.
+    pub(crate) fn at<'p>(&self, path: &'p str, texts: &mut Texts<'p>) -> Option<u16> {
+        texts.len = 0;
+        self.walk(0, path.strip_prefix('/'), texts)
     }
 
     /// Goes on from a node with what is left of the path, `None` behind its last segment.
     fn walk<'p>(&self, node: usize, rest: Option<&'p str>, texts: &mut Texts<'p>) -> Option<u16> {
         let node = self.nodes.get(node)?;
         let Some(rest) = rest else { return node.value };
-        let (segment, behind) = split(rest);
+        let Split { segment, abbreviation, behind } = Split::of(rest);
         let len = texts.len;
-        let found = node.find_text(segment).and_then(|next| self.walk(next, behind, texts));
-        let found = found.or_else(|| {
-            node.parameters.iter().find_map(|parameter| {
+        if let Some(next) = node.find_text(abbreviation, segment)
+            && let Some(value) = self.walk(next, behind, texts)
+        {
+            return Some(value);
+        }
+        for parameter in &node.parameters {
+            if let Some(text) = parameter.of(segment) {
                 texts.len = len;
-                texts.push(parameter.of(segment)?);
-                self.walk(parameter.node, behind, texts)
-            })
-        });
-        found.or_else(|| {
-            let value = node.catch_all.filter(|_| !rest.is_empty())?;
-            texts.len = len;
-            texts.push(rest);
-            Some(value)
-        })
+                texts.push(text);
+                if let Some(value) = self.walk(parameter.node, behind, texts) {
+                    return Some(value);
+                }
+            }
+        }
+        let value = node.catch_all.filter(|_| !rest.is_empty())?;
+        texts.len = len;
+        texts.push(rest);
+        Some(value)
     }
 }
 
 impl Node {
-    fn find_text(&self, text: &str) -> Option<usize> {
-        if self.texts.is_empty() {
-            return None;
+    /// The node behind this text.
+    fn find_text(&self, abbreviation: u64, text: &str) -> Option<usize> {
+        let same = self.texts.get(self.texts.partition_point(|known| known.abbreviation < abbreviation)..)?;
+        let first = same.first().filter(|known| known.abbreviation == abbreviation)?;
+        if is_abbreviated_whole(abbreviation) || *first.text == *text {
+            return Some(first.node);
         }
-        let at = self.place(text).ok()?;
-        self.texts.get(at).map(|known| known.node)
-    }
-
-    /// Where this text is, or belongs.
-    fn place(&self, text: &str) -> Result<usize, usize> {
-        let abbreviation = abbreviate(text);
-        self.texts.binary_search_by(|known| {
-            known.abbreviation.cmp(&abbreviation).then_with(|| (*known.text).cmp(text))
-        })
+        let is_before = |known: &Text| known.abbreviation == abbreviation && *known.text < *text;
+        let known = same.get(same.partition_point(is_before))?;
+        (*known.text == *text).then_some(known.node)
     }
 
     /// The node behind this text: the new one, if there was none.
     fn text(&mut self, text: &str, new: usize) -> usize {
-        match self.place(text) {
+        let abbreviation = Split::of(text).abbreviation;
+        let key = |known: &Text| known.abbreviation.cmp(&abbreviation).then_with(|| (*known.text).cmp(text));
+        match self.texts.binary_search_by(key) {
             Ok(at) => self.texts.get(at).map_or(new, |known| known.node),
             Err(at) => {
-                let abbreviation = abbreviate(text);
                 self.texts.insert(at, Text { abbreviation, text: text.into(), node: new });
                 new
             }
@@ -187,22 +187,42 @@ impl Node {
     }
 }
 
-/// The first segment, and what is behind the slash that ends it.
-fn split(rest: &str) -> (&str, Option<&str>) {
-    let end = rest.bytes().position(|byte| byte == b'/');
-    let parts = end.and_then(|at| Some((rest.get(..at)?, rest.get(at + 1..)?)));
-    parts.map_or((rest, None), |(segment, behind)| (segment, Some(behind)))
+/// The beginning of what is left of a path.
+struct Split<'p> {
+    /// The first segment.
+    segment: &'p str,
+    /// Its last 8 bytes, in which most texts of a node differ: they are compared where they stand, and the text is not.
+    abbreviation: u64,
+    /// What is behind the slash that ends it.
+    behind: Option<&'p str>,
 }
 
-/// The length of a text and its last 7 bytes, in which most texts of a node differ: it is compared where it stands, and the text is not.
-fn abbreviate(text: &str) -> u64 {
-    let last = text.bytes().rev().take(7);
-    last.fold(text.len() as u64 & 0xff, |abbreviation, byte| abbreviation << 8 | u64::from(byte))
+impl<'p> Split<'p> {
+    #[inline]
+    fn of(rest: &'p str) -> Self {
+        let mut abbreviation = 0;
+        for (at, byte) in rest.bytes().enumerate() {
+            if byte == b'/' {
+                let (segment, behind) = (rest.get(..at), rest.get(at + 1..));
+                return Self { segment: segment.unwrap_or_default(), abbreviation, behind };
+            }
+            abbreviation = abbreviation << 8 | u64::from(byte);
+        }
+        Self { segment: rest, abbreviation, behind: None }
+    }
+}
+
+/// Whether no other text has this abbreviation: none is longer than 7 bytes, and no byte of a canonical path is 0.
+const fn is_abbreviated_whole(abbreviation: u64) -> bool {
+    abbreviation >> 56 == 0
 }
 
 impl Parameter {
     /// What of the segment is the parameter's; never nothing.
     fn of<'p>(&self, segment: &'p str) -> Option<&'p str> {
+        if self.before.is_empty() && self.behind.is_empty() {
+            return (!segment.is_empty()).then_some(segment);
+        }
         let text = segment.strip_prefix(&*self.before)?.strip_suffix(&*self.behind)?;
         (!text.is_empty()).then_some(text)
     }

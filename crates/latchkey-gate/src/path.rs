@@ -111,13 +111,13 @@ const fn is_unreserved(byte: u8) -> bool {
 /// Whether a path is plain from end to end and no segment is empty or begins with a dot, as it is with nearly every path. One
 /// pass says so; what is not simple may be canonical all the same.
 fn is_simple(raw: &[u8]) -> bool {
-    let mut is_behind_slash = false;
-    raw.iter().all(|byte| {
+    let (mut wrong, mut behind_slash) = (0, 0);
+    for byte in raw {
         let kind = KINDS[usize::from(*byte)];
-        let is_simple = kind != OTHER && !(is_behind_slash && kind != PLAIN);
-        is_behind_slash = kind == SLASH;
-        is_simple
-    }) && !is_behind_slash
+        wrong |= kind & (OTHER | behind_slash);
+        behind_slash = (kind & 1) << 1;
+    }
+    wrong == 0 && behind_slash == 0
 }
 
 /// Checks every byte and escape; says whether there is an escape at all.
@@ -147,10 +147,12 @@ fn check_bytes(raw: &[u8], plain: &Characters) -> Result<bool, PathError> {
 }
 
 /// What may not stand plain in a path.
-const OTHER: u8 = 0;
-const PLAIN: u8 = 1;
-const SLASH: u8 = 2;
-const DOT: u8 = 3;
+const OTHER: u8 = 0b100;
+const PLAIN: u8 = 0;
+/// What may not stand behind a slash where a path is simple has this bit.
+const DOT: u8 = 0b010;
+/// And what is one has the lowest.
+const SLASH: u8 = 0b011;
 
 /// By byte: which of these it is.
 const KINDS: [u8; 256] = {

@@ -192,7 +192,8 @@ impl Routes {
         method: &str,
         path: Path<'p>,
     ) -> Option<Route<'r, 'p>> {
-        let (index, texts, label) = self.matched(host, method, path)?;
+        let mut texts = Texts::default();
+        let (index, label) = self.matched(host, method, path, &mut texts)?;
         // The text behind a parameter may be that of an escape's digits: such a path does not spell what the pattern says.
         // No other rule is looked for, of every host perhaps, that would let in what this one keeps out.
         if path.is_escaped() && texts.iter().any(|text| decode(text).is_none()) {
@@ -202,37 +203,44 @@ impl Routes {
         Some(Route { rule, index, names, texts, label })
     }
 
-    /// The first rule that is like the request: its index, what the path has for its parameters, and the host for its own.
+    /// The first rule that is like the request: its index, and what the host has for its parameter; `texts` are what the path
+    /// has for its own.
     fn matched<'p>(
         &self,
         host: Option<&'p str>,
         method: &str,
         path: Path<'p>,
-    ) -> Option<(u16, Texts<'p>, Option<String>)> {
+        texts: &mut Texts<'p>,
+    ) -> Option<(u16, Option<String>)> {
         if (!self.hosts.is_empty() || !self.domains.is_empty())
             && let Some(host) = host.map(bare_host)
         {
             if let Some(table) = table_of(&self.hosts, &host)
-                && let Some((index, texts)) = self.matched_in(table, method, path)
+                && let Some(index) = self.matched_in(table, method, path, texts)
             {
-                return Some((index, texts, None));
+                return Some((index, None));
             }
             if let Some((label, domain)) = host.split_once('.')
                 && !label.is_empty()
                 && let Some(table) = table_of(&self.domains, domain)
-                && let Some((index, texts)) = self.matched_in(table, method, path)
+                && let Some(index) = self.matched_in(table, method, path, texts)
             {
-                return Some((index, texts, Some(label.into())));
+                return Some((index, Some(label.into())));
             }
         }
-        let (index, texts) = self.matched_in(&self.others, method, path)?;
-        Some((index, texts, None))
+        Some((self.matched_in(&self.others, method, path, texts)?, None))
     }
 
-    fn matched_in<'p>(&self, table: &Table, method: &str, path: Path<'p>) -> Option<(u16, Texts<'p>)> {
+    fn matched_in<'p>(
+        &self,
+        table: &Table,
+        method: &str,
+        path: Path<'p>,
+        texts: &mut Texts<'p>,
+    ) -> Option<u16> {
         let method = table.0.iter().find(|known| known.name == method)?;
-        let (value, texts) = self.matchers.get(method.matcher)?.at(path.as_str())?;
-        Some((*method.rules.get(usize::from(value))?, texts))
+        let value = self.matchers.get(method.matcher)?.at(path.as_str(), texts)?;
+        method.rules.get(usize::from(value)).copied()
     }
 
     /// Which rule a host, a method and a path fall under, counted from 0.

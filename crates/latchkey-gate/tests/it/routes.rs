@@ -58,6 +58,32 @@ fn pattern_that_no_request_can_match_is_refused() {
 }
 
 #[test]
+fn segments_that_end_alike_are_told_apart() {
+    let texts = [
+        "settings",
+        "red-settings",
+        "blue-settings",
+        "a-settings",
+        "x",
+        "ettings",
+        "ttings",
+        "longer-settings-b",
+    ];
+    let patterns: Vec<_> = texts.iter().map(|text| format!("/v1/{text}/all")).collect();
+    let mut rules: Vec<_> = patterns.iter().map(|pattern| view(pattern)).collect();
+    rules.push(view("/v1/{other}/all"));
+    let routes = Routes::compile(&rules).unwrap();
+    let which = |path: &str| routes.which(None, "GET", path.as_bytes()).unwrap();
+    for (at, path) in patterns.iter().enumerate() {
+        assert_eq!(which(path), Some(at), "{path}");
+    }
+    for other in ["green-settings", "0-settings", "zz-settings", "tings", "longer-settings-a", "y"] {
+        assert_eq!(which(&format!("/v1/{other}/all")), Some(texts.len()), "{other}");
+    }
+    assert_eq!(which("/v1/red-settings"), None);
+}
+
+#[test]
 fn sources_must_name_parameters_of_the_pattern() {
     let project =
         |pattern: &str, name: &str| Rule { project: Some(Source::Path(name.into())), ..view(pattern) };
