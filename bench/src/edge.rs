@@ -41,7 +41,7 @@ pub(crate) fn filled(signers: &Signers, head: &[u8], depot: &Depot) -> Result<Ga
         }
         for wanted in wanted {
             let bytes = depot.0.get(&wanted.reference().digest()).context("an object is missing")?;
-            gate.accept_object(&wanted, bytes.to_vec(), NOW).map_err(|error| anyhow!("{error:?}"))?;
+            gate.accept_object(&wanted, bytes, NOW).map_err(|error| anyhow!("{error:?}"))?;
         }
     }
     ensure!(gate.status(NOW).generation.is_some(), "the gate did not adopt the manifest");

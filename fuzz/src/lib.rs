@@ -234,7 +234,7 @@ pub fn gate() -> Gate {
             .iter()
             .chain([&built.manifest])
             .find(|object| object.reference == *first.reference());
-        gate.accept_object(first, object.unwrap().bytes.to_vec(), NOW).unwrap();
+        gate.accept_object(first, &object.unwrap().bytes, NOW).unwrap();
     }
 }
 

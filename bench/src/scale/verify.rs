@@ -147,6 +147,6 @@ impl<'a> Reader<'a> {
         let bytes = fs::read(self.published.join("objects").join(name))?;
         self.bytes += bytes.len() as u64;
         self.objects += 1;
-        self.gate.accept_object(wanted, bytes, self.now).map_err(|error| anyhow!("{error}"))
+        self.gate.accept_object(wanted, &bytes, self.now).map_err(|error| anyhow!("{error}"))
     }
 }

@@ -167,14 +167,14 @@ impl Gate {
     pub fn accept_object(
         &mut self,
         wanted: &Wanted,
-        bytes: Vec<u8>,
+        bytes: &[u8],
         now: UnixMillis,
     ) -> Result<(), ObjectRefusal> {
         let now = self.clock.tick(now);
         let taken = match wanted.part {
-            Part::Manifest => self.take_manifest(wanted, &bytes),
-            Part::Delta => self.take_delta(wanted, &bytes),
-            Part::Node(kind) => self.take_node(kind, wanted, &bytes),
+            Part::Manifest => self.take_manifest(wanted, bytes),
+            Part::Delta => self.take_delta(wanted, bytes),
+            Part::Node(kind) => self.take_node(kind, wanted, bytes),
             Part::Page(kind) => self.take_page(kind, wanted, bytes),
         };
         if taken.is_err() {
@@ -334,9 +334,9 @@ impl Gate {
         Ok(staged?)
     }
 
-    fn take_page(&mut self, kind: Kind, wanted: &Wanted, bytes: Vec<u8>) -> Result<(), ObjectRefusal> {
+    fn take_page(&mut self, kind: Kind, wanted: &Wanted, bytes: &[u8]) -> Result<(), ObjectRefusal> {
         for candidate in &mut self.coming.candidates {
-            candidate.take_page(kind, wanted, &bytes)?;
+            candidate.take_page(kind, wanted, bytes)?;
         }
         if let Some(serving) = &mut self.serving {
             serving.shelves.take_page(kind, wanted, bytes)?;

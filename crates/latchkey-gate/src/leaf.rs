@@ -1,12 +1,11 @@
 //! Pages as a shelf holds them: of records, and of names.
 
-use alloc::vec::Vec;
 use latchkey_snapshot::node::PageRef;
 use latchkey_snapshot::{Kind, Names, ObjectError, Page};
 
 /// What a page of a shelf can be.
 pub(crate) trait Leaf: Sized + Clone {
-    fn parse(kind: Kind, page: &PageRef, bytes: Vec<u8>) -> Result<Self, LeafError>;
+    fn parse(kind: Kind, page: &PageRef, bytes: &[u8]) -> Result<Self, LeafError>;
     /// Its bytes as they came, where it holds them so.
     fn len_bytes(&self) -> usize;
     /// Bytes of memory that a page of this length takes, about.
@@ -21,8 +20,8 @@ pub(crate) enum LeafError {
 }
 
 impl Leaf for Page {
-    fn parse(kind: Kind, page: &PageRef, bytes: Vec<u8>) -> Result<Self, LeafError> {
-        let parsed = Page::parse(kind, &page.object, bytes.into_boxed_slice()).map_err(LeafError::Object)?;
+    fn parse(kind: Kind, page: &PageRef, bytes: &[u8]) -> Result<Self, LeafError> {
+        let parsed = Page::parse(kind, &page.object, bytes.into()).map_err(LeafError::Object)?;
         if parsed.records() == page.records as usize { Ok(parsed) } else { Err(LeafError::Records) }
     }
 
@@ -36,8 +35,8 @@ impl Leaf for Page {
 }
 
 impl Leaf for Names {
-    fn parse(kind: Kind, page: &PageRef, bytes: Vec<u8>) -> Result<Self, LeafError> {
-        let parsed = Names::parse(kind, &page.object, &bytes).map_err(LeafError::Object)?;
+    fn parse(kind: Kind, page: &PageRef, bytes: &[u8]) -> Result<Self, LeafError> {
+        let parsed = Names::parse(kind, &page.object, bytes).map_err(LeafError::Object)?;
         let records = match &parsed {
             Names::Projects(list) => list.len(),
             Names::Organizations(list) => list.len(),

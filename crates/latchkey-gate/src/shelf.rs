@@ -193,7 +193,7 @@ impl<T: Leaf> Shelf<T> {
     }
 
     /// Takes a page in, if the shelf still wants it. Says whether it did.
-    pub(crate) fn take_page(&mut self, wanted: &Wanted, bytes: Vec<u8>) -> Result<bool, LeafError> {
+    pub(crate) fn take_page(&mut self, wanted: &Wanted, bytes: &[u8]) -> Result<bool, LeafError> {
         let Some(index) = self.index_of(wanted) else { return Ok(false) };
         let Some(slot) = self.slots.get_mut(index) else { return Ok(false) };
         let Slot::Page(reference, _) = slot else { return Ok(false) };

@@ -253,12 +253,7 @@ impl Shelves {
         }
     }
 
-    pub(crate) fn take_page(
-        &mut self,
-        kind: Kind,
-        wanted: &Wanted,
-        bytes: Vec<u8>,
-    ) -> Result<bool, LeafError> {
+    pub(crate) fn take_page(&mut self, kind: Kind, wanted: &Wanted, bytes: &[u8]) -> Result<bool, LeafError> {
         match kind {
             Kind::ProjectNames => self.project_names.take_page(wanted, bytes),
             Kind::OrganizationNames => self.organization_names.take_page(wanted, bytes),
@@ -317,7 +312,7 @@ impl AllStaged {
             page: &PageRef,
             bytes: &[u8],
         ) -> Result<(), LeafError> {
-            let parsed = T::parse(kind, page, bytes.to_vec())?;
+            let parsed = T::parse(kind, page, bytes)?;
             staged.pages.insert(page.object.digest(), (*page, parsed));
             Ok(())
         }

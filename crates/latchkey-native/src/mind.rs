@@ -326,7 +326,7 @@ impl Mind {
         let (digest, len) = (wanted.reference().digest(), wanted.reference().len_bytes() as usize);
         if let Some(state) = &self.state
             && let Some(bytes) = state.object(digest, len).await
-            && self.write().accept_object(wanted, bytes, self.now()).is_ok()
+            && self.write().accept_object(wanted, &bytes, self.now()).is_ok()
         {
             return;
         }
@@ -335,15 +335,14 @@ impl Mind {
             self.write().object_failed(wanted, self.now());
             return;
         };
-        let copy = self.state.as_ref().map(|state| (state, bytes.clone()));
-        match self.write().accept_object(wanted, bytes, self.now()) {
+        match self.write().accept_object(wanted, &bytes, self.now()) {
             Ok(()) => {}
             Err(refusal) => {
                 tracing::warn!(?refusal, "an object was refused");
                 return;
             }
         }
-        if let Some((state, bytes)) = copy {
+        if let Some(state) = &self.state {
             state.keep_object(digest, bytes).await;
         }
     }

@@ -91,7 +91,7 @@ fn feed(
         let wanted = gate.wanted(usize::MAX).into_iter().find(|wanted| !failed.contains(wanted));
         let Some(wanted) = wanted else { return Ok(()) };
         match objects.get(&wanted.reference().digest()) {
-            Some(bytes) => gate.accept_object(&wanted, bytes.clone(), now)?,
+            Some(bytes) => gate.accept_object(&wanted, bytes, now)?,
             None => {
                 gate.object_failed(&wanted, now);
                 failed.push(wanted);

@@ -24,9 +24,22 @@ export function fault(who) {
   return new Error(`${who} is out of order`);
 }
 
+/** The reads that were broken off last. */
+const broken = {};
+/** A read as soon after one that was broken off is the same look's second. */
+const SECOND_MS = 200;
+
+/** Breaks a read off, unless it comes right behind one that was. */
+function breakFirst(who) {
+  const isSecond = Date.now() - (broken[who] ?? 0) < SECOND_MS;
+  broken[who] = isSecond ? 0 : Date.now();
+  if (!isSecond) throw fault(who);
+}
+
 /** Does what is ordered of `who`; `undefined`: nothing is, or not here. */
 export async function misdeed(who) {
   const what = faults[who];
+  if (what === 'break first') breakFirst(who);
   if (!['hang', 'reject', 'status', 'garbage', 'nonsense'].includes(what) && !Number.isInteger(what)) return undefined;
   const error = fault(who);
   if (what === 'hang') await forever();

@@ -44,6 +44,8 @@ pub struct Harness {
     now: UnixMillis,
     pool: Vec<(String, String)>,
     next: usize,
+    /// Where objects are put while the gate reads them, as in the edge.
+    scratch: Vec<u8>,
 }
 
 /// A request, its texts ready.
@@ -70,7 +72,8 @@ impl Harness {
             seed: 1,
         };
         let gate = Gate::new(config).map_err(|error| JsError::new(&error.to_string()))?;
-        Ok(Self { gate, now: UnixMillis(u64::from_le_bytes(*now)), pool: Vec::new(), next: 0 })
+        let now = UnixMillis(u64::from_le_bytes(*now));
+        Ok(Self { gate, now, pool: Vec::new(), next: 0, scratch: Vec::new() })
     }
 
     /// Takes in a head, behind the moment at which it comes.
@@ -154,8 +157,14 @@ impl Harness {
             let name = JsValue::from_str(&wanted.reference().digest().to_string());
             let bytes =
                 fetch.call1(&JsValue::NULL, &name).map_err(|_| JsError::new("an object is missing"))?;
-            let bytes = Uint8Array::new(&bytes).to_vec();
-            let taken = self.gate.accept_object(wanted, bytes, self.now);
+            let bytes = Uint8Array::new(&bytes);
+            let len = bytes.length() as usize;
+            if self.scratch.len() < len {
+                self.scratch.resize(len.next_power_of_two(), 0);
+            }
+            let (place, _) = self.scratch.split_at_mut(len);
+            bytes.copy_to(place);
+            let taken = self.gate.accept_object(wanted, place, self.now);
             taken.map_err(|error| JsError::new(&format!("{error:?}")))?;
         }
         Ok(())

@@ -59,7 +59,7 @@ impl Key<'_> {
 }
 
 /// What is there, if it has at most `len_max` bytes.
-pub(crate) async fn get(isolate: &Isolate, key: Key<'_>, len_max: usize) -> Option<Vec<u8>> {
+pub(crate) async fn get(isolate: &Isolate, key: Key<'_>, len_max: usize) -> Option<Uint8Array> {
     let rest = isolate.cache()?;
     if rest.lasts(now()) {
         return None;
@@ -91,7 +91,7 @@ pub(crate) fn why<T>(fault: Option<Result<T>>) -> String {
     fault.and_then(Result::err).map_or_else(|| "it took too long".to_owned(), |error| error.to_string())
 }
 
-async fn look(url: String, len_max: usize) -> Result<Option<Vec<u8>>> {
+async fn look(url: String, len_max: usize) -> Result<Option<Uint8Array>> {
     let found = call(&open().await?, "match", &[url.into()]).await?;
     if found.is_undefined() {
         return Ok(None);

@@ -30,8 +30,8 @@ pub(crate) enum Place {
 
 /// What came of a read.
 pub(crate) enum Read {
-    /// The bytes.
-    Bytes(Vec<u8>),
+    /// The bytes, which are not in the module's memory yet.
+    Bytes(Uint8Array),
     /// The hub has no such thing.
     Absent,
     /// It did not answer in time, or not as a hub does.
@@ -93,7 +93,7 @@ async fn read_within(
 }
 
 /// The bytes of a response, if it is a good one with at most `len_max` of them.
-pub(crate) async fn body(response: &web_sys::Response, len_max: usize) -> Result<Option<Vec<u8>>> {
+pub(crate) async fn body(response: &web_sys::Response, len_max: usize) -> Result<Option<Uint8Array>> {
     let declared = response.headers().get("content-length")?.and_then(|text| text.parse::<usize>().ok());
     if !response.ok() || declared.is_none_or(|len| len > len_max) {
         // A body that nobody reads keeps its connection.
@@ -106,7 +106,7 @@ pub(crate) async fn body(response: &web_sys::Response, len_max: usize) -> Result
     let bytes = Uint8Array::new(&buffer);
     // Before they are copied in: nothing longer is believed anyway.
     let fits = usize::try_from(bytes.length()).is_ok_and(|len| len <= len_max);
-    Ok(fits.then(|| bytes.to_vec()))
+    Ok(fits.then_some(bytes))
 }
 
 /// Hands a pusher's request on, body and all.

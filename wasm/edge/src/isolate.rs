@@ -13,7 +13,7 @@ use latchkey_push::relay;
 use latchkey_snapshot::{Installation, Root};
 use std::rc::Rc;
 use worker::Env;
-use worker::js_sys::{self, Reflect};
+use worker::js_sys::{self, Reflect, Uint8Array};
 use worker::wasm_bindgen::JsValue;
 use worker::web_sys::Request;
 
@@ -41,6 +41,8 @@ struct Kept {
     old_heads: Cell<u32>,
     rests: Rests,
     flights: RefCell<Flights>,
+    /// Where objects are put while they are read, so that the largest need no new place in one piece each time.
+    scratch: Cell<Vec<u8>>,
     assertions: Assertions,
     /// Where usage goes nowhere, none is counted.
     report: Option<RefCell<Report>>,
@@ -71,6 +73,8 @@ impl Rest {
     }
 }
 
+/// So much is kept for the next object: the longest delta has as many bytes.
+const SCRATCH_LEN_MAX: usize = 1 << 20;
 /// How long what failed is left alone: long enough that its failing costs next to nothing.
 const REST_MS: u64 = 5000;
 
@@ -116,6 +120,7 @@ impl Isolate {
             old_heads: Cell::default(),
             rests: Rests::default(),
             flights: RefCell::new(Flights::default()),
+            scratch: Cell::default(),
             assertions: Assertions::default(),
         })))
     }
@@ -206,6 +211,21 @@ impl Isolate {
     /// Looks at what was let in; `None` when it is not counted.
     pub(crate) fn report<T>(&self, work: impl FnOnce(&mut Report) -> T) -> Option<T> {
         self.0.report.as_ref()?.try_borrow_mut().ok().map(|mut report| work(&mut report))
+    }
+
+    /// Does something with bytes that are not in the module's memory.
+    pub(crate) fn with_bytes<T>(&self, bytes: &Uint8Array, work: impl FnOnce(&[u8]) -> T) -> T {
+        let (mut scratch, len) = (self.0.scratch.take(), bytes.length() as usize);
+        if scratch.len() < len {
+            scratch.resize(len.next_power_of_two(), 0);
+        }
+        let (place, _) = scratch.split_at_mut(len);
+        bytes.copy_to(place);
+        let done = work(place);
+        if scratch.len() <= SCRATCH_LEN_MAX {
+            self.0.scratch.set(scratch);
+        }
+        done
     }
 
     /// Looks at what is in flight.

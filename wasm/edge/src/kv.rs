@@ -18,7 +18,7 @@ const BINDING: &str = "LATCHKEY_KV";
 const BUDGET_MS: u64 = 500;
 
 /// The object's bytes, if they are there; nobody has verified them.
-pub(crate) async fn get(isolate: &Isolate, env: &Env, target: &Target) -> Option<Vec<u8>> {
+pub(crate) async fn get(isolate: &Isolate, env: &Env, target: &Target) -> Option<Uint8Array> {
     let namespace = Reflect::get(env.as_ref(), &JsValue::from_str(BINDING)).ok()?;
     let rest = isolate.kv();
     if namespace.is_undefined() || rest.lasts(now()) {
@@ -34,7 +34,7 @@ pub(crate) async fn get(isolate: &Isolate, env: &Env, target: &Target) -> Option
     }
 }
 
-async fn read(namespace: &JsValue, target: &Target) -> Result<Option<Vec<u8>>> {
+async fn read(namespace: &JsValue, target: &Target) -> Result<Option<Uint8Array>> {
     let options = Object::new();
     Reflect::set(&options, &JsValue::from_str("type"), &JsValue::from_str("arrayBuffer"))?;
     let found = call(namespace, "get", &[target.to_string().into(), options.into()]).await?;
@@ -43,5 +43,5 @@ async fn read(namespace: &JsValue, target: &Target) -> Result<Option<Vec<u8>>> {
     }
     let buffer: ArrayBuffer = found.dyn_into()?;
     let fits = usize::try_from(buffer.byte_length()).is_ok_and(|len| len <= target.len_max());
-    Ok(fits.then(|| Uint8Array::new(&buffer).to_vec()))
+    Ok(fits.then(|| Uint8Array::new(&buffer)))
 }

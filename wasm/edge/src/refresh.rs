@@ -188,14 +188,14 @@ async fn fetch(isolate: &Isolate, env: &Env, wanted: &Wanted, errand: Errand, pi
     let reference = wanted.reference();
     let until = now().plus_ms(OBJECT_BUDGET_MS);
     let found = source::object(isolate, env, reference, errand, until).await;
-    let (is_taken, copy) = match found {
+    let (is_taken, news) = match found {
         Some((bytes, origin)) => {
-            let copy = (origin != Origin::Cache).then(|| source::copy_of(isolate, &bytes)).flatten();
-            let taken = isolate.with_mut(|gate| gate.accept_object(wanted, bytes, now()));
+            let take = |bytes: &[u8]| isolate.with_mut(|gate| gate.accept_object(wanted, bytes, now()));
+            let taken = isolate.with_bytes(&bytes, take);
             if let Some(Err(refusal)) = &taken {
                 worker::console_warn!("an object was refused: {refusal}");
             }
-            (matches!(taken, Some(Ok(_))), copy)
+            (matches!(taken, Some(Ok(_))), (origin != Origin::Cache).then_some(bytes))
         }
         None => {
             isolate.with_mut(|gate| gate.object_failed(wanted, now()));
@@ -203,8 +203,8 @@ async fn fetch(isolate: &Isolate, env: &Env, wanted: &Wanted, errand: Errand, pi
         }
     };
     land(isolate, pilot);
-    if let Some(copy) = copy.filter(|_| is_taken) {
-        source::share_object(isolate, reference, &copy).await;
+    if let Some(bytes) = news.filter(|_| is_taken) {
+        source::share_object(isolate, reference, &bytes).await;
     }
     is_taken
 }

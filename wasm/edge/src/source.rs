@@ -82,6 +82,7 @@ async fn asked_head(isolate: &Isolate, env: &Env, until: UnixMillis) -> Option<O
         let budget = left(until).min(Duration::from_millis(RELAY_BUDGET_MS));
         match hub::read(isolate, env, Place::Relay(relay), Target::Head, budget).await {
             Read::Bytes(bytes) => {
+                let bytes = bytes.to_vec();
                 if let HandedIn::Taken = hand_in(isolate, env, &bytes, until).await {
                     if !is_doubtful(isolate, &bytes) {
                         return Some(Some(bytes));
@@ -94,8 +95,8 @@ async fn asked_head(isolate: &Isolate, env: &Env, until: UnixMillis) -> Option<O
         }
     }
     match from_hub(isolate, env, Target::Head, until).await {
-        Read::Bytes(bytes) => match hand_in(isolate, env, &bytes, until).await {
-            HandedIn::Taken => Some(Some(bytes)),
+        Read::Bytes(bytes) => match hand_in(isolate, env, &bytes.to_vec(), until).await {
+            HandedIn::Taken => Some(Some(bytes.to_vec())),
             HandedIn::Older => Some(news),
             HandedIn::Refused => news.map(Some),
         },
@@ -125,13 +126,14 @@ fn is_doubtful(isolate: &Isolate, head: &[u8]) -> bool {
 /// Whether the data centre's own entry will do.
 async fn shared_head(isolate: &Isolate, env: &Env, urgency: Urgency, until: UnixMillis) -> bool {
     let Some(bytes) = cache::get(isolate, Key::Head, ENTRY_LEN_MAX).await else { return false };
+    let bytes = bytes.to_vec();
     let Some(entry) = Entry::parse(&bytes) else { return false };
     if !entry.serves(urgency, now()) {
         if matches!(urgency, Urgency::Before { .. }) {
             return false;
         }
         let claim = cache::get(isolate, Key::Claim, ENTRY_LEN_MAX).await;
-        let claim = claim.and_then(|bytes| shared::parse_claim(&bytes));
+        let claim = claim.and_then(|bytes| shared::parse_claim(&bytes.to_vec()));
         if !entry.serves_while_claimed(urgency, claim, now()) {
             return false;
         }
@@ -164,7 +166,7 @@ async fn hand_in(isolate: &Isolate, env: &Env, head: &[u8], until: UnixMillis) -
                     return HandedIn::Refused;
                 };
                 // Another request may have handed it in meanwhile; then the head says so.
-                let _ = isolate.with_mut(|gate| gate.accept_root(&root));
+                let _ = isolate.with_mut(|gate| gate.accept_root(&root.to_vec()));
             }
             Err(refusal) => {
                 worker::console_warn!("a head was refused: {refusal}");
@@ -182,7 +184,7 @@ pub(crate) async fn object(
     reference: &ObjectRef,
     errand: Errand,
     until: UnixMillis,
-) -> Option<(Vec<u8>, Origin)> {
+) -> Option<(Uint8Array, Origin)> {
     let target = Target::Object(reference.digest());
     if let Some(bytes) = shared_object(isolate, reference, &target, errand, until).await {
         return Some((bytes, Origin::Cache));
@@ -199,19 +201,19 @@ async fn shared_object(
     target: &Target,
     errand: Errand,
     until: UnixMillis,
-) -> Option<Vec<u8>> {
+) -> Option<Uint8Array> {
     let mut patience = Patience::new(errand, chance());
     while isolate.cache().is_some_and(|rest| !rest.lasts(now())) {
         let found = cache::get(isolate, Key::Object(target), target.len_max());
         let claim = cache::get(isolate, Key::ObjectClaim(target), ENTRY_LEN_MAX);
         let (found, claim) = join(found, claim).await;
         match found {
-            Some(bytes) if reference.admit(&bytes).is_ok() => return Some(bytes),
+            Some(bytes) if is_named(isolate, reference, &bytes) => return Some(bytes),
             // What is wrong there stays wrong until somebody puts what is right in its place.
             Some(_) => return None,
             None => {}
         }
-        match patience.next(claim.and_then(|bytes| shared::parse_claim(&bytes)), now()) {
+        match patience.next(claim.and_then(|bytes| shared::parse_claim(&bytes.to_vec())), now()) {
             Next::Look(wait_ms) if now().plus_ms(wait_ms) < until => {
                 Delay::from(Duration::from_millis(wait_ms)).await;
             }
@@ -228,8 +230,8 @@ async fn asked_object(
     target: Target,
     errand: Errand,
     until: UnixMillis,
-) -> Option<Vec<u8>> {
-    let is_named = |bytes: &Vec<u8>| reference.admit(bytes).is_ok();
+) -> Option<Uint8Array> {
+    let is_named = |bytes: &Uint8Array| is_named(isolate, reference, bytes);
     // KV does not have yet what a new head leads to, and would go on saying so to the others.
     if errand != Errand::News
         && let Some(bytes) = kv::get(isolate, env, &target).await.filter(is_named)
@@ -255,9 +257,8 @@ pub(crate) fn chance() -> u32 {
     (js_sys::Math::random() * 4_294_967_296.0) as u32
 }
 
-/// A copy of an object for the cache, if there is one.
-pub(crate) fn copy_of(isolate: &Isolate, bytes: &[u8]) -> Option<Uint8Array> {
-    isolate.cache().map(|_| Uint8Array::from(bytes))
+fn is_named(isolate: &Isolate, reference: &ObjectRef, bytes: &Uint8Array) -> bool {
+    isolate.with_bytes(bytes, |bytes| reference.admit(bytes).is_ok())
 }
 
 /// Puts an object where the others of the data centre find it.

@@ -200,7 +200,7 @@ impl Core {
     /// Hands an object in that was wanted; why it was refused, if it was.
     pub fn accept_object(&mut self, digest: &str, bytes: Vec<u8>, now: f64) -> Option<String> {
         let Some(wanted) = self.take_wanted(digest) else { return Some("nobody wants it".to_owned()) };
-        self.gate.accept_object(&wanted, bytes, millis(now)).err().map(|refusal| refusal.to_string())
+        self.gate.accept_object(&wanted, &bytes, millis(now)).err().map(|refusal| refusal.to_string())
     }
 
     /// An object that was wanted could not be had.

@@ -103,8 +103,8 @@ const NOTES: &str = "
 - `republish_ms` is the whole product: the store's writer and fsync, outbox, publisher, and a head that the directory sink has
   synced. It is the greater of two medians, of revocations and of new keys.
 - `isolate_memory_mb`, `refresh_*`, `delta_*`, `rebase_*`: a publisher over a store in memory makes what the edge takes in:
-  64 keys are revoked and 64 made between two refreshes, so that deltas grow, are made one, and give way to new bases. Memory grows
-  by what a merged delta needs beside the chain that it takes the place of, some 0.9 MB at a time, until free places are enough.
+  64 keys are revoked and 64 made between two refreshes, so that deltas grow, are made one, and give way to new bases. Objects
+  are read from one place of an isolate's that stays, of 1 MB at most; what they become lies between what was there before.
 - Native and workerd verdicts are chained: the next begins once the answer of the one before is known. Keys are drawn
   at random for every sample; only the request's own bytes are in the cache. Values are medians.
 - `verdict_native_ratio` is the median over rounds of verdict time over baseline time of the same round.

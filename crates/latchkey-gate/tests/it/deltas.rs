@@ -189,14 +189,14 @@ fn tampered_delta_is_refused_and_asked_for_again() {
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
     for tampered in [flipped, bytes[1..].to_vec(), vec![]] {
-        let refused = shell.gate.accept_object(&wanted[0], tampered, stage.now);
+        let refused = shell.gate.accept_object(&wanted[0], &tampered, stage.now);
         assert!(matches!(refused, Err(ObjectRefusal::Object(_))), "{refused:?}");
         assert!(shell.gate.wanted(10).is_empty(), "asked for again at once");
         stage.now = stage.now.plus_ms(30_000);
         assert_eq!(shell.gate.status(stage.now).removed_ahead, 0);
         assert_eq!(shell.gate.wanted(10), wanted);
     }
-    shell.gate.accept_object(&wanted[0], bytes, stage.now).unwrap();
+    shell.gate.accept_object(&wanted[0], &bytes, stage.now).unwrap();
     assert_refused(&shell.invoke(&mut stage, &key.text), REVOKED);
 }
 

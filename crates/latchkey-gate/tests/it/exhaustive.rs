@@ -281,7 +281,7 @@ impl<'s> Run<'s> {
     fn fetch(&mut self, wanted: &Wanted, comes: bool) {
         let bytes = self.script.stage.objects[&wanted.reference().digest()].clone();
         if comes {
-            self.gate.accept_object(wanted, bytes, self.now()).unwrap();
+            self.gate.accept_object(wanted, &bytes, self.now()).unwrap();
         } else {
             self.gate.object_failed(wanted, self.now());
         }

@@ -221,14 +221,14 @@ fn tampered_objects_are_refused_and_asked_for_again() {
         let bytes = stage.objects[&wanted.reference().digest()].clone();
         let mut flipped = bytes.clone();
         *flipped.last_mut().unwrap() ^= 1;
-        let refused = shell.gate.accept_object(&wanted, flipped, stage.now);
+        let refused = shell.gate.accept_object(&wanted, &flipped, stage.now);
         assert_eq!(refused, Err(ObjectRefusal::Object(ObjectError::Digest)));
-        let refused = shell.gate.accept_object(&wanted, vec![], stage.now);
+        let refused = shell.gate.accept_object(&wanted, &[], stage.now);
         assert!(matches!(refused, Err(ObjectRefusal::Object(ObjectError::Length { got: 0, .. }))));
         stage.now = stage.now.plus_ms(30_000);
         shell.gate.status(stage.now);
         assert!(shell.gate.wanted(100).contains(&wanted));
-        shell.gate.accept_object(&wanted, bytes, stage.now).unwrap();
+        shell.gate.accept_object(&wanted, &bytes, stage.now).unwrap();
     }
     assert!(shell.gate.wanted(1).is_empty());
     shell.network = Line::ObjectsDown;
@@ -271,7 +271,7 @@ fn manifest_that_cannot_serve_is_not_adopted_and_the_last_good_one_serves() {
         let wanted = shell.gate.wanted(10);
         assert_eq!(wanted.len(), 1);
         let bytes = stage.objects[&wanted[0].reference().digest()].clone();
-        let Err(ObjectRefusal::NotAdopted(error)) = shell.gate.accept_object(&wanted[0], bytes, stage.now)
+        let Err(ObjectRefusal::NotAdopted(error)) = shell.gate.accept_object(&wanted[0], &bytes, stage.now)
         else {
             panic!("adopted")
         };
@@ -372,9 +372,9 @@ fn unwanted_objects_are_let_go() {
     shell.gate.accept_head(&stage.head(), stage.now).unwrap();
     let manifest = shell.gate.wanted(1).pop().unwrap();
     let bytes = stage.objects[&manifest.reference().digest()].clone();
-    shell.gate.accept_object(&manifest, bytes.clone(), stage.now).unwrap();
+    shell.gate.accept_object(&manifest, &bytes, stage.now).unwrap();
     let before = shell.gate.status(stage.now);
-    shell.gate.accept_object(&manifest, bytes, stage.now).unwrap();
+    shell.gate.accept_object(&manifest, &bytes, stage.now).unwrap();
     assert_eq!(shell.gate.status(stage.now), before);
 }
 

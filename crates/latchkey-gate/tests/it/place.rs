@@ -54,7 +54,7 @@ fn refused(stage: &Stage, shell: &mut Shell) -> ObjectRefusal {
         let Some(wanted) = shell.gate.wanted(1).pop() else { break };
         let bytes = stage.objects[&wanted.reference().digest()].clone();
         let before = shell.gate.status(stage.now);
-        if let Err(refusal) = shell.gate.accept_object(&wanted, bytes, stage.now) {
+        if let Err(refusal) = shell.gate.accept_object(&wanted, &bytes, stage.now) {
             let after = shell.gate.status(stage.now);
             assert_eq!(after.objects_refused, before.objects_refused + 1);
             return refusal;

@@ -127,7 +127,7 @@ impl World {
                 Parcel::Head(bytes) => drop(self.gate.accept_head(&bytes, self.stage.now)),
                 Parcel::Object(wanted) => {
                     let bytes = self.stage.objects[&wanted.reference().digest()].clone();
-                    self.gate.accept_object(&wanted, bytes, self.stage.now).unwrap();
+                    self.gate.accept_object(&wanted, &bytes, self.stage.now).unwrap();
                 }
             }
         }

@@ -741,7 +741,7 @@ impl Shell {
         let is_lost = lost.map(|times| *times += 1).is_some();
         match stage.objects.get(&wanted.reference().digest()) {
             Some(bytes) if self.network != Line::ObjectsDown && !is_lost => {
-                match self.gate.accept_object(wanted, bytes.clone(), stage.now) {
+                match self.gate.accept_object(wanted, bytes, stage.now) {
                     Ok(()) => {}
                     Err(ObjectRefusal::NotAdopted(error)) => self.not_adopted.push(error),
                     Err(refusal) => panic!("{refusal:?}"),

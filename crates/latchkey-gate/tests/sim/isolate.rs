@@ -331,7 +331,7 @@ impl Shell {
             Some(bytes) => {
                 let is_lie = self.world.clockwork.random.percent(self.site.liar.borrow().garbage_percent);
                 let bytes = if is_lie { self.world.garbage(bytes) } else { bytes };
-                let taken = self.life.gate.borrow_mut().accept_object(wanted, bytes, self.now());
+                let taken = self.life.gate.borrow_mut().accept_object(wanted, &bytes, self.now());
                 self.life.watch.object_taken(self, is_lie, taken);
             }
             None => self.life.gate.borrow_mut().object_failed(wanted, self.now()),

@@ -78,7 +78,7 @@ impl Edge {
         let digest = wanted.reference().digest();
         let path = self.published.join("objects").join(digest.to_string());
         match self.slipped.get(&digest).cloned().or_else(|| fs::read(path).ok()) {
-            Some(bytes) => drop(self.gate.accept_object(wanted, bytes, self.now())),
+            Some(bytes) => drop(self.gate.accept_object(wanted, &bytes, self.now())),
             None => self.gate.object_failed(wanted, self.now()),
         }
     }

@@ -50,7 +50,7 @@ impl Edge {
             for wanted in wanted {
                 let name = wanted.reference().digest().to_string();
                 match fs::read(self.published.join("objects").join(name)) {
-                    Ok(bytes) => self.gate.accept_object(&wanted, bytes, now()).unwrap(),
+                    Ok(bytes) => self.gate.accept_object(&wanted, &bytes, now()).unwrap(),
                     Err(_) => self.gate.object_failed(&wanted, now()),
                 }
             }

@@ -226,7 +226,7 @@ impl Shell {
 
     fn fetch(&mut self, wanted: &Wanted) {
         let bytes = self.hub.object(wanted.reference().digest());
-        self.gate.accept_object(wanted, bytes, self.clock.now()).expect("what was pushed is good");
+        self.gate.accept_object(wanted, &bytes, self.clock.now()).expect("what was pushed is good");
     }
 }
 

@@ -271,7 +271,7 @@ fn fill(gate: &mut Gate, built: &Built, now: UnixMillis) -> Result<()> {
         let named = |object: &&latchkey_snapshot::build::Object| object.reference == *wanted.reference();
         let object = built.objects.iter().chain([&built.manifest]).find(named);
         let object = object.context("the trial's snapshot lacks an object")?;
-        if let Err(refusal) = gate.accept_object(&wanted, object.bytes.to_vec(), now) {
+        if let Err(refusal) = gate.accept_object(&wanted, &object.bytes, now) {
             bail!("the gate refuses the trial's snapshot: {refusal:?}");
         }
     }
