@@ -132,6 +132,9 @@ fn restored_key_that_was_revoked_since_is_refused_until_an_operator_confirms_it(
     assert!(edge.lets_in(&revoked_secret) && edge.lets_in(&kept_secret));
     owner.post(&format!("/v1/keys/{revoked}/revoke"), &json!({}));
     edge.waits_until(&revoked_secret, false);
+    // The refusal rode inline. A grant waits for a statement, and once it is known none is signed that is not published.
+    let (_, last_secret) = key(&owner, &project);
+    edge.waits_until(&last_secret, true);
     installation.stop();
     edge.catch_up();
     let seen = edge.generation();
