@@ -143,6 +143,10 @@ const PROFILES: &[(&str, &str)] = &[
         "as `verdict_workerd_ns`, with two look-ups more: of the project's slug and of the resource.",
     ),
     (
+        "verdict_vs_jwt",
+        "as `verdict_workerd_ns`: the verdict would have to be as fast as that row's target for it, or nearly.",
+    ),
+    (
         "request_overhead_us",
         "an edge that answered early, one stage after the other (least of 40 rounds of 500 requests): 22 µs for the call into WebAssembly, its
         future and reading the request, 8 to 10 for verdict and names, 20 for the new `Request` and its headers, 10 to 14 for waiting for the
