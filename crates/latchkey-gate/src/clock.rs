@@ -147,14 +147,16 @@ impl Clock {
     /// which costs nobody anything; but before the first head nothing else says how often.
     pub(crate) fn take_refresh(&self, newest: Option<UnixMillis>, now: UnixMillis) -> bool {
         let begun = self.begun.load(Relaxed);
-        let due = has_elapsed(begun, now, REFRESH_EVERY_MS);
+        // Nearly every request ends here.
+        if !has_elapsed(begun, now, REFRESH_EVERY_MS) {
+            return false;
+        }
         let is_alone = !self.is_in_flight(now) && has_elapsed(self.behind.load(Relaxed), now, LEASE_MS);
-        let take = due
-            && is_alone
-            && match newest {
-                Some(as_of) => has_elapsed(begun, now, self.pause_ms(begun, now.since_ms(as_of))),
-                None => !self.is_open(now),
-            };
+        let is_time = match newest {
+            Some(as_of) => has_elapsed(begun, now, self.pause_ms(begun, now.since_ms(as_of))),
+            None => !self.is_open(now),
+        };
+        let take = is_alone && is_time;
         if take {
             self.behind.store(now.0, Relaxed);
             self.lend(now);

@@ -95,11 +95,14 @@ async fn asked_head(isolate: &Isolate, env: &Env, until: UnixMillis) -> Option<O
         }
     }
     match from_hub(isolate, env, Target::Head, until).await {
-        Read::Bytes(bytes) => match hand_in(isolate, env, &bytes.to_vec(), until).await {
-            HandedIn::Taken => Some(Some(bytes.to_vec())),
-            HandedIn::Older => Some(news),
-            HandedIn::Refused => news.map(Some),
-        },
+        Read::Bytes(bytes) => {
+            let bytes = bytes.to_vec();
+            match hand_in(isolate, env, &bytes, until).await {
+                HandedIn::Taken => Some(Some(bytes)),
+                HandedIn::Older => Some(news),
+                HandedIn::Refused => news.map(Some),
+            }
+        }
         Read::Absent | Read::Failed => news.map(Some),
     }
 }

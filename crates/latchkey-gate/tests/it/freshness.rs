@@ -235,6 +235,27 @@ fn breaker_opens_after_a_failed_ask_and_doubles_to_ten_seconds() {
 }
 
 #[test]
+fn looks_behind_answers_go_on_while_the_breaker_is_open_and_are_rarer_the_older_the_head() {
+    let (mut stage, mut shell, key) = staged();
+    shell.network = Line::HeadDown;
+    let mut opens = 0;
+    for (age_ms, most_ms) in [(ASK_AFTER_MS + 1, 1000), (10_000, 3000), (600_000, 10_250)] {
+        stage.now = after(age_ms);
+        assert_stale(&shell.invoke(&mut stage, &key.text));
+        let asked = stage.now;
+        stage.now = asked.plus_ms(REFRESH_EVERY_MS - 1);
+        assert!(!shell.gate.refresh_due(stage.now), "{age_ms} ms old");
+        while !shell.gate.refresh_due(stage.now) {
+            stage.now = stage.now.plus_ms(1);
+        }
+        assert!(stage.now.since_ms(asked) <= most_ms, "{age_ms} ms old, {} ms", stage.now.since_ms(asked));
+        opens += u32::from(shell.gate.status(stage.now).breaker_open);
+        shell.gate.refresh_ended(stage.now);
+    }
+    assert!(opens > 0, "no look while the breaker is open");
+}
+
+#[test]
 fn head_that_stays_old_opens_the_breaker_too() {
     let (mut stage, shell, _) = staged();
     let old = stage.head();

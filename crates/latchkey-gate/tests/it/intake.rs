@@ -270,8 +270,8 @@ fn manifest_that_cannot_serve_is_not_adopted_and_the_last_good_one_serves() {
         shell.gate.accept_head(&stage.head(), stage.now).unwrap();
         let wanted = shell.gate.wanted(10);
         assert_eq!(wanted.len(), 1);
-        let bytes = stage.objects[&wanted[0].reference().digest()].clone();
-        let Err(ObjectRefusal::NotAdopted(error)) = shell.gate.accept_object(&wanted[0], &bytes, stage.now)
+        let bytes = &stage.objects[&wanted[0].reference().digest()];
+        let Err(ObjectRefusal::NotAdopted(error)) = shell.gate.accept_object(&wanted[0], bytes, stage.now)
         else {
             panic!("adopted")
         };
@@ -371,10 +371,10 @@ fn unwanted_objects_are_let_go() {
     stage.now = after(100);
     shell.gate.accept_head(&stage.head(), stage.now).unwrap();
     let manifest = shell.gate.wanted(1).pop().unwrap();
-    let bytes = stage.objects[&manifest.reference().digest()].clone();
-    shell.gate.accept_object(&manifest, &bytes, stage.now).unwrap();
+    let bytes = &stage.objects[&manifest.reference().digest()];
+    shell.gate.accept_object(&manifest, bytes, stage.now).unwrap();
     let before = shell.gate.status(stage.now);
-    shell.gate.accept_object(&manifest, &bytes, stage.now).unwrap();
+    shell.gate.accept_object(&manifest, bytes, stage.now).unwrap();
     assert_eq!(shell.gate.status(stage.now), before);
 }
 

@@ -52,9 +52,9 @@ fn refused(stage: &Stage, shell: &mut Shell) -> ObjectRefusal {
     let _ = shell.gate.accept_head(&stage.head(), stage.now);
     for _ in 0..40 {
         let Some(wanted) = shell.gate.wanted(1).pop() else { break };
-        let bytes = stage.objects[&wanted.reference().digest()].clone();
+        let bytes = &stage.objects[&wanted.reference().digest()];
         let before = shell.gate.status(stage.now);
-        if let Err(refusal) = shell.gate.accept_object(&wanted, &bytes, stage.now) {
+        if let Err(refusal) = shell.gate.accept_object(&wanted, bytes, stage.now) {
             let after = shell.gate.status(stage.now);
             assert_eq!(after.objects_refused, before.objects_refused + 1);
             return refusal;

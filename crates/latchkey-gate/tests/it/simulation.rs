@@ -126,8 +126,8 @@ impl World {
             match parcel {
                 Parcel::Head(bytes) => drop(self.gate.accept_head(&bytes, self.stage.now)),
                 Parcel::Object(wanted) => {
-                    let bytes = self.stage.objects[&wanted.reference().digest()].clone();
-                    self.gate.accept_object(&wanted, &bytes, self.stage.now).unwrap();
+                    let bytes = &self.stage.objects[&wanted.reference().digest()];
+                    self.gate.accept_object(&wanted, bytes, self.stage.now).unwrap();
                 }
             }
         }
