@@ -98,6 +98,12 @@ test('an upload of a key that is revoked is refused, and its origin hears no mor
   await until(async () => (closed ? true : undefined));
 });
 
+test('an origin that takes longer than until its caller is judged again is heard all the same', async () => {
+  answerWith = (_, response) => setTimeout(() => response.writeHead(201).end('at last'), 6000);
+  const { status, text } = await worker.request('/v1/stream', { headers: bearer('alpha_member') });
+  assert.deepEqual([status, text], [201, 'at last']);
+});
+
 test('a body goes through whole, with its length, whether it is watched or not', async () => {
   for (const length of [9000, 3 << 20]) {
     const body = Buffer.alloc(length, 'latchkey ');

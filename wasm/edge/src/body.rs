@@ -3,10 +3,10 @@
 //! The runtime copies the stream: what is looked at here is what goes on to the origin, and what is not looked at is not read
 //! here at all.
 
+use crate::task;
 use latchkey_gate::{BODY_SEEN_MAX, Extent, find_text};
 use worker::js_sys::{Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{ReadableStreamDefaultReader, Request};
 
 /// What the field says, if all readers would agree on it.
@@ -25,7 +25,7 @@ pub(crate) async fn text_of(request: &Request, field: &str) -> Option<String> {
 async fn beginning(reader: &ReadableStreamDefaultReader) -> Option<(Vec<u8>, Extent)> {
     let mut seen = Vec::new();
     while seen.len() <= BODY_SEEN_MAX {
-        let read = JsFuture::from(reader.read()).await.ok()?;
+        let read = task::come(reader.read()).await.ok()?;
         let is_done = Reflect::get(&read, &JsValue::from_str("done")).ok()?.is_truthy();
         if is_done {
             return Some((seen, Extent::Whole));

@@ -3,26 +3,24 @@
 //! Nothing here is believed or relied upon. A cache that fails or hangs is left alone for a while; the calls go through
 //! `Reflect`, so that whatever it throws comes back as an error.
 
-use crate::hub;
 use crate::isolate::{Isolate, now};
+use crate::{hub, task};
 use core::time::Duration;
-use futures_util::future::{Either, select};
-use futures_util::pin_mut;
+
 use latchkey_push::Target;
 use worker::js_sys::{self, Function, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{Headers, Response, ResponseInit};
-use worker::{Delay, Result, console_warn};
+use worker::{Result, console_warn};
 
 /// The cache's name. The default cache is not used: the zone's own traffic is in it.
 const NAME: &str = "latchkey";
 /// Keys are URLs; the host is never looked up.
 const BASE: &str = "https://latchkey.invalid";
 /// How long a look may take; past it the source is asked.
-const BUDGET_MS: u64 = 100;
+const BUDGET: Duration = Duration::from_millis(100);
 /// How long a put may take: it is behind an answer.
-const PUT_BUDGET_MS: u64 = 1000;
+const PUT_BUDGET: Duration = Duration::from_millis(1000);
 
 /// What is put there.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +62,7 @@ pub(crate) async fn get(isolate: &Isolate, key: Key<'_>, len_max: usize) -> Opti
     if rest.lasts(now()) {
         return None;
     }
-    match within(BUDGET_MS, look(key.url(isolate), len_max)).await {
+    match task::within(BUDGET, look(key.url(isolate), len_max)).await {
         Some(Ok(found)) => found,
         fault => {
             rest.begin(now());
@@ -77,7 +75,7 @@ pub(crate) async fn get(isolate: &Isolate, key: Key<'_>, len_max: usize) -> Opti
 /// Puts bytes there.
 pub(crate) async fn put(isolate: &Isolate, key: Key<'_>, bytes: &Uint8Array) {
     let Some(rest) = isolate.cache().filter(|rest| !rest.lasts(now())) else { return };
-    match within(PUT_BUDGET_MS, store(key.url(isolate), key.lifetime(), bytes)).await {
+    match task::within(PUT_BUDGET, store(key.url(isolate), key.lifetime(), bytes)).await {
         Some(Ok(())) => {}
         fault => {
             rest.begin(now());
@@ -120,15 +118,5 @@ pub(crate) async fn call(object: &JsValue, method: &str, arguments: &[JsValue]) 
     let method: Function = Reflect::get(object, &JsValue::from_str(method))?.dyn_into()?;
     let arguments: js_sys::Array = arguments.iter().collect();
     let promise = Promise::resolve(&method.apply(object, &arguments)?);
-    Ok(JsFuture::from(promise).await?)
-}
-
-/// What comes of `work`, if it comes in time.
-pub(crate) async fn within<T>(budget_ms: u64, work: impl Future<Output = T>) -> Option<T> {
-    let delay = Delay::from(Duration::from_millis(budget_ms));
-    pin_mut!(work, delay);
-    match select(work, delay).await {
-        Either::Left((outcome, _)) => Some(outcome),
-        Either::Right(_) => None,
-    }
+    Ok(task::come(promise).await?)
 }

@@ -116,6 +116,11 @@ impl Facts {
         Self { method, target, client: self.forwarded_client, has_body: false, ..self }
     }
 
+    /// The request that came in, which with forward-auth is not the one that is judged.
+    pub(crate) fn incoming(&self) -> &web_sys::Request {
+        &self.request
+    }
+
     pub(crate) fn method(&self) -> &str {
         &self.method
     }

@@ -5,16 +5,13 @@
 //! gate again. A request that is cancelled never resolves its promise; after [`LEASE_MS`] nobody believes in it.
 
 use crate::isolate::Isolate;
+use crate::task;
 use core::time::Duration;
-use futures_util::future::{Either, select};
-use futures_util::pin_mut;
 use latchkey_core::UnixMillis;
 use latchkey_snapshot::ObjectDigest;
 use std::collections::BTreeMap;
-use worker::Delay;
 use worker::js_sys::{Function, Promise};
 use worker::wasm_bindgen::JsValue;
-use worker::wasm_bindgen_futures::JsFuture;
 
 /// How long something in flight is believed in.
 pub(crate) const LEASE_MS: u64 = 2500;
@@ -80,10 +77,5 @@ impl Pilot {
 
 /// Waits until it is over, at most so long.
 pub(crate) async fn wait(over: Promise, most: Duration) {
-    let over = JsFuture::from(over);
-    let delay = Delay::from(most);
-    pin_mut!(over, delay);
-    match select(over, delay).await {
-        Either::Left(_) | Either::Right(_) => {}
-    }
+    let _ = task::within(most, task::come(over)).await;
 }

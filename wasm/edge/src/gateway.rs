@@ -3,35 +3,52 @@
 //! The origin gets exactly the path that was matched. It gets the credential only where the rule says so; who calls is told in
 //! `Latchkey-*` headers, and such headers of the caller's own are taken away, whatever their spelling.
 
-use crate::Io;
 use crate::decide::{Decision, decide};
 use crate::facts::Facts;
 use crate::isolate::Isolate;
-use crate::runtime::{self, Changes};
-use crate::watch::Watch;
-use crate::{assertion, respond, usage};
+use crate::runtime::{Changes, Settled};
+use crate::watch::{Refused, Watch};
+use crate::{Io, assertion, finished, respond, runtime, task, usage};
 use latchkey_gate::bodies::{Names, identity};
-use latchkey_gate::{Grant, Question};
+use latchkey_gate::{Grant, Question, Standing};
 use latchkey_snapshot::Forwarding;
-use worker::Result;
-use worker::wasm_bindgen::JsCast;
-use worker::web_sys;
+use std::rc::Rc;
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::web_sys::{AbortController, Response};
+use worker::{Error, Result};
 
-pub(crate) async fn answer(
-    isolate: &Isolate,
-    io: Io<'_>,
-    request: &web_sys::Request,
-    facts: Facts,
-) -> Result<web_sys::Response> {
+/// Whose answer it is.
+pub(crate) enum Answer {
+    /// The script's own.
+    Ours(Response),
+    /// The origin's, which has yet to be asked.
+    Origins(Passage),
+}
+
+/// A request on its way to the origin and back.
+pub(crate) struct Passage {
+    watch: Rc<Watch>,
+    url: String,
+    changes: Changes,
+    returning: Returning,
+}
+
+/// What is known of a request when its answer comes.
+struct Returning {
+    grant: Option<Grant>,
+    standing: Option<Standing>,
+}
+
+pub(crate) async fn answer(isolate: &Isolate, io: Io<'_>, facts: Facts) -> Result<Answer> {
     let (caller, forwarding, standing) = match decide(isolate, io, &facts, Question::Route).await {
-        Decision::Refused(refusal, standing) => return respond::refused(refusal, standing),
+        Decision::Refused(refusal, standing) => return respond::refused(refusal, standing).map(Answer::Ours),
         Decision::Passed(forwarding, standing) => (None, forwarding, standing),
         Decision::Admitted(grant, names, forwarding, standing) => {
             (Some((grant, names)), forwarding, standing)
         }
     };
     let Some(origin) = &isolate.settings().origin else {
-        return respond::no_origin(standing);
+        return respond::no_origin(standing).map(Answer::Ours);
     };
     let mut changes = told(&facts, caller.as_ref(), forwarding)?;
     if let Some((grant, names)) = &caller {
@@ -40,32 +57,64 @@ pub(crate) async fn answer(
             Ok(Some(text)) => changes.set(assertion::HEADER, &text)?,
             Err(error) => {
                 worker::console_error!("nobody can be asserted to the origin: {error}");
-                return respond::assertion_unavailable(standing);
+                return respond::assertion_unavailable(standing).map(Answer::Ours);
             }
         }
     }
-    let url = format!("{origin}{}", facts.path_and_query());
-    let watch = Watch::new(isolate, io, facts)?;
-    let answered = match runtime::pass_on(request, &url, &changes, &watch.signal()) {
-        Ok(answered) => watch.during(&answered).await,
-        Err(error) => Ok(Err(error)),
-    };
-    match answered {
-        Ok(Ok(response)) => {
-            if let Some((grant, _)) = &caller {
-                usage::record(isolate, grant);
-            }
-            watch.over(response.unchecked_ref(), standing)
-        }
-        Err((refusal, standing)) => {
-            watch.end();
-            respond::refused(refusal, standing)
-        }
-        Ok(Err(error)) => {
-            worker::console_error!("the origin did not answer: {error}");
-            respond::origin_unreachable(standing)
+    let url = [origin, facts.path_and_query()].concat();
+    let watch = Rc::new(Watch::new(isolate, io, facts));
+    let returning = Returning { grant: caller.map(|(grant, _)| grant), standing };
+    Ok(Answer::Origins(Passage { watch, url, changes, returning }))
+}
+
+impl Passage {
+    /// Asks the origin; what it says comes by a promise.
+    pub(crate) fn begin(self) -> JsValue {
+        let Self { watch, url, changes, returning } = self;
+        let asked = Rc::clone(&watch);
+        runtime::pass_on(asked.facts().incoming(), &url, &changes, move |settled, controller| {
+            returning.settled(watch, settled, controller)
+        })
+    }
+}
+
+impl Returning {
+    fn settled(self, watch: Rc<Watch>, settled: Settled, controller: AbortController) -> JsValue {
+        match settled {
+            Settled::Answered(response) => self.answered(&watch, &controller, &response),
+            Settled::Failed(error) => self.failed(&watch, error),
+            Settled::Late(answered) => task::run(async move {
+                match watch.on(answered).await {
+                    Ok(Ok(response)) => self.answered(&watch, &controller, response.unchecked_ref()),
+                    Ok(Err(error)) => self.failed(&watch, error),
+                    Err(refused) => {
+                        controller.abort();
+                        self.refused(&watch, refused)
+                    }
+                }
+            }),
         }
     }
+
+    fn answered(&self, watch: &Rc<Watch>, controller: &AbortController, response: &Response) -> JsValue {
+        if let Some(grant) = &self.grant {
+            usage::record(watch.isolate(), grant);
+        }
+        over(watch, watch.over(controller, response, self.standing))
+    }
+
+    fn failed(&self, watch: &Watch, error: JsValue) -> JsValue {
+        worker::console_error!("the origin did not answer: {}", Error::from(error));
+        over(watch, respond::origin_unreachable(self.standing))
+    }
+
+    fn refused(&self, watch: &Watch, (refusal, standing): Refused) -> JsValue {
+        over(watch, respond::refused(refusal, standing))
+    }
+}
+
+fn over(watch: &Watch, response: Result<Response>) -> JsValue {
+    finished(watch.isolate(), watch.io(), watch.facts().origin(), response)
 }
 
 /// What the origin gets to hear that the caller did not say, and not from the caller.

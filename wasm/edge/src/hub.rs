@@ -2,14 +2,12 @@
 //! aborted.
 
 use crate::isolate::Isolate;
+use crate::task;
 use core::time::Duration;
-use futures_util::future::{Either, select};
-use futures_util::pin_mut;
 use latchkey_push::{Target, peppers, relay, standing};
 use worker::js_sys::{Function, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
-use worker::{AbortController, Delay, Env, Result, web_sys};
+use worker::{AbortController, Env, Result, web_sys};
 
 /// The bindings' names in wrangler.toml.
 const HUB: &str = "HUB";
@@ -48,16 +46,7 @@ pub(crate) async fn read(
 ) -> Read {
     let controller = AbortController::default();
     let signal = controller.signal();
-    let outcome = {
-        let reading = read_within(isolate, env, place, target, &signal);
-        let delay = Delay::from(budget);
-        pin_mut!(reading, delay);
-        match select(reading, delay).await {
-            Either::Left((outcome, _)) => Some(outcome),
-            Either::Right(_) => None,
-        }
-    };
-    match outcome {
+    match task::within(budget, read_within(isolate, env, place, target, &signal)).await {
         Some(outcome) => outcome.unwrap_or(Read::Failed),
         None => {
             // Dropping a future does not end its request.
@@ -102,7 +91,7 @@ pub(crate) async fn body(response: &web_sys::Response, len_max: usize) -> Result
         }
         return Ok(None);
     }
-    let buffer = JsFuture::from(response.array_buffer()?).await?;
+    let buffer = task::come(response.array_buffer()?).await?;
     let bytes = Uint8Array::new(&buffer);
     // Before they are copied in: nothing longer is believed anyway.
     let fits = usize::try_from(bytes.length()).is_ok_and(|len| len <= len_max);
@@ -130,17 +119,15 @@ pub(crate) async fn report(isolate: &Isolate, env: &Env, id: &str, body: &[u8]) 
     init.set_body(&Uint8Array::from(body));
     let request = web_sys::Request::new_with_str_and_init(&format!("{BASE}/usage/{id}"), &init)?;
     let sending = fetch(isolate, env, Place::Hub, &request);
-    let delay = Delay::from(Duration::from_millis(REPORT_BUDGET_MS));
-    pin_mut!(sending, delay);
-    match select(sending, delay).await {
-        Either::Left((response, _)) => {
+    match task::within(Duration::from_millis(REPORT_BUDGET_MS), sending).await {
+        Some(response) => {
             let response = response?;
             if let Some(body) = response.body() {
                 let _ = body.cancel();
             }
             if response.ok() { Ok(()) } else { Err("the hub did not take it".into()) }
         }
-        Either::Right(_) => {
+        None => {
             controller.abort();
             Err("the hub did not answer in time".into())
         }
@@ -165,7 +152,7 @@ async fn fetch(
     let stub: JsValue = stub.into_rpc();
     let fetch: Function = Reflect::get(&stub, &JsValue::from_str("fetch"))?.dyn_into()?;
     let promise: Promise = fetch.call1(&stub, request)?.dyn_into()?;
-    Ok(JsFuture::from(promise).await?.dyn_into()?)
+    Ok(task::come(promise).await?.dyn_into()?)
 }
 
 /// What the hub's own `respond` answers for what it does not hold.

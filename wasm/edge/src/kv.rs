@@ -4,9 +4,11 @@
 //! KV keeps what it found near the reader for `cacheTtl` seconds, and keeps that it found nothing as long. So none is
 //! set: the shortest there is, a minute, is the default.
 
+use crate::cache::call;
 use crate::cache::why;
-use crate::cache::{call, within};
 use crate::isolate::{Isolate, now};
+use crate::task;
+use core::time::Duration;
 use latchkey_push::Target;
 use worker::js_sys::{ArrayBuffer, Object, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
@@ -15,7 +17,7 @@ use worker::{Env, Result, console_warn};
 /// The binding's name in wrangler.toml.
 const BINDING: &str = "LATCHKEY_KV";
 /// How long a read may take; past it the hub is asked.
-const BUDGET_MS: u64 = 500;
+const BUDGET: Duration = Duration::from_millis(500);
 
 /// The object's bytes, if they are there; nobody has verified them.
 pub(crate) async fn get(isolate: &Isolate, env: &Env, target: &Target) -> Option<Uint8Array> {
@@ -24,7 +26,7 @@ pub(crate) async fn get(isolate: &Isolate, env: &Env, target: &Target) -> Option
     if namespace.is_undefined() || rest.lasts(now()) {
         return None;
     }
-    match within(BUDGET_MS, read(&namespace, target)).await {
+    match task::within(BUDGET, read(&namespace, target)).await {
         Some(Ok(found)) => found,
         fault => {
             rest.begin(now());

@@ -3,10 +3,10 @@
 //! Whatever is read is read behind: the request that wants it waits a while for it and then answers, and the read goes
 //! on. So a source that is slow, or a caller that goes away, costs one answer and not the next one too.
 
-use crate::Io;
 use crate::flight::{self, Cargo, Pilot};
 use crate::isolate::{Isolate, now};
 use crate::source::{self, Origin};
+use crate::{Io, task};
 use core::cell::Cell;
 use core::time::Duration;
 use futures_util::future::{Either, join, join_all, select};
@@ -15,7 +15,7 @@ use latchkey_core::UnixMillis;
 use latchkey_gate::{Ask, HEAD_BUDGET_MS, HeadAsk, RefreshEnd, Wanted};
 use latchkey_push::shared::{Errand, SHARED_BY_MS, Urgency};
 use std::rc::Rc;
-use worker::{Delay, Env, js_sys};
+use worker::{Env, js_sys};
 
 /// How long a look at the head may go on, whoever still waits for it.
 const LOOK_BUDGET_MS: u64 = 2000;
@@ -37,7 +37,7 @@ pub(crate) async fn perform(isolate: &Isolate, io: Io<'_>, ask: Ask) {
             match over {
                 Some(over) => flight::wait(over, Duration::from_millis(HEAD_BUDGET_MS)).await,
                 // Its request is gone; the gate's lease ends by itself.
-                None => Delay::from(Duration::from_millis(JOIN_PAUSE_MS)).await,
+                None => task::sleep(Duration::from_millis(JOIN_PAUSE_MS)).await,
             }
         }
         // The request's own to look at: see `decide`.
@@ -75,7 +75,7 @@ async fn ask_head(isolate: &Isolate, io: Io<'_>) {
     let pilot = isolate.flights(|flights| flights.begin(Cargo::Head, now()));
     let over = isolate.flights(|flights| flights.over(Cargo::Head, now())).flatten();
     let (isolate_behind, env, tell_behind) = (isolate.clone(), io.env.clone(), tell(Rc::clone(&told)));
-    io.context.wait_until(async move {
+    task::behind(io.context, async move {
         let is_late = look(&isolate_behind, &env, urgency, pilot, tell_behind).await;
         if is_late {
             fetch_wanted(&isolate_behind, &env).await;
@@ -117,7 +117,7 @@ async fn look(
 /// long.
 async fn share(isolate: &Isolate, env: &Env, head: &[u8], before: Option<Wanted>) {
     let news = fetch_news(isolate, env, before);
-    let late = Delay::from(Duration::from_millis(SHARED_BY_MS));
+    let late = task::sleep(Duration::from_millis(SHARED_BY_MS));
     pin_mut!(news, late);
     match select(news, late).await {
         Either::Left(_) => source::share_head(isolate, head).await,
@@ -174,7 +174,7 @@ async fn await_object(isolate: &Isolate, io: Io<'_>, wanted: &Wanted) {
     if in_flight(isolate, wanted).is_none() {
         let pilot = begin(isolate, wanted);
         let (isolate, env, wanted) = (isolate.clone(), io.env.clone(), *wanted);
-        io.context.wait_until(async move {
+        task::behind(io.context, async move {
             fetch(&isolate, &env, &wanted, Errand::Answer, pilot).await;
         });
     }

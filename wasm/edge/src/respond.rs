@@ -14,6 +14,15 @@ use worker::{Error, Result};
 /// What the hub answers for what it does not hold.
 pub(crate) const NOT_FOUND: u16 = 404;
 
+/// As the runtime takes it. An answer that cannot be made is a 500, and the log says why.
+pub(crate) fn handed_over(response: Result<Response>) -> JsValue {
+    let response = response.or_else(|error| {
+        worker::console_error!("there is no answer: {error}");
+        plain(500, "internal", "the edge could not make its answer")
+    });
+    response.map_or(JsValue::UNDEFINED, JsValue::from)
+}
+
 /// 503: the script's variables are not as they must be; its log says which.
 pub(crate) fn not_configured() -> Result<Response> {
     plain(503, "not_configured", "the edge is not configured")
@@ -276,6 +285,7 @@ fn details(status: &Status) -> Object {
     details.object("nodes", part(status.nodes_held, status.nodes_named));
     details.object("pages", part(status.pages_held, status.pages_named));
     details.number("bytes_held", status.bytes_held).number("memory_bytes", status.memory_bytes);
+    details.number_or_null("linear_memory_bytes", linear_memory_bytes());
     details.number("evictions", status.evictions).flag("breaker_open", status.breaker_open);
     let heads = [
         ("accepted", status.heads_accepted),
@@ -291,6 +301,15 @@ fn details(status: &Status) -> Object {
     let rejudged = [("allowed", status.rejudged.allowed), ("refused", status.rejudged.refused)];
     details.object("rejudged", numbers(&rejudged));
     details
+}
+
+/// All the memory that this module has, which never becomes less; `None` where it is no module.
+fn linear_memory_bytes() -> Option<u64> {
+    #[cfg(target_arch = "wasm32")]
+    let pages = Some(core::arch::wasm32::memory_size::<0>() as u64);
+    #[cfg(not(target_arch = "wasm32"))]
+    let pages: Option<u64> = None;
+    pages.map(|pages| pages << 16)
 }
 
 fn part(held: usize, named: usize) -> Object {

@@ -2,12 +2,32 @@
 // a microsecond, and each closure made over there a multiple. Nothing is decided here: which headers go on is said by who calls.
 // Lists are texts, a line for each item: no method, URL, header's name or value has a line break.
 
-// The executor of futures takes a turn by this function, twice for a request. The runtime's own costs some 8 µs each time, a promise next to
-// nothing.
 const settled = Promise.resolve();
-globalThis.queueMicrotask = (turn) => {
+
+/** Calls a function once nothing else is done. The runtime's own `queueMicrotask` costs some 8 µs, a promise next to nothing. */
+export function soon(turn) {
   settled.then(turn);
-};
+}
+
+/** Tells once what a promise comes to. The promise alone keeps who is told, so that both go together. */
+export function listen(promise, tell) {
+  promise.then(
+    (value) => tell(true, value),
+    (error) => tell(false, error),
+  );
+}
+
+/** Tells once that so long has passed; what it returns is for `clear`. */
+export function after(ms, tell) {
+  return setTimeout(tell, ms, true);
+}
+
+/** Clears a timer, also one whose request is long gone, which the runtime may mind. */
+export function clear(timer) {
+  try {
+    clearTimeout(timer);
+  } catch {}
+}
 
 /**
  * What a request says: method, URL, the names of its headers with spaces between them, and of each wanted header its value behind a
@@ -23,8 +43,44 @@ export function read(request, wanted) {
   return text;
 }
 
-/** Sends a request on to this URL, with other headers. */
-export function passOn(request, url, changes, signal) {
+/**
+ * Sends a request on to this URL, with other headers. It comes to what `settle` makes, once, of the origin's answer, of why there is none, or,
+ * when there is neither after so many milliseconds, of the promise of it; and of what ends the origin's part.
+ */
+export function passOn(request, url, changes, ms, settle) {
+  const controller = new AbortController();
+  let answered;
+  try {
+    answered = send(request, url, changes, controller.signal);
+  } catch (error) {
+    return settle(FAILED, error, controller);
+  }
+  return new Promise((resolve, reject) => {
+    let isSettled = false;
+    const end = (how, value) => {
+      if (isSettled) return;
+      isSettled = true;
+      clearTimeout(timer);
+      try {
+        resolve(settle(how, value, controller));
+      } catch (error) {
+        reject(error);
+      }
+    };
+    const timer = setTimeout(() => end(LATE, answered), ms);
+    answered.then(
+      (response) => end(ANSWERED, response),
+      (error) => end(FAILED, error),
+    );
+  });
+}
+
+// As runtime.rs has them.
+const ANSWERED = 0;
+const FAILED = 1;
+const LATE = 2;
+
+function send(request, url, changes, signal) {
   const { method, headers, body } = request;
   const onward = new Request(url, {
     method,
@@ -41,15 +97,23 @@ export function passOn(request, url, changes, signal) {
   return fetch(onward);
 }
 
-/** Waits for a promise, by turns. It listens once, however many they are: a socket is open for days, and its promise keeps all who listen. */
+/**
+ * Waits for a promise, by turns. It listens once, however many they are: a socket is open for days, and its promise keeps all who listen.
+ * Who has a `Wait` keeps neither the promise nor who waits for a turn: they go with the request.
+ */
 export class Wait {
   #settled = null;
-  #turn = null;
+  #turns;
 
   constructor(promise) {
+    const turns = { end: null };
+    this.#turns = new WeakRef(turns);
+    const self = new WeakRef(this);
     const settle = (how) => (value) => {
-      this.#settled = { how, value };
-      this.#turn?.();
+      const wait = self.deref();
+      if (wait === undefined) return;
+      wait.#settled = { how, value };
+      turns.end?.();
     };
     promise.then(settle("resolve"), settle("reject"));
   }
@@ -57,15 +121,19 @@ export class Wait {
   /** What the promise comes to, or `null` if it takes longer; it goes on then. One turn at a time. */
   within(ms) {
     return new Promise((resolve, reject) => {
+      const turns = this.#turns.deref();
+      let timer;
       const end = () => {
         clearTimeout(timer);
-        this.#turn = null;
+        if (turns !== undefined) turns.end = null;
         if (this.#settled === null) resolve(null);
         else ({ resolve, reject })[this.#settled.how](this.#settled.value);
       };
-      const timer = setTimeout(end, ms);
-      this.#turn = end;
       if (this.#settled !== null) end();
+      else if (turns !== undefined) {
+        turns.end = end;
+        timer = setTimeout(end, ms);
+      }
     });
   }
 }

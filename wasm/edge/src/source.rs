@@ -9,6 +9,7 @@ use crate::hub::{self, Place, Read};
 use crate::isolate::{Isolate, now};
 use crate::kv;
 use crate::refresh::left;
+use crate::task;
 use core::time::Duration;
 use futures_util::future::{Either, join, select};
 use futures_util::pin_mut;
@@ -17,8 +18,8 @@ use latchkey_gate::{HeadRefusal, ROOT_HOPS_MAX};
 use latchkey_push::Target;
 use latchkey_push::shared::{self, ENTRY_LEN_MAX, Entry, Errand, Next, Patience, Urgency};
 use latchkey_snapshot::ObjectRef;
+use worker::Env;
 use worker::js_sys::{self, Uint8Array};
-use worker::{Delay, Env};
 
 /// How long the relay may take before the hub is asked.
 const RELAY_BUDGET_MS: u64 = 250;
@@ -218,7 +219,7 @@ async fn shared_object(
         }
         match patience.next(claim.and_then(|bytes| shared::parse_claim(&bytes.to_vec())), now()) {
             Next::Look(wait_ms) if now().plus_ms(wait_ms) < until => {
-                Delay::from(Duration::from_millis(wait_ms)).await;
+                task::sleep(Duration::from_millis(wait_ms)).await;
             }
             Next::Look(_) | Next::Ask => return None,
         }

@@ -4,17 +4,18 @@
 //! until the hub has it. Nothing is waited for by a request, and what an isolate that is ended has not sent is lost: some
 //! seconds of its own traffic.
 
-use crate::hub;
 use crate::isolate::{Isolate, now};
+use crate::{hub, task};
 use core::fmt::Write;
 use core::time::Duration;
 use latchkey_core::UnixMillis;
 use latchkey_gate::json::Object;
 use latchkey_gate::usage::Line;
 use latchkey_gate::{Grant, Subject, Usage};
+use worker::Env;
 use worker::js_sys::{self, Function, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::{Context, Delay, Env};
+use worker::worker_sys::Context;
 
 /// How long counts are gathered before they are sent.
 const GATHER_MS: u64 = 5000;
@@ -57,8 +58,8 @@ pub(crate) fn record(isolate: &Isolate, grant: &Grant) {
 pub(crate) fn behind(isolate: &Isolate, env: &Env, context: &Context) {
     let Some(pause) = isolate.report(|report| report.arm(now())).flatten() else { return };
     let (isolate, env) = (isolate.clone(), env.clone());
-    context.wait_until(async move {
-        Delay::from(pause).await;
+    task::behind(context, async move {
+        task::sleep(pause).await;
         hand_over(&isolate, &env).await;
     });
 }
@@ -66,7 +67,7 @@ pub(crate) fn behind(isolate: &Isolate, env: &Env, context: &Context) {
 async fn hand_over(isolate: &Isolate, env: &Env) {
     for attempt in 0..TRIES {
         if attempt > 0 {
-            Delay::from(Duration::from_millis(PAUSE_MS)).await;
+            task::sleep(Duration::from_millis(PAUSE_MS)).await;
         }
         let Some(batch) = isolate.report(Report::draw_up).flatten() else { return };
         match hub::report(isolate, env, &batch.id, &batch.body).await {

@@ -8,20 +8,20 @@ use crate::Io;
 use crate::decide::judge_again;
 use crate::facts::Facts;
 use crate::isolate::Isolate;
-use crate::respond;
 use crate::runtime::{Changes, Seen, Wait};
+use crate::{respond, task};
 use core::cell::Cell;
 use latchkey_gate::{Refusal, Standing};
 use std::rc::Rc;
 use worker::js_sys::{self, Array, Function, Object, Promise, Reflect};
 use worker::wasm_bindgen::closure::Closure;
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
-use worker::web_sys::{AbortController, AbortSignal, ReadableStream, Response, WritableStream};
-use worker::{Context, Env, Error, Result};
+use worker::web_sys::{AbortController, ReadableStream, Response, WritableStream};
+use worker::worker_sys::Context;
+use worker::{Env, Result};
 
 /// How often what goes on is judged again.
-const EVERY_MS: u32 = 5000;
+pub(crate) const EVERY_MS: u32 = 5000;
 /// A body that is declared with at most so many bytes is not watched.
 const SHORT_BYTES: u64 = 64 << 10;
 /// What a socket is closed with: the caller may not go on (RFC 6455, 7.4.1), or the other side went away.
@@ -33,54 +33,63 @@ const NO_CODE: [f64; 2] = [1005.0, 1006.0];
 /// A refusal in the middle of a request.
 pub(crate) type Refused = (Refusal, Option<Standing>);
 
+/// What a promise came to, or why nobody waits for it any more.
+type Watched = core::result::Result<core::result::Result<JsValue, JsValue>, Refused>;
+
 /// Watches over one request.
 pub(crate) struct Watch {
     isolate: Isolate,
     env: Env,
     context: Rc<Context>,
     facts: Facts,
-    controller: AbortController,
 }
 
 impl Watch {
-    pub(crate) fn new(isolate: &Isolate, io: Io<'_>, facts: Facts) -> Result<Self> {
-        let controller = AbortController::new()?;
-        Ok(Self {
-            isolate: isolate.clone(),
-            env: io.env.clone(),
-            context: Rc::clone(io.context),
-            facts,
-            controller,
-        })
+    pub(crate) fn new(isolate: &Isolate, io: Io<'_>, facts: Facts) -> Self {
+        Self { isolate: isolate.clone(), env: io.env.clone(), context: Rc::clone(io.context), facts }
     }
 
-    /// Ends the origin's part when the request is refused.
-    pub(crate) fn signal(&self) -> AbortSignal {
-        self.controller.signal()
+    pub(crate) fn isolate(&self) -> &Isolate {
+        &self.isolate
+    }
+
+    pub(crate) fn io(&self) -> Io<'_> {
+        Io { env: &self.env, context: &self.context }
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Waits on for what this comes to, which has taken [`EVERY_MS`] already, as long as the request would be let in.
+    pub(crate) async fn on(&self, promise: Promise) -> Watched {
+        let wait = Wait::new(promise);
+        match judge_again(&self.isolate, self.io(), &self.facts).await {
+            None => self.during(wait).await,
+            Some(refused) => Err(refused),
+        }
     }
 
     /// Waits for what this comes to, as long as the request would be let in.
-    pub(crate) async fn during(&self, promise: &Promise) -> core::result::Result<Result<JsValue>, Refused> {
-        let wait = Wait::new(promise);
+    async fn during(&self, wait: Wait) -> Watched {
         loop {
-            match JsFuture::from(wait.within(EVERY_MS)).await {
+            match task::come(wait.within(EVERY_MS)).await {
                 Ok(value) if value.is_null() => {}
-                settled => return Ok(settled.map_err(Error::from)),
+                settled => return Ok(settled),
             }
-            let io = Io { env: &self.env, context: &self.context };
-            if let Some(refused) = judge_again(&self.isolate, io, &self.facts).await {
+            if let Some(refused) = judge_again(&self.isolate, self.io(), &self.facts).await {
                 return Err(refused);
             }
         }
     }
 
-    /// Ends the origin's part now.
-    pub(crate) fn end(&self) {
-        self.controller.abort();
-    }
-
-    /// The origin's response, watched over if it may take long.
-    pub(crate) fn over(self, response: &Response, standing: Option<Standing>) -> Result<Response> {
+    /// The origin's response, watched over if it may take long; `controller` ends the origin's part.
+    pub(crate) fn over(
+        self: &Rc<Self>,
+        controller: &AbortController,
+        response: &Response,
+        standing: Option<Standing>,
+    ) -> Result<Response> {
         let seen = Seen::of(response);
         if seen.is_socket {
             return self.over_socket(response, seen.changes, standing);
@@ -96,13 +105,13 @@ impl Watch {
             Reflect::get(&between, &JsValue::from_str("writable"))?.unchecked_into();
         let readable: ReadableStream =
             Reflect::get(&between, &JsValue::from_str("readable"))?.unchecked_into();
-        let piped = body.pipe_to(&writable);
-        self.behind(piped, Self::end);
+        let (piped, controller) = (body.pipe_to(&writable), controller.clone());
+        self.behind(piped, move || controller.abort());
         respond::from_origin(response, Some(&readable), seen.changes, standing)
     }
 
     fn over_socket(
-        self,
+        self: &Rc<Self>,
         response: &Response,
         changes: Changes,
         standing: Option<Standing>,
@@ -120,7 +129,7 @@ impl Watch {
             accept(socket)?;
         }
         let (origin, ours) = (origin.clone(), ours);
-        self.behind(over, move |_| {
+        self.behind(over, move || {
             open.set(false);
             for socket in [&ours, &origin] {
                 let _ =
@@ -131,11 +140,11 @@ impl Watch {
     }
 
     /// Judges again behind the answer until it is over; `end` ends it when it is refused.
-    fn behind(self, over: Promise, end: impl FnOnce(&Self) + 'static) {
-        let context = Rc::clone(&self.context);
-        context.wait_until(async move {
-            if self.during(&over).await.is_err() {
-                end(&self);
+    fn behind(self: &Rc<Self>, over: Promise, end: impl FnOnce() + 'static) {
+        let (watch, wait) = (Rc::clone(self), Wait::new(over));
+        task::behind(&self.context, async move {
+            if watch.during(wait).await.is_err() {
+                end();
             }
         });
     }
