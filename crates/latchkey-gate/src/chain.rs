@@ -92,7 +92,7 @@ impl Filter {
         for delta in deltas {
             delta.removals.list().iter().for_each(|removal| filter.add(&removal.tag));
             for (_, page) in delta.pages() {
-                page.entries().for_each(|(tag, _)| filter.add(tag));
+                page.tags().for_each(|tag| filter.add(tag));
             }
         }
         filter
@@ -105,6 +105,7 @@ impl Filter {
         Self { words: vec![0; count.div_ceil(TAGS_A_WORD).next_power_of_two()].into() }
     }
 
+    #[inline]
     fn add(&mut self, tag: &[u8; TAG_LEN]) {
         let (at, bits) = self.spot(tag);
         if let Some(word) = self.words.get_mut(at) {
@@ -117,6 +118,7 @@ impl Filter {
         self.words.get(at).is_some_and(|word| word & bits == bits)
     }
 
+    #[inline]
     fn spot(&self, tag: &[u8; TAG_LEN]) -> (usize, u64) {
         let [a, b, c, d, e, f, g, h, ..] = *tag;
         let number = u64::from_le_bytes([a, b, c, d, e, f, g, h]);

@@ -142,11 +142,19 @@ impl Page {
 
     /// Every record with its tag, in their order.
     pub fn entries(&self) -> impl Iterator<Item = (&[u8; TAG_LEN], Entry)> {
-        let records = self.bytes.get(self.records_at..self.bindings_at).unwrap_or_default();
-        let (records, _) = records.as_chunks::<RECORD_LEN>();
         let entry = |(index, record): (usize, &_)| self.entry(record, index as u16);
-        let entries = records.iter().enumerate().filter_map(entry);
-        records.iter().filter_map(|record| record.first_chunk()).zip(entries)
+        let entries = self.all_records().iter().enumerate().filter_map(entry);
+        self.tags().zip(entries)
+    }
+
+    /// The tag of every record, in their order.
+    pub fn tags(&self) -> impl Iterator<Item = &[u8; TAG_LEN]> {
+        self.all_records().iter().filter_map(|record| record.first_chunk())
+    }
+
+    fn all_records(&self) -> &[[u8; RECORD_LEN]] {
+        let records = self.bytes.get(self.records_at..self.bindings_at).unwrap_or_default();
+        records.as_chunks().0
     }
 
     /// What its records are about.
