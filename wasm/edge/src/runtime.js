@@ -129,11 +129,9 @@ export class Wait {
         if (this.#settled === null) resolve(null);
         else ({ resolve, reject })[this.#settled.how](this.#settled.value);
       };
-      if (this.#settled !== null) end();
-      else if (turns !== undefined) {
-        turns.end = end;
-        timer = setTimeout(end, ms);
-      }
+      if (this.#settled !== null) return end();
+      if (turns !== undefined) turns.end = end;
+      timer = setTimeout(end, ms);
     });
   }
 }
