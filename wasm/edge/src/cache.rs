@@ -6,7 +6,6 @@
 use crate::isolate::{Isolate, now};
 use crate::{hub, task};
 use core::time::Duration;
-
 use latchkey_push::Target;
 use worker::js_sys::{self, Function, Promise, Reflect, Uint8Array};
 use worker::wasm_bindgen::{JsCast, JsValue};

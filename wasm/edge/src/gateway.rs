@@ -100,20 +100,20 @@ impl Returning {
         if let Some(grant) = &self.grant {
             usage::record(watch.isolate(), grant);
         }
-        over(watch, watch.over(controller, response, self.standing))
+        finish(watch, watch.over(controller, response, self.standing))
     }
 
     fn failed(&self, watch: &Watch, error: JsValue) -> JsValue {
         worker::console_error!("the origin did not answer: {}", Error::from(error));
-        over(watch, respond::origin_unreachable(self.standing))
+        finish(watch, respond::origin_unreachable(self.standing))
     }
 
     fn refused(&self, watch: &Watch, (refusal, standing): Refused) -> JsValue {
-        over(watch, respond::refused(refusal, standing))
+        finish(watch, respond::refused(refusal, standing))
     }
 }
 
-fn over(watch: &Watch, response: Result<Response>) -> JsValue {
+fn finish(watch: &Watch, response: Result<Response>) -> JsValue {
     finished(watch.isolate(), watch.io(), watch.facts().origin(), response)
 }
 

@@ -13,7 +13,7 @@ use worker::{AbortController, Env, Result, web_sys};
 const HUB: &str = "HUB";
 const RELAY: &str = "RELAY";
 /// How long a batch of usage may take.
-const REPORT_BUDGET_MS: u64 = 5000;
+const REPORT_BUDGET: Duration = Duration::from_millis(5000);
 /// The host is never looked up.
 const BASE: &str = "https://hub";
 
@@ -119,7 +119,7 @@ pub(crate) async fn report(isolate: &Isolate, env: &Env, id: &str, body: &[u8]) 
     init.set_body(&Uint8Array::from(body));
     let request = web_sys::Request::new_with_str_and_init(&format!("{BASE}/usage/{id}"), &init)?;
     let sending = fetch(isolate, env, Place::Hub, &request);
-    match task::within(Duration::from_millis(REPORT_BUDGET_MS), sending).await {
+    match task::within(REPORT_BUDGET, sending).await {
         Some(response) => {
             let response = response?;
             if let Some(body) = response.body() {

@@ -4,8 +4,7 @@
 //! KV keeps what it found near the reader for `cacheTtl` seconds, and keeps that it found nothing as long. So none is
 //! set: the shortest there is, a minute, is the default.
 
-use crate::cache::call;
-use crate::cache::why;
+use crate::cache::{call, why};
 use crate::isolate::{Isolate, now};
 use crate::task;
 use core::time::Duration;

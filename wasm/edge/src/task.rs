@@ -46,7 +46,7 @@ struct Handle {
 }
 
 /// What a future has come to after its first turn.
-pub(crate) enum Begun<F: Future> {
+enum Begun<F: Future> {
     /// It waited for nothing.
     Over(F::Output),
     /// It waits.
@@ -54,13 +54,13 @@ pub(crate) enum Begun<F: Future> {
 }
 
 /// One that waits. Dropped, it waits no more.
-pub(crate) struct Waiting<F> {
+struct Waiting<F> {
     future: Pin<Box<F>>,
     handle: Arc<Handle>,
 }
 
 /// Gives a future its first turn.
-pub(crate) fn begin<F: Future + 'static>(future: F) -> Begun<F> {
+fn begin<F: Future + 'static>(future: F) -> Begun<F> {
     let id = TASKS.with_borrow_mut(|tasks| {
         tasks.last += 1;
         tasks.last
