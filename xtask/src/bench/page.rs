@@ -135,7 +135,7 @@ const PROFILES: &[(&str, &str)] = &[
     (
         "verdict_workerd_ns",
         "the row says what the same takes with all lines in the cache, and what one BLAKE3 takes, of which there are two: most is
-        computing. The gate crate is built for size there (`opt-level = \"s\"`): with 2 the script has 304.3 KB with gzip (`cargo xtask wasm`),
+        computing. The gate crate is built for size there (`opt-level = \"s\"`): with 2 the script has 302.0 KB with gzip (`cargo xtask wasm`),
         above its 300.",
     ),
     (
@@ -150,7 +150,8 @@ const PROFILES: &[(&str, &str)] = &[
         "request_overhead_us",
         "`perf record -e cpu-clock` of a workerd with V8's `--perf-basic-prof`, of a gateway's request: 43 % passing it on (a new `Request`,
         its headers, an `AbortController`, a timer, a promise), 20 % the module's own code, verdict and names among it, 16 % reading the request,
-        15 % the origin's headers and the new `Response`. Collecting what is left behind, a fifth of the whole run, comes on top. A gateway in JavaScript that decides nothing, the row below, misses the target as well.",
+        15 % the origin's headers and the new `Response`. Collecting what is left behind, a fifth of the whole run, comes on top. A gateway in
+        JavaScript that decides nothing, the row below, misses the target as well.",
     ),
     (
         "activation_first_ms",
