@@ -26,11 +26,12 @@ const RELAY_BUDGET_MS: u64 = 250;
 const RELAY_OBJECT_BUDGET_MS: u64 = 1000;
 /// So much of what a read may take must be left for another.
 const AGAIN_LEFT_MS: u128 = 1000;
-/// A head of a relay with an older `as_of` is a reason to ask the hub too, the fourth time in a row: when the control plane is
-/// silent every relay's is old, and then the hub must not get all their readers. Four looks are a second, so that a relay
-/// that replays is found out before an answer is stale; later looks are rare.
+/// A head of a relay with an older `as_of` is a reason to ask the hub too, the second time in a row: when the control plane is
+/// silent every relay's is old, and then the hub must not get all their readers. A relay is looked at about twice a second,
+/// since every other look finds what the one before put into the cache; so one that replays is found out before an answer is
+/// stale. Later looks are rare.
 const RELAY_OLD_MS: u64 = 2000;
-const RELAY_DOUBTED_EVERY: u32 = 4;
+const RELAY_DOUBTED_EVERY: u32 = 2;
 
 /// Where an object came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
